@@ -1,0 +1,17 @@
+"""The claims: each module of this package defines one, as `CLAIM`."""
+
+from __future__ import annotations
+
+__all__ = ["all_claims"]
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from ntk_theory.verdicts import Claim
+
+
+def all_claims() -> dict[str, Claim]:
+    """Every claim by its id, in alphabetical order of the modules."""
+    modules = sorted(module.name for module in iter_modules(__path__))
+    claims = [import_module(f"{__name__}.{name}").CLAIM for name in modules]
+    return {claim.id: claim for claim in claims}

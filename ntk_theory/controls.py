@@ -1,0 +1,283 @@
+"""Self-distillation with one hypothesis broken: runs that must fail, each in its predicted way.
+
+A claim whose checks pass shows something only if the same checks can fail. Section numbers refer to
+docs/theory.md.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ControlSetting", "convergence_controls"]
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntk_theory import predictions
+from ntk_theory.experiments import compare, net_seeds, train_nets
+from ntk_theory.problems import NoisyClusters, noisy_clusters
+from ntk_theory.targets import BurnIn, Constant, Distillation
+from ntk_theory.verdicts import Control, Measurement, Premise, Progress, Relation, Verdict
+
+Array = NDArray[np.float64]
+
+_STREAM = 1
+"""Keeps the seeds of control nets apart from those of the claim's own nets."""
+
+_SAMPLES = 400
+"""Random initial outputs from which the failure of plain initialisation is predicted."""
+
+_SPREAD = 4.0
+"""Half-width, in standard errors, of the predicted range of that failure."""
+
+_RANDOM_NETS = 12
+"""Nets of that control: its failure is random, so its mean takes more of them."""
+
+
+@dataclass(frozen=True)
+class ControlSetting:
+    """How the control nets are trained and judged.
+
+    Attributes:
+        width: m of the nets.
+        nets: how many in each control.
+        seed: of the run.
+        dtype: precision.
+        device: torch device.
+        tolerance: deviation from theory that nets of this width may show.
+        progress: advanced as the nets train.
+    """
+
+    width: int
+    nets: int
+    seed: int
+    dtype: str
+    device: str
+    tolerance: float
+    progress: Progress | None = None
+
+    def train_error(
+        self,
+        problem: NoisyClusters,
+        distillation: Distillation | None = None,
+        nets: int | None = None,
+    ) -> Array:
+        """RMS errors of the nets at the last step, shape (S,)."""
+        trajectory = train_nets(
+            problem,
+            self.width,
+            net_seeds(self.seed, self.width, nets or self.nets, _STREAM),
+            distillation=distillation,
+            dtype=self.dtype,
+            device=self.device,
+            progress=self.progress,
+        )
+        return np.asarray(trajectory.rms_error(problem.dataset.clean)[:, -1])
+
+
+def _unmet(premises: tuple[Premise, ...]) -> bool:
+    return not all(premise.holds for premise in premises)
+
+
+def _error_control(
+    id_: str,
+    broken: str,
+    expected: Verdict,
+    premises: tuple[Premise, ...],
+    claimed: float,
+    predicted: float,
+    errors: Array,
+    tolerance: float,
+) -> Control:
+    """A control that ends at another error than the claim says."""
+    measured = float(errors.mean())
+    failure = Measurement(
+        "final RMS error",
+        predicted,
+        measured,
+        tolerance,
+        (float(errors.min()), float(errors.max())),
+    )
+    if _unmet(premises):
+        verdict = Verdict.PREMISE_UNMET
+    else:
+        verdict = Verdict.VIOLATED if abs(measured - claimed) > tolerance else Verdict.SUPPORTED
+    return Control(id_, broken, expected, verdict, failure, claimed)
+
+
+def _soft_targets(problem: NoisyClusters, setting: ControlSetting) -> Control:
+    """Soft targets retrieve the observed labels, however slowly (section 5)."""
+    curve = predictions.soft_self_distillation(
+        problem.spectrum,
+        problem.noise_rate,
+        problem.learning_rate,
+        problem.weights,
+        problem.label_mean,
+    )
+    errors = setting.train_error(problem, replace(problem.distillation, target="soft"))
+    return _error_control(
+        "soft-targets",
+        "targets are hardened: here h(u) = u, which only slows plain training down",
+        Verdict.VIOLATED,
+        problem.premises(),
+        float(problem.distilled.rms_error()[-1]),
+        float(curve.rms_error()[-1]),
+        errors,
+        setting.tolerance,
+    )
+
+
+def _constant_weight(problem: NoisyClusters, setting: ControlSetting) -> Control:
+    """A constant weight α stops at 2α√ρ (section 7)."""
+    level = 0.25
+    broken = problem.with_schedule(BurnIn(problem.burn_in, Constant(level)))
+    return _error_control(
+        "constant-weight",
+        f"the observed labels fade out: here α_t = {level} for ever",
+        Verdict.PREMISE_UNMET,
+        broken.premises(),
+        float(problem.distilled.rms_error()[-1]),
+        float(broken.distilled.rms_error()[-1]),
+        setting.train_error(broken),
+        setting.tolerance,
+    )
+
+
+def _above_threshold(problem: NoisyClusters, setting: ControlSetting) -> Control:
+    """Beyond the recoverability threshold wrong labels are taught back (section 7)."""
+    ratio = 1.5
+    broken = noisy_clusters(
+        clusters=problem.spectrum.clusters,
+        points=problem.spectrum.points,
+        ratio=ratio,
+        noise_rate=problem.noise_rate,
+        seed=np.random.SeedSequence(setting.seed),
+        cross_cosine=problem.cross_cosine,
+    )
+    return _error_control(
+        "above-threshold",
+        f"ρ < ρ*: here λ_+/λ_− = {ratio}, at which no noise rate is recoverable",
+        Verdict.PREMISE_UNMET,
+        broken.premises(),
+        float(broken.distilled.rms_error()[-1]),
+        float(broken.plain.rms_error()[-1]),
+        setting.train_error(broken),
+        setting.tolerance,
+    )
+
+
+def _late_burn_in(problem: NoisyClusters, setting: ControlSetting) -> Control:
+    """A burn-in past the memorisation time locks the wrong labels in (section 7)."""
+    schedule = problem.distillation.schedule
+    assert isinstance(schedule, BurnIn)
+    burn_in = math.ceil(2 * problem.memorisation_time)
+    broken = problem.with_schedule(BurnIn(burn_in, schedule.then))
+    return _error_control(
+        "late-burn-in",
+        f"burn-in < t_mem: here it takes {burn_in} steps, twice t_mem",
+        Verdict.PREMISE_UNMET,
+        broken.premises(),
+        float(problem.distilled.rms_error()[-1]),
+        float(problem.plain.rms_error()[-1]),
+        setting.train_error(broken),
+        setting.tolerance,
+    )
+
+
+def _plain_initialisation(problem: NoisyClusters, setting: ControlSetting) -> Control:
+    """An initial output of order one spoils signs, and a wrong sign is taught back (section 8)."""
+    claimed = float(problem.distilled.rms_error()[-1])
+    rng = np.random.default_rng(np.random.SeedSequence(setting.seed, spawn_key=(_STREAM,)))
+    scale, predicted, spread = 1.0, 0.0, 0.0
+    for scale in (1.0, 2.0, 4.0, 8.0, 16.0):
+        samples = predictions.initial_output_samples(
+            problem.spectrum.clusters,
+            problem.spectrum.points,
+            problem.angle,
+            problem.cross_cosine,
+            scale,
+            _SAMPLES,
+            rng,
+        )
+        final = predictions.block_recursion(
+            problem.spectrum,
+            problem.dataset.observed,
+            problem.learning_rate,
+            problem.weights,
+            samples,
+        )
+        errors = np.sqrt(np.square(final - problem.dataset.clean).mean(axis=1))
+        predicted = float(errors.mean())
+        spread = _SPREAD * float(errors.std()) / math.sqrt(_RANDOM_NETS)
+        # A high ratio or few points leave the signs right at scale 1: then break it harder.
+        if predicted - spread > claimed + setting.tolerance:
+            break
+    broken = replace(problem, init_scale=scale)
+    return _error_control(
+        "plain-initialisation",
+        f"zero initial output: here w ~ N(0, {scale:g}² I) without pairs",
+        Verdict.PREMISE_UNMET,
+        broken.premises(),
+        claimed,
+        predicted,
+        setting.train_error(broken, nets=_RANDOM_NETS),
+        spread + setting.tolerance,
+    )
+
+
+def _narrow(problem: NoisyClusters, setting: ControlSetting) -> Control:
+    """A narrow net deviates by more than the margin, so its signs are not protected (section 9)."""
+    width = 8
+    trajectory = train_nets(
+        problem,
+        width,
+        net_seeds(setting.seed, width, setting.nets, _STREAM),
+        dtype=setting.dtype,
+        device=setting.device,
+        progress=setting.progress,
+    )
+    clean = problem.dataset.clean
+    predicted = problem.distilled.outputs(clean, problem.dataset.flipped)
+    rung = compare(trajectory, width, predicted, clean)
+    margin = problem.distilled.margin()[problem.burn_in : rung.worst_deviation.shape[1]]
+    ratios = (rung.worst_deviation[:, problem.burn_in :] / margin).max(axis=1)
+    measured = float(ratios.max())
+    failure = Measurement(
+        "worst deviation / margin",
+        1.0,
+        measured,
+        0.0,
+        (float(ratios.min()), measured),
+        Relation.AT_LEAST,
+    )
+    verdict = Verdict.PREMISE_UNMET if measured >= 1 else Verdict.SUPPORTED
+    return Control(
+        "width-8",
+        "the margin exceeds the deviation of the narrowest net: here the width is 8",
+        Verdict.PREMISE_UNMET,
+        verdict,
+        failure,
+        claimed=0.0,
+    )
+
+
+_CONVERGENCE: tuple[Callable[[NoisyClusters, ControlSetting], Control], ...] = (
+    _soft_targets,
+    _constant_weight,
+    _above_threshold,
+    _late_burn_in,
+    _plain_initialisation,
+    _narrow,
+)
+
+
+def convergence_controls(problem: NoisyClusters, setting: ControlSetting) -> Iterator[Control]:
+    """Controls of the ℓ2-convergence of hard self-distillation, one after the other.
+
+    Each is PREMISE_UNMET or VIOLATED as its `expected` says, and holds if in addition the failure
+    that section 10 predicts is measured.
+    """
+    for control in _CONVERGENCE:
+        yield control(problem, setting)

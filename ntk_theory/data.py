@@ -1,0 +1,398 @@
+"""Inputs whose kernel spectrum is known, and labels with a controlled share of wrong ones.
+
+A `Design` holds inputs and their groups; `noisy_labels` turns it into a `Dataset` by giving every
+group a class and a share of its points a wrong one. All inputs are unit rows. Where the spectrum of
+the limiting first-layer NTK is known exactly it comes with the design as `levels`.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Dataset",
+    "Design",
+    "LabelNoise",
+    "circle",
+    "encode",
+    "equicorrelated_clusters",
+    "gaussian_clusters",
+    "noisy_labels",
+    "power_law",
+    "tree",
+]
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntk_theory import predictions
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+LabelNoise = Literal["symmetric", "pair"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Inputs, the groups they fall in, and their exact spectrum where there is one.
+
+    Attributes:
+        name: the family of the design.
+        inputs: unit rows, shape (n, d).
+        groups: group of each point, 0..G−1, shape (n,); points of a group are contiguous.
+        levels: ((eigenvalue, multiplicity), ...) of the limiting first-layer NTK, ascending and
+            adding up to n, or None where the spectrum has to be measured.
+    """
+
+    name: str
+    inputs: Array
+    groups: Labels
+    levels: tuple[tuple[float, int], ...] | None = None
+
+    def eigenvalues(self) -> Array:
+        """All n eigenvalues, ascending; raises ValueError where the spectrum is not exact."""
+        if self.levels is None:
+            raise ValueError(
+                f"the spectrum of the design {self.name!r} is not known in closed form; "
+                "measure it with spectrum.eigendecomposition(kernels.ntk_limit(inputs))"
+            )
+        return np.repeat(*(np.asarray(column) for column in zip(*self.levels, strict=True)))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A design with clean and observed labels.
+
+    Attributes:
+        design: inputs, groups, spectrum.
+        classes: number of classes C.
+        clean_class: right class of each point, shape (n,).
+        observed_class: the class that training sees, shape (n,).
+    """
+
+    design: Design
+    classes: int
+    clean_class: Labels
+    observed_class: Labels
+
+    @property
+    def inputs(self) -> Array:
+        """Unit rows, shape (n, d)."""
+        return self.design.inputs
+
+    @property
+    def clean(self) -> Array:
+        """Clean targets y: ±1 of shape (n,) for two classes, one-hot rows (n, C) for more."""
+        return encode(self.clean_class, self.classes)
+
+    @property
+    def observed(self) -> Array:
+        """Observed targets ỹ, in the shape of `clean`."""
+        return encode(self.observed_class, self.classes)
+
+    @property
+    def flipped(self) -> NDArray[np.bool_]:
+        """Whether the observed label is wrong, shape (n,)."""
+        return self.clean_class != self.observed_class
+
+    @property
+    def noise_rate(self) -> float:
+        """Share of wrong labels that the data really has."""
+        return float(self.flipped.mean())
+
+
+def encode(labels: Labels, classes: int) -> Array:
+    """Targets of class labels: +1 and −1 for classes 0 and 1, one-hot rows for more classes.
+
+    >>> encode(np.array([0, 1]), 2)
+    array([ 1., -1.])
+    """
+    if classes == 2:
+        return np.where(labels == 0, 1.0, -1.0)
+    return np.asarray(np.eye(classes)[labels])
+
+
+# ---------------------------------------------------------------- designs with an exact spectrum
+
+
+def _check_count(name: str, value: int, least: int, why: str) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least} ({why}); got {value}")
+
+
+def _check_cosine(cross_cosine: float) -> None:
+    if not 0 <= cross_cosine < 1:
+        raise ValueError(
+            f"cross_cosine must lie in [0, 1), the cosine between clusters; got {cross_cosine}"
+        )
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be positive and finite; got {value}")
+
+
+def equicorrelated_clusters(
+    clusters: int,
+    points: int,
+    *,
+    ratio: float | None = None,
+    angle: float | None = None,
+    cross_cosine: float = 0.0,
+    dimension: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> Design:
+    """Clusters with one cosine inside and one across: three eigenvalues, known exactly.
+
+    x_{k,i} = √a e_0 + √b e_k + √c e_{k,i} with a + b + c = 1 and orthonormal e's. Give either the
+    eigenvalue ratio or the angle inside a cluster.
+
+    Args:
+        clusters: K >= 2.
+        points: s >= 2 per cluster; n = K s.
+        ratio: r = λ_+/λ_− > 1.
+        angle: θ inside a cluster, in (0, arccos(cross_cosine)).
+        cross_cosine: a in [0, 1).
+        dimension: number of input features. By default 1 + K + n, which makes the spectrum exact;
+            fewer use random unit directions in place of the e's, and the spectrum must be measured.
+        rng: draws the random directions; needed with a dimension below 1 + K + n only.
+
+    Returns:
+        A design whose `levels` are (λ_−, K(s−1)), (λ_+, K−1), (λ_0, 1), or None if approximate.
+
+    Raises:
+        ValueError: for arguments out of range.
+
+    Reference: docs/theory.md, section 3.1.
+
+    >>> design = equicorrelated_clusters(2, 3, ratio=5.0)
+    >>> design.inputs.shape
+    (6, 9)
+    """
+    _check_count("clusters", clusters, 2, "information is what tells clusters apart")
+    _check_count("points", points, 2, "noise lives on the contrasts inside a cluster")
+    _check_cosine(cross_cosine)
+    if (ratio is None) == (angle is None):
+        raise ValueError("give either ratio or angle, not both and not neither")
+    if ratio is not None:
+        if not (np.isfinite(ratio) and ratio > 1):
+            raise ValueError(
+                f"ratio must be above 1 and finite: λ_+/λ_− = 1 means no clusters; got {ratio}"
+            )
+        angle = predictions.cluster_angle(points, ratio, cross_cosine)
+    assert angle is not None
+    if not 0 < angle < np.arccos(cross_cosine):
+        raise ValueError(
+            "angle must lie in (0, arccos(cross_cosine)): a cluster is narrower than the distance "
+            f"between clusters; got {angle}"
+        )
+    n = clusters * points
+    full = 1 + clusters + n
+    groups = np.repeat(np.arange(clusters), points)
+    a, b, c = cross_cosine, np.cos(angle) - cross_cosine, 2 * np.sin(angle / 2) ** 2
+    coordinates = np.zeros((n, full))
+    coordinates[:, 0] = np.sqrt(a)
+    coordinates[np.arange(n), 1 + groups] = np.sqrt(b)
+    coordinates[np.arange(n), 1 + clusters + np.arange(n)] = np.sqrt(c)
+    if dimension is not None and dimension < full:
+        _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
+        if rng is None:
+            raise ValueError(
+                f"rng is needed: dimension {dimension} is below {full}, so directions are random"
+            )
+        inputs = _unit_rows(coordinates @ _unit_rows(rng.standard_normal((full, dimension))))
+        return Design("equicorrelated clusters (random directions)", inputs, groups)
+    if dimension is not None:
+        coordinates = np.pad(coordinates, ((0, 0), (0, dimension - full)))
+    spectrum = predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
+    return Design("equicorrelated clusters", coordinates, groups, spectrum.levels())
+
+
+def tree(
+    superclasses: int,
+    classes: int,
+    points: int,
+    *,
+    class_ratio: float,
+    super_ratio: float,
+    cross_cosine: float = 0.0,
+) -> Design:
+    """Superclass > class > point: four eigenvalues, known exactly.
+
+    Args:
+        superclasses: at least 2.
+        classes: at least 2 per superclass.
+        points: at least 2 per class.
+        class_ratio: λ_class/λ_− > 1.
+        super_ratio: λ_super/λ_− > class_ratio.
+        cross_cosine: cosine between superclasses, in [0, 1).
+
+    Returns:
+        A design whose groups are the classes; the superclass of group g is g // classes.
+
+    Raises:
+        ValueError: for arguments out of range.
+
+    Reference: docs/theory.md, section 3.2.
+    """
+    _check_count("superclasses", superclasses, 2, "else there is no level above the classes")
+    _check_count("classes", classes, 2, "per superclass; else the levels coincide")
+    _check_count("points", points, 2, "noise lives on the contrasts inside a class")
+    _check_cosine(cross_cosine)
+    if not 1 < class_ratio < super_ratio < np.inf:
+        raise ValueError(
+            "the ratios must obey 1 < class_ratio < super_ratio, finite; "
+            f"got {class_ratio} and {super_ratio}"
+        )
+    super_angle, class_angle = predictions.tree_angles(
+        classes, points, class_ratio, super_ratio, cross_cosine
+    )
+    n_classes = superclasses * classes
+    n = n_classes * points
+    groups = np.repeat(np.arange(n_classes), points)
+    rows = np.arange(n)
+    inputs = np.zeros((n, 1 + superclasses + n_classes + n))
+    inputs[:, 0] = np.sqrt(cross_cosine)
+    inputs[rows, 1 + groups // classes] = np.sqrt(np.cos(super_angle) - cross_cosine)
+    inputs[rows, 1 + superclasses + groups] = np.sqrt(np.cos(class_angle) - np.cos(super_angle))
+    inputs[rows, 1 + superclasses + n_classes + rows] = np.sqrt(2) * np.sin(class_angle / 2)
+    spectrum = predictions.tree_spectrum(
+        superclasses, classes, points, super_angle, class_angle, cross_cosine
+    )
+    return Design("tree", inputs, groups, spectrum.levels())
+
+
+def circle(points: int, *, arcs: int = 2) -> Design:
+    """Equispaced points of the unit circle: Fourier eigenvectors, eigenvalues by FFT.
+
+    Args:
+        points: n >= 3.
+        arcs: number of equal arcs that are the groups; divides `points`.
+
+    Raises:
+        ValueError: for arguments out of range.
+
+    Reference: docs/theory.md, section 3.3.
+    """
+    _check_count("points", points, 3, "fewer points span no circle")
+    if arcs < 1 or points % arcs:
+        raise ValueError(f"arcs must divide the number of points {points}; got {arcs}")
+    phase = 2 * np.pi * np.arange(points) / points
+    inputs = np.column_stack([np.cos(phase), np.sin(phase)])
+    levels = tuple((float(value), 1) for value in predictions.circle_eigenvalues(points))
+    return Design("circle", inputs, np.arange(points) * arcs // points, levels)
+
+
+# ---------------------------------------------------------------- designs with a measured spectrum
+
+
+def _unit_rows(rows: Array) -> Array:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def power_law(points: int, dimension: int, *, exponent: float, rng: np.random.Generator) -> Design:
+    """Gaussian rows with covariance i^{-p}, normalised; grouped by the sign of the top direction.
+
+    Args:
+        points: n >= 2.
+        dimension: d >= 2.
+        exponent: p > 0.
+        rng: draws the rows.
+
+    Raises:
+        ValueError: for arguments out of range.
+    """
+    _check_count("points", points, 2, "one point has no contrast")
+    _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
+    _check_positive("exponent", exponent)
+    scales = np.arange(1, dimension + 1) ** (-exponent / 2)
+    inputs = _unit_rows(rng.standard_normal((points, dimension)) * scales)
+    inputs = inputs[np.argsort(inputs[:, 0] < 0, kind="stable")]
+    return Design("power law", inputs, (inputs[:, 0] < 0).astype(np.int64))
+
+
+def gaussian_clusters(
+    clusters: int, points: int, dimension: int, *, radius: float, rng: np.random.Generator
+) -> Design:
+    """Gaussian clusters around random centres of the sphere, projected back onto it.
+
+    Args:
+        clusters: K >= 2.
+        points: s >= 2 per cluster.
+        dimension: d >= 2.
+        radius: ε > 0, the root-mean-square distance of a point from its centre before projection.
+        rng: draws centres and points.
+
+    Raises:
+        ValueError: for arguments out of range.
+    """
+    _check_count("clusters", clusters, 2, "information is what tells clusters apart")
+    _check_count("points", points, 2, "noise lives on the contrasts inside a cluster")
+    _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
+    _check_positive("radius", radius)
+    groups = np.repeat(np.arange(clusters), points)
+    centres = _unit_rows(rng.standard_normal((clusters, dimension)))
+    offsets = rng.standard_normal((clusters * points, dimension)) * radius / np.sqrt(dimension)
+    return Design("gaussian clusters", _unit_rows(centres[groups] + offsets), groups)
+
+
+# ---------------------------------------------------------------- labels
+
+
+def _flipped_points(
+    groups: Labels, noise_rate: float, count: str, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    flipped = np.zeros(groups.size, dtype=bool)
+    if count == "iid":
+        return rng.random(groups.size) < noise_rate
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        # 1e-9 keeps 0.29 · 100 = 28.999... at 29.
+        wrong = int(np.floor(noise_rate * members.size + 1e-9))
+        if wrong == 0 and noise_rate > 0:
+            raise ValueError(
+                f"noise_rate {noise_rate:g} of a group of {members.size} points is less than one "
+                f"label; use at least {1 / members.size:.3g}, or more points"
+            )
+        flipped[rng.choice(members, wrong, replace=False)] = True
+    return flipped
+
+
+def noisy_labels(
+    design: Design,
+    *,
+    noise_rate: float,
+    rng: np.random.Generator,
+    classes: int = 2,
+    noise: LabelNoise = "symmetric",
+    count: Literal["exact", "iid"] = "exact",
+) -> Dataset:
+    """Give group g the class g mod C, and a share of the points a wrong class.
+
+    Args:
+        design: inputs and groups.
+        noise_rate: ρ in [0, 1). With exact counts every group gets floor(ρ · size) wrong labels, so
+            the rate that the data has (`Dataset.noise_rate`) never exceeds the one asked for.
+        rng: draws the wrong labels.
+        classes: C >= 2.
+        noise: "symmetric" (one of the other classes, uniformly) or "pair" (the next class).
+        count: "exact" per group, or "iid" per point.
+
+    Raises:
+        ValueError: for arguments out of range, or an exact count below one label.
+
+    Reference: docs/theory.md, section 3.5.
+    """
+    if not 0 <= noise_rate < 1:
+        raise ValueError(f"noise_rate must lie in [0, 1), a share of labels; got {noise_rate}")
+    _check_count("classes", classes, 2, "one class has no wrong label")
+    if noise not in ("symmetric", "pair"):
+        raise ValueError(f"noise must be 'symmetric' or 'pair'; got {noise!r}")
+    if count not in ("exact", "iid"):
+        raise ValueError(f"count must be 'exact' or 'iid'; got {count!r}")
+    clean = design.groups % classes
+    flipped = _flipped_points(design.groups, noise_rate, count, rng)
+    shift = rng.integers(1, classes, clean.size) if noise == "symmetric" else np.ones_like(clean)
+    observed = np.where(flipped, (clean + shift) % classes, clean)
+    return Dataset(design, classes, clean, observed)

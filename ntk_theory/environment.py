@@ -1,0 +1,53 @@
+"""What a run ran on: versions, machine, threads, revision."""
+
+from __future__ import annotations
+
+__all__ = ["describe_environment"]
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+
+import ntk_theory
+
+
+def _blas() -> str:
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+    return f"{blas['name']} {blas['version']}"
+
+
+def _revision() -> str | None:
+    """Commit of the source tree, with "+changes" if it has been edited; None outside git."""
+    command = ["git", "describe", "--always", "--dirty=+changes", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, platform and thread count, as JSON values."""
+    return {
+        "ntk_theory": ntk_theory.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": torch.__version__,
+        "blas": _blas(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "git": _revision(),
+    }

@@ -1,0 +1,109 @@
+"""Power laws in the width: exponent with a bootstrap interval, and extrapolation with a bound."""
+
+from __future__ import annotations
+
+__all__ = ["PowerLaw", "fit_power_law"]
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import bootstrap
+from scipy.stats import t as student_t
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """value ≈ constant · width^exponent, fitted to single runs.
+
+    Attributes:
+        exponent: slope of mean log value on log width.
+        constant: value extrapolated to width 1.
+        interval: 95 % percentile-bootstrap interval of the exponent.
+        log_widths: log width of each run, shape (N,).
+        residual: standard deviation of the log values around the fit.
+    """
+
+    exponent: float
+    constant: float
+    interval: tuple[float, float]
+    log_widths: Array
+    residual: float
+
+    def at(self, width: float) -> float:
+        """Fitted value at a width."""
+        return float(self.constant * width**self.exponent)
+
+    def upper(self, width: float, confidence: float = 0.99) -> float:
+        """Bound that one further run at this width stays below, with this confidence.
+
+        The one-sided prediction interval of the log-log regression.
+
+        Reference: docs/theory.md, section 11.
+        """
+        count = self.log_widths.size
+        offset = np.log(width) - self.log_widths.mean()
+        spread = np.square(self.log_widths - self.log_widths.mean()).sum()
+        quantile = student_t.ppf(confidence, count - 2)
+        margin = quantile * self.residual * np.sqrt(1 + 1 / count + offset**2 / spread)
+        return float(self.at(width) * np.exp(margin))
+
+
+def _slope(log_widths: Array, mean_logs: Array) -> Array:
+    """Least-squares slope along the first axis of `mean_logs`."""
+    centred = log_widths - log_widths.mean()
+    return np.asarray(np.tensordot(centred, mean_logs, axes=(0, 0)) / np.square(centred).sum())
+
+
+def fit_power_law(
+    widths: Sequence[int],
+    values: Sequence[ArrayLike],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> PowerLaw:
+    """Fit value ∝ width^exponent to independent runs at several widths.
+
+    Args:
+        widths: at least three different ones.
+        values: positive values at each width, one a run, at least two each.
+        rng: draws the bootstrap resamples (of runs within each width).
+        resamples: how many.
+
+    Raises:
+        ValueError: for too few widths or runs, or values that are not positive.
+
+    Reference: docs/theory.md, section 11.
+    """
+    samples = [np.asarray(value, dtype=float) for value in values]
+    if len(set(widths)) < 3 or len(samples) != len(widths):
+        raise ValueError(f"a fit needs at least three widths, each with values; got {widths}")
+    if any(sample.ndim != 1 or sample.size < 2 for sample in samples):
+        raise ValueError("a fit needs at least two runs at each width")
+    if any(not (np.isfinite(sample) & (sample > 0)).all() for sample in samples):
+        raise ValueError("a power law fits positive finite values only")
+    logs = [np.log(sample) for sample in samples]
+    log_widths = np.log(np.asarray(widths, dtype=float))
+
+    def exponent(*data: Array, axis: int = -1) -> Array:
+        return _slope(log_widths, np.stack([sample.mean(axis=axis) for sample in data]))
+
+    slope = float(exponent(*logs))
+    means = np.array([sample.mean() for sample in logs])
+    intercept = float(means.mean() - slope * log_widths.mean())
+    resampled = bootstrap(
+        logs, exponent, n_resamples=resamples, method="percentile", rng=rng, vectorized=True
+    )
+    interval = resampled.confidence_interval
+    runs = np.repeat(log_widths, [sample.size for sample in logs])
+    residuals = np.concatenate(logs) - intercept - slope * runs
+    return PowerLaw(
+        slope,
+        float(np.exp(intercept)),
+        (float(interval.low), float(interval.high)),
+        runs,
+        float(np.sqrt(np.square(residuals).sum() / (residuals.size - 2))),
+    )

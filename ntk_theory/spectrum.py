@@ -1,0 +1,122 @@
+"""Eigenspaces of a Gram matrix, and what training retrieves along them."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Spectrum",
+    "eigendecomposition",
+    "lambda_min",
+    "retrieved_share",
+]
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import LinAlgError, eigh, eigvalsh
+from scipy.sparse.linalg import ArpackError, eigsh
+
+Array = NDArray[np.float64]
+
+
+def _symmetric(matrix: ArrayLike) -> Array:
+    gram = np.asarray(matrix, dtype=float)
+    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.size == 0:
+        raise ValueError(f"the Gram matrix must be square and non-empty; got shape {gram.shape}")
+    if not np.isfinite(gram).all():
+        raise ValueError("the Gram matrix must be finite; it holds NaN or infinity")
+    scale = np.abs(gram).max()
+    if np.abs(gram - gram.T).max() > 1e-8 * scale:
+        raise ValueError("the Gram matrix must be symmetric; use the train/train block")
+    return gram
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues and orthonormal eigenvectors of a Gram matrix.
+
+    Attributes:
+        eigenvalues: ascending, shape (n,).
+        eigenvectors: columns, in the same order, shape (n, n).
+    """
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+    def largest_gap(self) -> int:
+        """Number of eigenvalues above the largest relative gap: the rank of the information.
+
+        Eigenvalues below n eps λ_max count as equal; 0 if no eigenvalue is above that.
+        """
+        floor = self.eigenvalues.size * np.finfo(float).eps * self.eigenvalues[-1]
+        logs = np.log(np.maximum(self.eigenvalues, max(floor, np.finfo(float).tiny)))
+        if self.eigenvalues.size == 1:
+            return 1
+        return int(self.eigenvalues.size - 1 - np.argmax(np.diff(logs)))
+
+    def information(self, rank: int) -> Array:
+        """Orthonormal basis of the top `rank` eigenvectors, shape (n, rank)."""
+        self._check_rank(rank)
+        return self.eigenvectors[:, self.eigenvalues.size - rank :]
+
+    def noise(self, rank: int) -> Array:
+        """Orthonormal basis of the rest, shape (n, n − rank)."""
+        self._check_rank(rank)
+        return self.eigenvectors[:, : self.eigenvalues.size - rank]
+
+    def project(self, values: ArrayLike) -> Array:
+        """Coefficients along the eigenvectors of vectors in the last axis, shape (..., n)."""
+        return np.asarray(values, dtype=float) @ self.eigenvectors
+
+    def _check_rank(self, rank: int) -> None:
+        if not 0 <= rank <= self.eigenvalues.size:
+            raise ValueError(f"rank must lie in 0..{self.eigenvalues.size}; got {rank}")
+
+
+def eigendecomposition(gram: ArrayLike) -> Spectrum:
+    """Full eigendecomposition of a symmetric Gram matrix, shape (n, n)."""
+    values, vectors = eigh(_symmetric(gram))
+    return Spectrum(values, vectors)
+
+
+def lambda_min(gram: ArrayLike) -> float:
+    """Smallest eigenvalue without a full decomposition (shift-invert Lanczos at zero).
+
+    A singular matrix, on which the inversion fails, falls back to a dense solver. The result is
+    within about n eps λ_max of the true value; smaller ones are zero for all that can be told.
+    """
+    matrix = _symmetric(gram)
+    if matrix.shape[0] > 2:
+        # A fixed generic start: a constant vector is orthogonal to every contrast.
+        start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+        try:
+            with np.errstate(all="raise"):
+                (value,) = eigsh(matrix, k=1, sigma=0.0, v0=start, return_eigenvectors=False)
+            return float(value)
+        except (ArpackError, LinAlgError, RuntimeError, FloatingPointError):
+            pass
+    (smallest,) = eigvalsh(matrix, subset_by_index=(0, 0))
+    return float(smallest)
+
+
+def retrieved_share(
+    spectrum: Spectrum, learning_rate: float, steps: ArrayLike, labels: ArrayLike
+) -> Array:
+    """Share R_t(z) = zᵀ(I − (I − ηH)^t) z / ‖z‖² of labels z that t steps retrieve.
+
+    Args:
+        spectrum: of the Gram matrix H.
+        learning_rate: η.
+        steps: t, shape (k,).
+        labels: z, shape (n,), not zero.
+
+    Returns:
+        Shape (k,); within [0, 1] for η λ_max <= 1.
+
+    Reference: docs/theory.md, section 6.
+    """
+    energy = spectrum.project(labels) ** 2
+    if not energy.any():
+        raise ValueError("labels must not be all zero: nothing can be retrieved of them")
+    kept = (1 - learning_rate * spectrum.eigenvalues) ** np.asarray(steps)[:, None]
+    return np.asarray(1 - kept @ energy / energy.sum())

@@ -1,0 +1,260 @@
+"""What a claim is made of, and how premises, measurements and controls add up to a verdict."""
+
+from __future__ import annotations
+
+__all__ = [
+    "Claim",
+    "ClaimResult",
+    "Control",
+    "Measurement",
+    "Options",
+    "Premise",
+    "Progress",
+    "Relation",
+    "Verdict",
+    "judge",
+]
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Verdict(StrEnum):
+    """Outcome of a claim. A numerical check supports a theorem; it never proves one."""
+
+    SUPPORTED = "SUPPORTED"
+    VIOLATED = "VIOLATED"
+    PREMISE_UNMET = "PREMISE_UNMET"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Relation(StrEnum):
+    """How a measured value has to stand to the predicted one."""
+
+    EQUAL = "equal"
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+
+
+@dataclass(frozen=True)
+class Premise:
+    """A hypothesis of the claim, evaluated.
+
+    Attributes:
+        name: what is assumed.
+        value: the number it is about, or None where there is none.
+        holds: whether it is met.
+        requirement: the condition on `value`, in words or symbols.
+    """
+
+    name: str
+    value: float | None
+    holds: bool
+    requirement: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A predicted number beside the measured one.
+
+    Attributes:
+        name: what is measured.
+        predicted: closed form.
+        measured: estimate from trained nets.
+        tolerance: how far the two may lie apart, derived in docs/theory.md, section 11.
+        interval: (low, high) of the estimate.
+        relation: "equal" within the tolerance, or one-sided up to it.
+        whole_interval: the interval too must lie within the tolerance; if only the estimate does,
+            nothing can be concluded.
+    """
+
+    name: str
+    predicted: float
+    measured: float
+    tolerance: float
+    interval: tuple[float, float] | None = None
+    relation: Relation = Relation.EQUAL
+    whole_interval: bool = False
+
+    def _slack_of(self, value: float) -> float:
+        difference = value - self.predicted
+        if self.relation is Relation.AT_LEAST:
+            return self.tolerance + difference
+        if self.relation is Relation.AT_MOST:
+            return self.tolerance - difference
+        return self.tolerance - abs(difference)
+
+    @property
+    def slack(self) -> float:
+        """What is left of the tolerance; negative when the measurement fails."""
+        return self._slack_of(self.measured)
+
+    @property
+    def holds(self) -> bool | None:
+        """True, False, or None where the interval leaves it open. NaN never holds."""
+        if not self.slack >= 0:
+            return False
+        if self.whole_interval and self.interval is not None:
+            return True if min(map(self._slack_of, self.interval)) >= 0 else None
+        return True
+
+
+@dataclass(frozen=True)
+class Control:
+    """The claim run once more with one premise broken: it has to fail, and as predicted.
+
+    Attributes:
+        id: short name.
+        broken_premise: what was changed.
+        expected: the verdict it must come to.
+        verdict: the verdict it came to.
+        failure: what theory says will be seen instead, against what was seen.
+        claimed: what would have been seen had the claim held all the same.
+    """
+
+    id: str
+    broken_premise: str
+    expected: Verdict
+    verdict: Verdict
+    failure: Measurement
+    claimed: float
+
+    @property
+    def holds(self) -> bool:
+        """Failed as expected: right verdict, predicted failure seen, and told from success."""
+        apart = abs(self.failure.measured - self.claimed) > self.failure.tolerance
+        return self.verdict is self.expected and self.failure.holds is True and apart
+
+
+def judge(
+    premises: tuple[Premise, ...],
+    measurements: tuple[Measurement, ...],
+    controls: tuple[Control, ...] = (),
+) -> Verdict:
+    """Verdict of a claim.
+
+    PREMISE_UNMET if a premise fails: the theory then says nothing. Else VIOLATED if a measurement
+    fails. Else INCONCLUSIVE if one is left open, nothing was measured, or a control did not fail as
+    it must: a check that cannot fail shows nothing. Else SUPPORTED.
+    """
+    if not all(premise.holds for premise in premises):
+        return Verdict.PREMISE_UNMET
+    outcomes = [measurement.holds for measurement in measurements]
+    if False in outcomes:
+        return Verdict.VIOLATED
+    if None in outcomes or not outcomes or not all(control.holds for control in controls):
+        return Verdict.INCONCLUSIVE
+    return Verdict.SUPPORTED
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """Everything a run of a claim found.
+
+    Attributes:
+        claim: what was checked.
+        config: every number needed to run it again.
+        premises: evaluated hypotheses.
+        measurements: predicted beside measured.
+        controls: broken runs.
+        verdict: of all of them together.
+        finding: one sentence that says what was found.
+        seconds: wall-clock time.
+        metrics: one row for each trained net.
+        arrays: curves, by name.
+        interrupted: whether the run was cut short.
+    """
+
+    claim: Claim
+    config: Mapping[str, Any]
+    premises: tuple[Premise, ...]
+    measurements: tuple[Measurement, ...]
+    controls: tuple[Control, ...]
+    verdict: Verdict
+    finding: str
+    seconds: float = 0.0
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+class Progress(Protocol):
+    """Receives how much of the work is done."""
+
+    def start(self, description: str, total: float) -> None:
+        """Begin a task of so many units."""
+
+    def advance(self, amount: float) -> None:
+        """Report more units done."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Knobs of a run; None leaves the choice to the claim.
+
+    Attributes:
+        preset: "quick", "standard" or "paper": how many widths and seeds.
+        seed: of all randomness.
+        seeds: nets trained at each width.
+        widths: ladder of widths.
+        clusters: K.
+        points: s per cluster.
+        ratio: r = λ_+/λ_−.
+        cross_cosine: cosine between clusters.
+        noise_rate: ρ.
+        steps: T.
+        schedule: α_t, as NAME[:KEY=VALUE,...].
+        learning_rate: η.
+        init_scale: plain initialisation of this scale instead of the antisymmetric one.
+        device: "cpu" or "cuda".
+        dtype: precision of the nets, "float32" or "float64".
+    """
+
+    preset: str = "standard"
+    seed: int = 0
+    seeds: int | None = None
+    widths: tuple[int, ...] | None = None
+    clusters: int | None = None
+    points: int | None = None
+    ratio: float | None = None
+    cross_cosine: float | None = None
+    noise_rate: float | None = None
+    steps: int | None = None
+    schedule: str | None = None
+    learning_rate: float | None = None
+    init_scale: float | None = None
+    device: str = "cpu"
+    dtype: str | None = None
+
+    def given(self) -> set[str]:
+        """Names of the knobs that differ from their defaults."""
+        return {f.name for f in fields(self) if getattr(self, f.name) != f.default}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of theory with the run that checks it.
+
+    Attributes:
+        id: its name on the command line.
+        statement: what is claimed.
+        source: where it is claimed and derived.
+        paper_claims: which of the abstract's claims C1..C7 it checks.
+        run: evaluates it.
+        plan: resolves the options into config and predicted values without training; the ledger
+            paper_checks.md is compared with it.
+        draw: draws prediction over measurement.
+    """
+
+    id: str
+    statement: str
+    source: str
+    paper_claims: tuple[str, ...]
+    run: Callable[[Options, Progress], ClaimResult]
+    plan: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
+    draw: Callable[[Figure, ClaimResult], None]

@@ -1,0 +1,246 @@
+"""Command line: `python -m ntk_theory.verify CLAIM… | all`.
+
+Exit status: 0 all claims SUPPORTED; 1 any VIOLATED; 3 any INCONCLUSIVE or PREMISE_UNMET; 2 bad use;
+130 interrupted (what was computed is still reported).
+"""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ntk_theory import __version__
+from ntk_theory.claims import all_claims
+from ntk_theory.verdicts import Claim, ClaimResult, Options, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
+_EPILOG = """\
+verdicts and exit status:
+  0  every claim is SUPPORTED (a numerical check supports a theorem, it never proves it)
+  1  some claim is VIOLATED
+  3  some claim is INCONCLUSIVE, or its PREMISE_UNMET: the theorem says nothing there
+  2  the command was wrong
+  130  interrupted; what had been computed is reported
+
+examples:
+  python -m ntk_theory.verify convergence
+  python -m ntk_theory.verify convergence --preset quick --out out
+  python -m ntk_theory.verify convergence --clusters 4 --points 20 --ratio 40 --noise-rate 0.2
+"""
+
+
+class _Refusal(Exception):  # noqa: N818 (a refusal of the command, not an error in the program)
+    """What is wrong with the command."""
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers separated by commas, as in 256,512,1024; got {text!r}"
+        ) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ntk_theory.verify",
+        description="Check the claims of arXiv 1910.01255 on trained nets, against closed forms.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help="claims to check, or all")
+    parser.add_argument("--list", action="store_true", help="list the claims and stop")
+    parser.add_argument("--version", action="version", version=__version__)
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--preset",
+        choices=("quick", "standard", "paper"),
+        default="standard",
+        help="how many widths and seeds (default: standard)",
+    )
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness")
+    run.add_argument("--seeds", type=int, metavar="N", help="nets trained at each width")
+    run.add_argument("--widths", type=_widths, metavar="M,M,…", help="ladder of even widths")
+    run.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    run.add_argument("--dtype", choices=("float32", "float64"), help="precision of the nets")
+    problem = parser.add_argument_group("the problem (each claim has its own defaults)")
+    problem.add_argument("--clusters", type=int, metavar="K", help="number of clusters")
+    problem.add_argument("--points", type=int, metavar="S", help="points in each cluster")
+    problem.add_argument("--ratio", type=float, metavar="R", help="λ_+/λ_−, information over noise")
+    problem.add_argument("--cross-cosine", type=float, metavar="A", help="cosine between clusters")
+    problem.add_argument("--noise-rate", type=float, metavar="RHO", help="share of wrong labels")
+    problem.add_argument("--steps", type=int, metavar="T", help="steps of gradient descent")
+    problem.add_argument(
+        "--schedule",
+        metavar="NAME[:KEY=VALUE,…]",
+        help="weight of the observed labels: power, geometric, constant or agreement; keys "
+        "burn_in, decay, exponent, level",
+    )
+    problem.add_argument("--learning-rate", type=float, metavar="ETA", help="of the summed loss")
+    problem.add_argument(
+        "--init-scale",
+        type=float,
+        metavar="S",
+        help="plain initialisation w ~ N(0, S² I) instead of the antisymmetric one",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    output.add_argument(
+        "--out", type=Path, metavar="DIR", help="write JSON, metrics, arrays and pictures"
+    )
+    output.add_argument("--no-progress", action="store_true", help="no progress bar")
+    return parser
+
+
+def _chosen(names: Sequence[str], claims: dict[str, Claim]) -> list[Claim]:
+    if not names:
+        raise _Refusal(f"name a claim, or all. The claims are: {', '.join(claims)}")
+    if "all" in names:
+        return list(claims.values())
+    unknown = [name for name in names if name not in claims]
+    if unknown:
+        raise _Refusal(f"no claim {unknown[0]!r}. The claims are: {', '.join(claims)}")
+    return [claims[name] for name in dict.fromkeys(names)]
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    names = Options.__dataclass_fields__
+    return Options(**{name: getattr(arguments, name) for name in names})
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise _Refusal(f"--device {device} is not usable here: {reason}") from None
+
+
+def _prepare_output(json_file: Path | None, directory: Path | None) -> None:
+    """Fail before the work, not after it, where its results could not be written."""
+    try:
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            probe = directory / ".write-test"
+            probe.touch()
+            probe.unlink()
+        if json_file is not None:
+            existed = json_file.exists()
+            with json_file.open("a", encoding="utf-8"):
+                pass
+            if not existed:
+                json_file.unlink()
+    except OSError as error:
+        flag = "--json" if error.filename == str(json_file) else "--out"
+        raise _Refusal(f"{flag}: cannot write {error.filename}: {error.strerror}") from None
+
+
+class _Bar:
+    """Progress of the claims as one bar a claim, with the time left."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self.bars = bars
+        self.task = None
+
+    def start(self, description: str, total: float) -> None:
+        self.task = self.bars.add_task(description, total=total)
+
+    def advance(self, amount: float) -> None:
+        self.bars.advance(self.task, amount)
+
+
+def _bars(console: Console, enabled: bool) -> RichProgress:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not enabled,
+        transient=True,
+    )
+
+
+def _run(claims: Sequence[Claim], options: Options, show_progress: bool) -> list[ClaimResult]:
+    from rich.console import Console
+
+    from ntk_theory.report import print_result
+
+    # The bar goes to standard error, so that standard output is the report alone.
+    errors, results = Console(stderr=True), []
+    for claim in claims:
+        with _bars(errors, show_progress and errors.is_terminal) as bars:
+            try:
+                result = claim.run(options, _Bar(bars))
+            except ValueError as error:
+                raise _Refusal(str(error)) from error
+        results.append(result)
+        print_result(Console(width=None if sys.stdout.isatty() else 160), result)
+        if result.interrupted:
+            break
+    return results
+
+
+def _status(results: Sequence[ClaimResult]) -> int:
+    verdicts = {result.verdict for result in results}
+    if any(result.interrupted for result in results):
+        return 130
+    if Verdict.VIOLATED in verdicts:
+        return 1
+    return 0 if verdicts == {Verdict.SUPPORTED} else 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    claims = all_claims()
+    if arguments.list:
+        for claim in claims.values():
+            print(f"{claim.id:14} {', '.join(claim.paper_claims):12} {claim.statement}")
+        return 0
+    try:
+        chosen = _chosen(arguments.claims, claims)
+        _prepare_output(arguments.json, arguments.out)
+        _check_device(arguments.device)
+        results = _run(chosen, _options(arguments), not arguments.no_progress)
+        _write(results, arguments.json, arguments.out)
+    except _Refusal as refusal:
+        print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
+        return 2
+    return _status(results)
+
+
+def _write(results: Sequence[ClaimResult], json_file: Path | None, directory: Path | None) -> None:
+    from ntk_theory.environment import describe_environment
+    from ntk_theory.report import to_document, to_json, write_files
+
+    if json_file is None and directory is None:
+        return
+    environment = describe_environment()
+    try:
+        if json_file is not None:
+            json_file.write_text(to_json(to_document(results, environment)), encoding="utf-8")
+        if directory is not None:
+            files = write_files(directory, results, environment)
+            print(f"Written to {directory}: {', '.join(file.name for file in files)}")
+    except OSError as error:
+        raise _Refusal(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
