@@ -77,6 +77,14 @@ class ControlSetting:
         return np.asarray(trajectory.rms_error(problem.dataset.clean)[:, -1])
 
 
+def _block_error(problem: NoisyClusters) -> float:
+    """RMS error of the infinitely wide net at the last step, whatever its signs (section 8)."""
+    final = predictions.block_recursion(
+        problem.spectrum, problem.dataset.observed, problem.learning_rate, problem.weights
+    )
+    return float(np.sqrt(np.square(final - problem.dataset.clean).mean()))
+
+
 def _unmet(premises: tuple[Premise, ...]) -> bool:
     return not all(premise.holds for premise in premises)
 
@@ -146,7 +154,7 @@ def _constant_weight(problem: NoisyClusters, setting: ControlSetting) -> Control
 
 
 def _above_threshold(problem: NoisyClusters, setting: ControlSetting) -> Control:
-    """Beyond the recoverability threshold wrong labels are taught back (section 7)."""
+    """Beyond the recoverability threshold wrong labels are taught back (sections 7 and 8)."""
     ratio = 1.5
     broken = noisy_clusters(
         clusters=problem.spectrum.clusters,
@@ -162,14 +170,14 @@ def _above_threshold(problem: NoisyClusters, setting: ControlSetting) -> Control
         Verdict.PREMISE_UNMET,
         broken.premises(),
         float(broken.distilled.rms_error()[-1]),
-        float(broken.plain.rms_error()[-1]),
+        _block_error(broken),
         setting.train_error(broken),
         setting.tolerance,
     )
 
 
 def _late_burn_in(problem: NoisyClusters, setting: ControlSetting) -> Control:
-    """A burn-in past the memorisation time locks the wrong labels in (section 7)."""
+    """A burn-in past the memorisation time locks the wrong labels in (sections 7 and 8)."""
     schedule = problem.distillation.schedule
     assert isinstance(schedule, BurnIn)
     burn_in = math.ceil(2 * problem.memorisation_time)
@@ -180,7 +188,7 @@ def _late_burn_in(problem: NoisyClusters, setting: ControlSetting) -> Control:
         Verdict.PREMISE_UNMET,
         broken.premises(),
         float(problem.distilled.rms_error()[-1]),
-        float(problem.plain.rms_error()[-1]),
+        _block_error(broken),
         setting.train_error(broken),
         setting.tolerance,
     )

@@ -94,7 +94,7 @@ class Dataset:
     @property
     def flipped(self) -> NDArray[np.bool_]:
         """Whether the observed label is wrong, shape (n,)."""
-        return self.clean_class != self.observed_class
+        return np.asarray(self.clean_class != self.observed_class)
 
     @property
     def noise_rate(self) -> float:
@@ -266,6 +266,8 @@ def tree(
 def circle(points: int, *, arcs: int = 2) -> Design:
     """Equispaced points of the unit circle: Fourier eigenvectors, eigenvalues by FFT.
 
+    For even n >= 6 the kernel is singular: n/2 − 2 eigenvalues are exactly zero.
+
     Args:
         points: n >= 3.
         arcs: number of equal arcs that are the groups; divides `points`.
@@ -345,7 +347,7 @@ def _flipped_points(
 ) -> NDArray[np.bool_]:
     flipped = np.zeros(groups.size, dtype=bool)
     if count == "iid":
-        return rng.random(groups.size) < noise_rate
+        return np.asarray(rng.random(groups.size) < noise_rate)
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         # 1e-9 keeps 0.29 · 100 = 28.999... at 29.

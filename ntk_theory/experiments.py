@@ -81,7 +81,7 @@ class Rung:
 
     @property
     def largest_deviation(self) -> Array:
-        """sup over t of the deviation, shape (S,)."""
+        """Supremum over t of the deviation, shape (S,)."""
         return np.asarray(self.deviation.max(axis=1))
 
 

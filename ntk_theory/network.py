@@ -35,11 +35,24 @@ class TwoLayerReLU:
         """Number C of outputs."""
         return self.output.shape[1]
 
+    @property
+    def antisymmetric(self) -> bool:
+        """Whether neurons come in pairs of equal w and opposite a, so that f = 0 exactly."""
+        half = self.width // 2
+        return (
+            self.width % 2 == 0
+            and torch.equal(self.hidden[:, :half], self.hidden[:, half:])
+            and torch.equal(self.output[..., :half], -self.output[..., half:])
+        )
+
     def __call__(self, inputs: ArrayLike) -> NDArray[np.float64]:
         """Outputs on rows of shape (n, d): (S, n) for one output, (S, n, C) for more."""
         rows = torch.as_tensor(np.asarray(inputs), dtype=self.hidden.dtype)
         features = torch.relu(rows.to(self.hidden.device) @ self.hidden.mT)
         values = (features @ self.output.mT / self.width**0.5).double().cpu().numpy()
+        if self.antisymmetric:
+            # Opposite terms cancel; a rounded sum would leave a sign where there is none.
+            values = np.zeros_like(values)
         return np.asarray(values[..., 0] if self.outputs == 1 else values)
 
 

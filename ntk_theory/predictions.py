@@ -40,7 +40,7 @@ from scipy.optimize import brentq
 
 Array = NDArray[np.float64]
 
-# ---------------------------------------------------------------- the kernel as a function of the angle
+# ---------------------------------------------------------------- the kernel of an angle
 
 
 def ntk_value(angle: float) -> float:
@@ -251,11 +251,12 @@ class ErrorCurve:
         """‖u_t − y‖/√n = sqrt(ȳ² E_0² + (1 − ȳ²) E_+² + 4ρ(1 − ρ) q²), shape (T + 1,)."""
         share = self.label_mean**2
         rho = self.noise_rate
-        return np.sqrt(
+        square = (
             share * self.mean_error**2
             + (1 - share) * self.information_error**2
             + 4 * rho * (1 - rho) * self.memorised_noise**2
         )
+        return np.asarray(np.sqrt(square))
 
     def _clean_part(self, label: float) -> Array:
         along_mean = self.label_mean * label
@@ -412,22 +413,27 @@ def recoverability_threshold(ratio: float) -> float:
 
 
 def lazy_width(
-    spectrum: ClusterSpectrum, angle: float, noise_rate: float, memorised_noise: float
+    spectrum: ClusterSpectrum,
+    angle: float,
+    noise_rate: float,
+    memorised_noise: float,
+    scale: float = 1.0,
 ) -> float:
     """Width at which fitting the noise moves a neuron as far as two points of a cluster are apart.
 
-    m = n 4ρ(1−ρ) q² / (λ_− θ²), a heuristic scale: the m^{-1/2} law is seen well above it only.
+    m = n 4ρ(1−ρ) q² / (λ_− θ² s²), a heuristic scale: the m^{-1/2} law is seen well above it only.
 
     Args:
         spectrum: eigenvalues of the clusters.
         angle: θ inside a cluster.
         noise_rate: ρ.
         memorised_noise: the largest q(t) of the run.
+        scale: s, standard deviation of the initial weights.
 
     Reference: docs/theory.md, section 9.
     """
     energy = spectrum.clusters * spectrum.points * 4 * noise_rate * (1 - noise_rate)
-    return energy * memorised_noise**2 / (spectrum.noise * angle**2)
+    return energy * memorised_noise**2 / (spectrum.noise * (angle * scale) ** 2)
 
 
 # ---------------------------------------------------------------- any signs, any initial output
@@ -442,7 +448,7 @@ def _block_product(spectrum: ClusterSpectrum, vector: Array) -> Array:
         + (spectrum.information - spectrum.noise) * cluster_mean
         + (spectrum.mean - spectrum.information) * blocks.mean(axis=(-2, -1), keepdims=True)
     )
-    return product.reshape(vector.shape)
+    return np.asarray(product.reshape(vector.shape))
 
 
 def block_recursion(
@@ -506,4 +512,4 @@ def initial_output_samples(
         + np.sqrt(inside - cross) * rng.standard_normal((samples, clusters, 1))
         + np.sqrt(0.5 - inside) * rng.standard_normal(shape)
     )
-    return scale * draws.reshape(samples, clusters * points)
+    return np.asarray(scale * draws.reshape(samples, clusters * points))

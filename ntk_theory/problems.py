@@ -115,7 +115,11 @@ class NoisyClusters:
     def lazy_width(self) -> float:
         """Width at which fitting the noise moves a neuron across the angle inside a cluster."""
         return predictions.lazy_width(
-            self.spectrum, self.angle, self.noise_rate, float(self.distilled.memorised_noise.max())
+            self.spectrum,
+            self.angle,
+            self.noise_rate,
+            float(self.distilled.memorised_noise.max()),
+            1.0 if self.init_scale is None else self.init_scale,
         )
 
     def with_schedule(self, schedule: BurnIn) -> NoisyClusters:

@@ -50,7 +50,7 @@ class Constant:
 
     @property
     def limit(self) -> float:
-        """lim α_t."""
+        """Limit of α_t."""
         return self.level
 
 
@@ -71,7 +71,7 @@ class Power:
 
     @property
     def limit(self) -> float:
-        """lim α_t."""
+        """Limit of α_t."""
         return 0.0
 
 
@@ -90,7 +90,7 @@ class Geometric:
 
     @property
     def limit(self) -> float:
-        """lim α_t."""
+        """Limit of α_t."""
         return 0.0
 
 
@@ -128,7 +128,7 @@ class BurnIn:
 
     @property
     def limit(self) -> float | None:
-        """lim α_t."""
+        """Limit of α_t."""
         return self.then.limit
 
 

@@ -23,7 +23,7 @@ from ntk_theory.targets import Distillation
 
 Array = NDArray[np.float64]
 
-_BLOCK_ELEMENTS = 2**18
+_BLOCK_BYTES = 2**20
 """Pre-activations updated together: a block and its activations stay in a core's cache."""
 
 _LOSS_GROWTH = 100.0
@@ -113,7 +113,8 @@ class _Block:
 def _blocks(inputs: Tensor, network: TwoLayerReLU) -> list[_Block]:
     seeds, width, _ = network.hidden.shape
     # A power of two: matrix products are slower by half at odd sizes.
-    fitting = max(256, _BLOCK_ELEMENTS // (seeds * inputs.shape[0]))
+    column = seeds * inputs.shape[0] * inputs.element_size()
+    fitting = max(256, _BLOCK_BYTES // column)
     size = min(width, 2 ** (fitting.bit_length() - 1))
     buffer = inputs.new_empty(seeds, inputs.shape[0], size)
     return [
@@ -261,10 +262,14 @@ def train(
     rate = learning_rate / network.width**0.5
 
     def total(partial_outputs: Iterable[Tensor]) -> Tensor:
-        zero = torch.zeros((), dtype=torch.float64, device=device)
-        return sum((part.double() for part in partial_outputs), zero) / network.width**0.5
+        summed = torch.zeros((), dtype=torch.float64, device=device)
+        for part in partial_outputs:
+            summed = summed + part.double()
+        return summed / network.width**0.5
 
-    u = start = total(block.outputs() for block in blocks)
+    u = total(block.outputs() for block in blocks)
+    # Pairs cancel exactly; what rounding leaves of them would have a sign, and be taught.
+    u = start = torch.zeros_like(u) if network.antisymmetric else u
     teacher = _Teacher(distillation, start)
     recorded: dict[int, Tensor] = {}
     alphas: list[Tensor] = []

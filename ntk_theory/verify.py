@@ -21,6 +21,7 @@ from ntk_theory.verdicts import Claim, ClaimResult, Options, Verdict
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 _EPILOG = """\
 verdicts and exit status:
@@ -152,13 +153,14 @@ class _Bar:
 
     def __init__(self, bars: RichProgress) -> None:
         self.bars = bars
-        self.task = None
+        self.task: TaskID | None = None
 
     def start(self, description: str, total: float) -> None:
         self.task = self.bars.add_task(description, total=total)
 
     def advance(self, amount: float) -> None:
-        self.bars.advance(self.task, amount)
+        if self.task is not None:
+            self.bars.advance(self.task, amount)
 
 
 def _bars(console: Console, enabled: bool) -> RichProgress:

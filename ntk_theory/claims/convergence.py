@@ -49,14 +49,14 @@ _TRAIN_ALL_THE_SAME = {"zero initial output"}
 
 class _Preset(NamedTuple):
     first: int
-    count: int
+    rungs: int
     seeds: int
     widest: int
 
 
 _PRESETS = {
     "quick": _Preset(256, 5, 6, 2**14),
-    "standard": _Preset(512, 6, 6, 2**16),
+    "standard": _Preset(512, 6, 5, 2**16),
     "paper": _Preset(512, 8, 16, 2**18),
 }
 
@@ -92,10 +92,10 @@ class _Plan:
 
 def _default_widths(preset: _Preset, lazy_width: float) -> tuple[int, ...]:
     """Dyadic ladder that starts where fitting the noise has become a small movement."""
-    first, count = preset.first, preset.count
+    first, rungs = preset.first, preset.rungs
     while first < 4 * lazy_width and first * 2**_LEAST_WIDTHS <= preset.widest:
-        first, count = 2 * first, max(_LEAST_WIDTHS, count - 1)
-    return tuple(first * 2**k for k in range(count))
+        first, rungs = 2 * first, max(_LEAST_WIDTHS, rungs - 1)
+    return tuple(first * 2**k for k in range(rungs))
 
 
 def _plan(options: Options) -> _Plan:
@@ -128,7 +128,7 @@ def _plan(options: Options) -> _Plan:
     seeds = chosen(options.seeds, preset.seeds)
     if seeds < 2:
         raise ValueError(f"seeds must be at least 2, to tell the spread of the nets; got {seeds}")
-    return _Plan(problem, widths, seeds, chosen(options.dtype, "float32"), options)
+    return _Plan(problem, widths, seeds, chosen(options.dtype, "float64"), options)
 
 
 def _config(plan: _Plan) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _measured_premises(run: _Run) -> tuple[Premise, ...]:
             "rounding below the deviation",
             run.rounding_error,
             run.rounding_error < deviation / 10,
-            f"float32 against float64 < {deviation / 10:.2g}, a tenth of the deviation",
+            f"{run.plan.dtype} against float64 < {deviation / 10:.2g}, a tenth of the deviation",
         ),
     )
 
@@ -426,7 +426,7 @@ def _number(value: float | None) -> str:
 
 
 def _metrics(run: _Run) -> tuple[Mapping[str, Any], ...]:
-    rows = []
+    rows: list[Mapping[str, Any]] = []
     for training, rungs in (("self-distillation", run.distilled), ("plain", run.plain)):
         for rung in rungs:
             rows.extend(
@@ -572,7 +572,9 @@ def draw(figure: Figure, result: ClaimResult) -> None:
         )
     error.axhline(2 * rho, color=drawing.GREY, lw=1)
     error.text(len(steps), 2 * rho, " 2ρ", va="center", color=drawing.GREY)
-    error.set(xlabel="step t", ylabel="RMS error ‖u − y‖/√n", yscale="log", xscale="symlog")
+    error.set(xlabel="step t", ylabel="RMS error ‖u − y‖/√n", yscale="log")
+    error.set_xscale("symlog", linthresh=1)
+    error.set_xlim(0, len(steps))
     error.legend(frameon=False)
     if "largest_deviation" in arrays:
         exponent = next(m for m in result.measurements if m.name.startswith("exponent"))
@@ -586,7 +588,7 @@ def draw(figure: Figure, result: ClaimResult) -> None:
             arrays["largest_deviation"],
             exponent.measured,
             float(centre),
-            f"fit, slope {exponent.measured:.2f}",
+            f"fit, slope {exponent.measured:.2f}".replace("-", "−"),
         )
         anchor = np.exp(logs.mean() + 0.5 * np.log(arrays["widths"]).mean())
         drawing.prediction(
