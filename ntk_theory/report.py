@@ -137,7 +137,8 @@ def write_files(
     files[0].write_text(to_json(to_document(results, environment)), encoding="utf-8")
     for result in results:
         stem = directory / result.claim.id
-        metrics = "".join(json.dumps(_finite(row)) + "\n" for row in result.metrics)
+        rows = ({"claim": result.claim.id} | dict(row) for row in result.metrics)
+        metrics = "".join(json.dumps(_finite(row)) + "\n" for row in rows)
         stem.with_suffix(".jsonl").write_text(metrics, encoding="utf-8")
         files.append(stem.with_suffix(".jsonl"))
         if result.arrays:

@@ -265,7 +265,8 @@ def train(
         summed = torch.zeros((), dtype=torch.float64, device=device)
         for part in partial_outputs:
             summed = summed + part.double()
-        return summed / network.width**0.5
+        scaled: Tensor = summed / network.width**0.5
+        return scaled
 
     u = total(block.outputs() for block in blocks)
     # Pairs cancel exactly; what rounding leaves of them would have a sign, and be taught.

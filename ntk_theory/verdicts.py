@@ -246,8 +246,8 @@ class Claim:
         source: where it is claimed and derived.
         paper_claims: which of the abstract's claims C1..C7 it checks.
         run: evaluates it.
-        plan: resolves the options into config and predicted values without training; the ledger
-            paper_checks.md is compared with it.
+        predict: config and some predicted values that the options lead to, without training; the
+            ledger paper_checks.md is held against them.
         draw: draws prediction over measurement.
     """
 
@@ -256,5 +256,5 @@ class Claim:
     source: str
     paper_claims: tuple[str, ...]
     run: Callable[[Options, Progress], ClaimResult]
-    plan: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
+    predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
     draw: Callable[[Figure, ClaimResult], None]
