@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["Rung", "check_widths", "compare", "net_seeds", "train_nets"]
 
 from collections.abc import Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
-_TOGETHER = 2**18
+_TOGETHER = 2**17
 """Seeds run together while all their pre-activations are at most this many; more are slower."""
 
 _REPORT_EVERY = 16
@@ -132,9 +134,22 @@ def train_nets(
     total = problem.steps if steps is None else steps
     size = max(1, _TOGETHER // (width * len(problem.dataset.inputs)))
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
-    return _join(
-        [_train_group(problem, width, g, policy, total, dtype, device, progress) for g in groups]
-    )
+
+    def train_group(group: Sequence[int]) -> Trajectory:
+        return _train_group(
+            problem, width, group, policy, total, dtype, device, progress, cancelled
+        )
+
+    # One thread a group: nets share nothing, so no thread waits for another, and a net's result
+    # does not depend on the number of cores.
+    threads = torch.get_num_threads()
+    cancelled = Event()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            return _join(list(pool.map(train_group, groups)))
+        finally:
+            cancelled.set()
+            torch.set_num_threads(threads)
 
 
 def _train_group(
@@ -146,6 +161,7 @@ def _train_group(
     dtype: str,
     device: str,
     progress: Progress | None,
+    cancelled: Event,
 ) -> Trajectory:
     inputs = problem.dataset.inputs
     network = initialise(
@@ -159,6 +175,8 @@ def _train_group(
     )
 
     def report(step: int) -> None:
+        if cancelled.is_set():
+            raise CancelledError
         if progress is not None and (step % _REPORT_EVERY == 0 or step == steps):
             done = step % _REPORT_EVERY or _REPORT_EVERY
             progress.advance(done * width * len(seeds))

@@ -421,14 +421,14 @@ def lazy_width(
 ) -> float:
     """Width at which fitting the noise moves a neuron as far as two points of a cluster are apart.
 
-    m = n 4ρ(1−ρ) q² / (λ_− θ² s²), a heuristic scale: the m^{-1/2} law is seen well above it only.
+    m = n 4ρ(1−ρ) q² / (λ_− θ² σ²), a heuristic scale: the m^{-1/2} law is seen well above it only.
 
     Args:
         spectrum: eigenvalues of the clusters.
         angle: θ inside a cluster.
         noise_rate: ρ.
         memorised_noise: the largest q(t) of the run.
-        scale: s, standard deviation of the initial weights.
+        scale: σ, standard deviation of the initial weights.
 
     Reference: docs/theory.md, section 9.
     """

@@ -78,9 +78,10 @@ class NoisyClusters:
         return format_schedule(schedule)
 
     @property
-    def open_loop(self) -> bool:
-        """Whether the weights α_t are known before the run."""
-        return self.distillation.schedule.limit is not None
+    def predictable(self) -> bool:
+        """Whether the curves below exist: weights known before the run, and a stable rate."""
+        stable = self.learning_rate * self.spectrum.mean < 2
+        return stable and self.distillation.schedule.limit is not None
 
     @cached_property
     def weights(self) -> Array:
@@ -166,7 +167,7 @@ class NoisyClusters:
             Premise("observed labels fade out", limit, limit == 0, "α_t → 0"),
             Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"),
         ]
-        if self.open_loop:
+        if self.predictable:
             margin = self.worst_margin
             premises.append(
                 Premise(

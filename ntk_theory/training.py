@@ -1,8 +1,8 @@
 """Full-batch gradient descent on pre-activations, exact for the net and cheaper than its weights.
 
-With K = X Xᵀ, Z = X Wᵀ (n × m) and A = 1[Z > 0], a step of gradient descent on ½‖f − z_t‖² reads
-Z ← Z − (η/√m) K diag(u − z_t) (A ∘ a): one product instead of two, and the weights are formed once,
-at the end, from W_T − W_0 = X⁺ (Z_T − Z_0) (docs/theory.md, section 1).
+With Γ = X Xᵀ, Z = X Wᵀ (n × m) and A = 1[Z > 0], a step of gradient descent on ½‖f − z_t‖² reads
+Z ← Z − (η/√m) Γ diag(u − z_t) (A ∘ a): one product instead of two, and the weights are formed once,
+at the end, from (W_T − W_0)ᵀ = X⁺ (Z_T − Z_0) (docs/theory.md, section 1).
 """
 
 from __future__ import annotations

@@ -231,6 +231,10 @@ class Options:
     device: str = "cpu"
     dtype: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative; got {self.seed}")
+
     def given(self) -> set[str]:
         """Names of the knobs that differ from their defaults."""
         return {f.name for f in fields(self) if getattr(self, f.name) != f.default}

@@ -6,13 +6,13 @@ Exit status: 0 all claims SUPPORTED; 1 any VIOLATED; 3 any INCONCLUSIVE or PREMI
 
 from __future__ import annotations
 
-__all__ = ["main"]
+__all__ = ["main", "run_claims"]
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ntk_theory import __version__
 from ntk_theory.claims import all_claims
@@ -51,8 +51,14 @@ def _widths(text: str) -> tuple[int, ...]:
         ) from None
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse in one line, without the usage in front."""
+        self.exit(2, f"{self.prog}: error: {message} (--help lists the options)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m ntk_theory.verify",
         description="Check the claims of arXiv 1910.01255 on trained nets, against closed forms.",
         epilog=_EPILOG,
@@ -177,7 +183,14 @@ def _bars(console: Console, enabled: bool) -> RichProgress:
     )
 
 
-def _run(claims: Sequence[Claim], options: Options, show_progress: bool) -> list[ClaimResult]:
+def run_claims(
+    claims: Sequence[Claim], options: Options, *, show_progress: bool
+) -> list[ClaimResult]:
+    """Run claims one after the other and print each result; stops after an interrupted one.
+
+    Raises:
+        ValueError: for an option that a claim refuses.
+    """
     from rich.console import Console
 
     from ntk_theory.report import print_result
@@ -186,10 +199,7 @@ def _run(claims: Sequence[Claim], options: Options, show_progress: bool) -> list
     errors, results = Console(stderr=True), []
     for claim in claims:
         with _bars(errors, show_progress and errors.is_terminal) as bars:
-            try:
-                result = claim.run(options, _Bar(bars))
-            except ValueError as error:
-                raise _Refusal(str(error)) from error
+            result = claim.run(options, _Bar(bars))
         results.append(result)
         print_result(Console(width=None if sys.stdout.isatty() else 160), result)
         if result.interrupted:
@@ -209,7 +219,7 @@ def _status(results: Sequence[ClaimResult]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     claims = all_claims()
     if arguments.list:
         for claim in claims.values():
@@ -219,11 +229,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         chosen = _chosen(arguments.claims, claims)
         _prepare_output(arguments.json, arguments.out)
         _check_device(arguments.device)
-        results = _run(chosen, _options(arguments), not arguments.no_progress)
+        results = run_claims(chosen, _options(arguments), show_progress=not arguments.no_progress)
         _write(results, arguments.json, arguments.out)
-    except _Refusal as refusal:
+    except (_Refusal, ValueError) as refusal:
         print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted before anything was computed", file=sys.stderr)
+        return 130
     return _status(results)
 
 

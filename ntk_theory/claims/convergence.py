@@ -119,7 +119,7 @@ class _Plan:
             "control_width": self.control_width,
             "control_seeds": _CONTROL_NETS,
             "memorisation_time": problem.memorisation_time,
-            "lazy_width": problem.lazy_width if problem.open_loop else None,
+            "lazy_width": problem.lazy_width if problem.predictable else None,
         }
 
 
@@ -152,7 +152,7 @@ def _plan(options: Options) -> _Plan:
     )
     preset = _PRESETS[options.preset]
     if options.widths is None:
-        widths = _default_widths(preset, problem.lazy_width if problem.open_loop else 0.0)
+        widths = _default_widths(preset, problem.lazy_width if problem.predictable else 0.0)
     else:
         widths = check_widths(options.widths, _LEAST_WIDTHS)
     nets = chosen(options.seeds, preset.nets)
@@ -168,7 +168,7 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
     """Hypotheses that are known before training."""
     problem = plan.problem
     premises = problem.premises()
-    if not problem.open_loop:
+    if not problem.predictable:
         return premises
     moved = math.sqrt(problem.lazy_width / plan.widths[0])
     final, bound = float(problem.distilled.rms_error()[-1]), 2 * problem.noise_rate
@@ -460,7 +460,7 @@ def run(options: Options, progress: Progress) -> ClaimResult:
         finding="interrupted" if interrupted else _finding(verdict, premises, ladder),
         seconds=time.perf_counter() - started,
         metrics=ladder.metrics(),
-        arrays=_arrays(ladder, plan) if plan.problem.open_loop else {},
+        arrays=_arrays(ladder, plan) if plan.problem.predictable else {},
         interrupted=interrupted,
     )
 

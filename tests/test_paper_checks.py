@@ -1,0 +1,69 @@
+"""The ledger paper_checks.md is generated, complete and up to date."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ntk_theory import paper_checks
+from ntk_theory.claims import all_claims
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    for name in ("paper_checks.md", "paper_checks.json"):
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    return tmp_path
+
+
+def edit(ledger, change):
+    path = ledger / "paper_checks.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    change(record["claims"][0])
+    path.write_text(json.dumps(record), encoding="utf-8")
+    (ledger / "paper_checks.md").write_text(paper_checks.render(record), encoding="utf-8")
+
+
+def test_the_ledger_is_up_to_date():
+    assert paper_checks.stale(ROOT) == []
+
+
+def test_the_ledger_lists_every_claim_of_the_abstract():
+    text = (ROOT / "paper_checks.md").read_text(encoding="utf-8")
+    for paper_claim in ("C1", "C2", "C3", "C4", "C5", "C6", "C7"):
+        assert f"\n| {paper_claim} |" in text
+    for id_ in all_claims():
+        assert f"\n## {id_}\n" in text
+
+
+def test_an_edited_ledger_is_stale(ledger):
+    path = ledger / "paper_checks.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("SUPPORTED", "PROVED"))
+    assert paper_checks.main(["--check", "--directory", str(ledger)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("statement", "something else", "statement"),
+        ("config", {}, "configuration"),
+        ("measurements", [], "predicted"),
+    ],
+)
+def test_a_record_of_other_code_is_stale(ledger, field, value, reason):
+    edit(ledger, lambda entry: entry.update({field: value}))
+    assert any(reason in found for found in paper_checks.stale(ledger))
+
+
+def test_rendering_repairs_the_markdown(ledger):
+    (ledger / "paper_checks.md").write_text("")
+    assert paper_checks.main(["--render", "--directory", str(ledger)]) == 0
+    assert paper_checks.main(["--check", "--directory", str(ledger)]) == 0
+
+
+def test_a_missing_ledger_is_stale_and_not_an_accident(tmp_path, capsys):
+    assert paper_checks.main(["--check", "--directory", str(tmp_path)]) == 1
+    assert "cannot be read" in capsys.readouterr().out
+    assert paper_checks.main(["--render", "--directory", str(tmp_path)]) == 2

@@ -1,0 +1,104 @@
+"""The structure that the documentation promises: layers, independence, documentation."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ntk_theory
+
+PACKAGE = Path(ntk_theory.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+}
+# A module may import from the layers above its own only.
+LAYERS = [
+    {"verdicts", "predictions", "fitting", "drawing", "environment"},
+    {"data", "kernels", "spectrum", "network", "targets"},
+    {"training"},
+    {"problems"},
+    {"experiments"},
+    {"ladder", "controls"},
+    {"claims.convergence"},
+    {"report"},
+    {"verify"},
+    {"paper_checks"},
+]
+MEASUREMENT = {"kernels", "spectrum", "network", "targets", "training"}
+
+
+def imported(path):
+    """Modules of the package that a file imports, wherever in the file it does."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = node.module.removeprefix("ntk_theory").removeprefix(".")
+            if node.module.startswith("ntk_theory"):
+                names |= {module} if module else {alias.name for alias in node.names}
+    return (names & set(MODULES)) | ({"claims.convergence"} if "claims" in names else set())
+
+
+def test_every_module_has_a_layer():
+    assert set.union(*LAYERS) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_from_layers_below_it_only(name):
+    below = set()
+    for layer in LAYERS:
+        if name in layer:
+            break
+        below |= layer
+    # The network is a type annotation of the kernels.
+    allowed = below | ({"network"} if name == "kernels" else set())
+    assert imported(MODULES[name]) <= allowed
+
+
+def test_predictions_share_no_code_with_measurements():
+    assert imported(MODULES["predictions"]) == set()
+    for name in MEASUREMENT:
+        assert "predictions" not in imported(MODULES[name])
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_every_module_lists_its_public_names(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    (exported,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__"
+    )
+    defined = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    private_hooks = {"run", "predict", "draw"} if name.startswith("claims.") else set()
+    assert defined - private_hooks <= set(exported)
+    assert sorted(exported, key=str.casefold) == sorted(set(exported), key=str.casefold)
+
+
+@pytest.mark.parametrize("arguments", [["--list"], ["--help"], ["convergence", "--points", "1"]])
+def test_the_command_line_loads_torch_only_to_run(arguments):
+    code = (
+        "import sys; from ntk_theory.verify import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules and '--points' not in sys.argv)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_theory_has_every_section_that_the_code_cites():
+    text = (PACKAGE.parent / "docs" / "theory.md").read_text(encoding="utf-8")
+    for number in range(1, 13):
+        assert f"\n## {number}. " in text
+    for number in ("3.1", "3.2", "3.3", "3.5"):
+        assert f"\n### {number} " in text

@@ -1,0 +1,242 @@
+"""The command line: exit status, refusals, files, and the same output for the same command."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ntk_theory import report, verify
+from ntk_theory.verdicts import Verdict
+
+TOY = [
+    *("convergence", "--clusters", "4", "--points", "5", "--ratio", "12", "--noise-rate", "0.2"),
+    *("--widths", "128,256,512,1024,2048", "--seeds", "4", "--steps", "256", "--no-progress"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Files of one supported toy run."""
+    directory = tmp_path_factory.mktemp("out") / "deep" / "er"
+    assert verify.main([*TOY, "--out", str(directory)]) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def document(folder):
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def without_seconds(text):
+    document = json.loads(text)
+    for claim in document["claims"]:
+        del claim["seconds"]
+    return document
+
+
+def test_a_supported_claim_exits_with_0_and_says_what_was_found(capsys):
+    assert verify.main(TOY) == 0
+    printed = capsys.readouterr().out
+    last = printed.strip().splitlines()[-2:]
+    assert "SUPPORTED convergence" in " ".join(last)
+    for word in ("Premises", "Measurements", "Controls", "predicted", "tolerance", "slack"):
+        assert word in printed
+
+
+def test_an_unmet_premise_exits_with_3_and_is_named(capsys):
+    assert verify.main([*TOY, "--learning-rate", "5"]) == 3
+    assert "PREMISE_UNMET" in capsys.readouterr().out
+    assert verify.main([*TOY, "--noise-rate", "0.6"]) == 3
+    assert "recoverable noise rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status"),
+    [
+        ([Verdict.SUPPORTED], 0),
+        ([Verdict.SUPPORTED, Verdict.INCONCLUSIVE], 3),
+        ([Verdict.SUPPORTED, Verdict.PREMISE_UNMET], 3),
+        ([Verdict.PREMISE_UNMET, Verdict.VIOLATED], 1),
+    ],
+)
+def test_the_exit_status_is_that_of_the_worst_verdict(verdicts, status):
+    class Result:
+        interrupted = False
+
+        def __init__(self, verdict):
+            self.verdict = verdict
+
+    assert verify._status([Result(verdict) for verdict in verdicts]) == status
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--noise-rate", "1.5"], r"noise_rate must lie in \(0, 1\).*got 1.5"),
+        (["--noise-rate", "nan"], "noise_rate"),
+        (["--noise-rate", "0.01"], "less than one label.*at least 0.2"),
+        (["--ratio", "0.5"], "ratio must be above 1.*got 0.5"),
+        (["--ratio", "inf"], "ratio must be above 1"),
+        (["--widths", "7,x"], "whole numbers separated by commas.*7,x"),
+        (["--widths", "7,9,11,13,15"], "widths must be even"),
+        (["--widths", "64,128,256,512"], "at least 5 different"),
+        (["--widths", "64,64,128,256,512"], "different"),
+        (["--points", "1"], "points must be at least 2.*got 1"),
+        (["--clusters", "1"], "clusters must be at least 2"),
+        (["--cross-cosine", "1"], "cross_cosine must lie in"),
+        (["--seeds", "1"], "seeds must be at least 2"),
+        (["--seed", "-1"], "seed"),
+        (["--steps", "3"], "steps must be at least"),
+        (["--learning-rate", "0"], "learning_rate must be positive"),
+        (["--learning-rate", "nan"], "learning_rate must be positive"),
+        (["--init-scale", "-1"], "init_scale must be positive"),
+        (["--schedule", "soon"], "schedule must be one of power, geometric"),
+        (["--schedule", "power:speed=3"], "takes the keys burn_in, decay, exponent"),
+        (["--device", "gpu9"], "--device gpu9 is not usable"),
+        (["--dtype", "int8"], "invalid choice"),
+        (["--preset", "slow"], "invalid choice"),
+        (["nonsense"], "no claim 'nonsense'.*convergence"),
+    ],
+)
+def test_bad_use_is_refused_in_one_line_with_status_2(arguments, complaint, capsys):
+    try:
+        status = verify.main([*TOY, *arguments])
+    except SystemExit as stop:
+        status = stop.code
+    assert status == 2
+    captured = capsys.readouterr()
+    (message,) = captured.err.strip().splitlines()
+    assert message.startswith("python -m ntk_theory.verify: error: ")
+    assert re.search(complaint, message), message
+    assert captured.out == ""
+
+
+def test_no_claim_is_refused_with_the_list_of_claims(capsys):
+    assert verify.main([]) == 2
+    assert "convergence" in capsys.readouterr().err
+
+
+def test_an_unwritable_place_is_refused_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(verify, "run_claims", lambda *_, **__: pytest.fail("worked first"))
+    (tmp_path / "file").touch()
+    for flag in ("--out", "--json"):
+        assert verify.main([*TOY, flag, str(tmp_path / "file" / "inside")]) == 2
+        assert "cannot write" in capsys.readouterr().err
+    assert verify.main([*TOY, "--json", str(tmp_path)]) == 2
+
+
+def test_testing_a_place_leaves_nothing_behind_and_loses_nothing(tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text("precious")
+    verify._prepare_output(kept, tmp_path)
+    assert kept.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_the_list_names_every_claim_with_its_statement(capsys):
+    assert verify.main(["--list"]) == 0
+    assert "convergence" in capsys.readouterr().out
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "ntk_theory.verify", "convergence", "--points", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_the_json_has_the_documented_layout(document):
+    assert document["schema"] == 1
+    assert {"python", "numpy", "scipy", "torch", "blas", "platform", "threads", "git"} <= set(
+        document["environment"]
+    )
+    (claim,) = document["claims"]
+    assert claim["id"] == "convergence"
+    assert claim["verdict"] == "SUPPORTED"
+    assert isinstance(claim["seconds"], float)
+    assert {"name", "value", "holds"} <= set(claim["premises"][0])
+    assert {"name", "predicted", "measured", "interval", "tolerance", "slack", "holds"} <= set(
+        claim["measurements"][0]
+    )
+    assert {"id", "broken_premise", "expected", "verdict", "holds"} <= set(claim["controls"][0])
+
+
+def test_the_recorded_command_repeats_the_run(document, tmp_path, capsys):
+    command = document["claims"][0]["command"].split()
+    assert command[:3] == ["python", "-m", "ntk_theory.verify"]
+    file = tmp_path / "again.json"
+    assert verify.main([*command[3:], "--no-progress", "--json", str(file)]) == 0
+    assert (
+        without_seconds(file.read_text())["claims"]
+        == without_seconds(json.dumps(document))["claims"]
+    )
+    capsys.readouterr()
+
+
+def test_the_same_command_writes_the_same_files(folder, tmp_path):
+    assert verify.main([*TOY, "--out", str(tmp_path)]) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "results.json",
+        "convergence.jsonl",
+        "convergence.npz",
+        "convergence.png",
+    }
+    first, second = ((path / "results.json").read_text() for path in (folder, tmp_path))
+    assert without_seconds(first) == without_seconds(second)
+    for name in names - {"results.json"}:
+        if not name.endswith("npz"):  # a zip archive carries dates
+            assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
+    with np.load(folder / "convergence.npz") as a, np.load(tmp_path / "convergence.npz") as b:
+        assert set(a) == set(b)
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_the_metrics_have_one_row_for_each_net(folder):
+    lines = (folder / "convergence.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 2 * 5 * 4  # ways of training, widths, nets
+    assert {row["width"] for row in rows} == {128, 256, 512, 1024, 2048}
+    assert all(math.isfinite(row["final_rms_error"]) for row in rows)
+
+
+def test_json_has_no_nan():
+    text = report.to_json(report._finite({"value": math.nan, "list": [math.inf, 1.0]}))
+    assert json.loads(text) == {"value": None, "list": [None, 1.0]}
+
+
+def test_an_interrupted_command_reports_what_it_has(monkeypatch, tmp_path, capsys):
+    done = []
+
+    def press(self, amount):
+        done.append(amount)
+        if len(done) > 30:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify._Bar, "advance", press)
+    file = tmp_path / "partial.json"
+    assert verify.main([*TOY, "--json", str(file), "--out", str(tmp_path)]) == 130
+    (claim,) = json.loads(file.read_text())["claims"]
+    assert claim["interrupted"] is True
+    assert claim["verdict"] == "INCONCLUSIVE"
+    assert (tmp_path / "convergence.jsonl").read_text() != ""
+    assert "interrupted" in capsys.readouterr().out
+
+
+def test_the_progress_bar_shows_on_a_terminal_only(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    arguments = [argument for argument in TOY if argument != "--no-progress"]
+    assert verify.main(arguments) == 0
+    assert "convergence" in capsys.readouterr().err
