@@ -490,11 +490,9 @@ def _draw_errors(figure: Figure, result: ClaimResult) -> None:
         drawing.band(axes, steps, arrays["distilled_error"], drawing.BLUE, label)
     drawing.prediction(axes, steps, arrays["predicted_distilled"], "closed forms")
     drawing.prediction(axes, plain_steps, arrays["predicted_plain"])
-    axes.axhline(bound, color=drawing.GREY, lw=1)
-    axes.text(1, bound * 0.97, "2ρ, bound of every stopping time", va="top", color=drawing.GREY)
-    axes.set(xlabel="step t", ylabel="RMS error ‖u − y‖/√n", yscale="log")
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlim(0, steps[-1])
+    axes.axhline(bound, color=drawing.GREY, lw=1, label="2ρ, bound of every stopping time")
+    axes.set(xlabel="step $t$", ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$")
+    axes.set(xscale="log", yscale="log", xlim=(1, steps[-1]))
     axes.legend(frameon=False, loc="lower left")
 
 
@@ -502,7 +500,7 @@ def _draw_widths(figure: Figure, result: ClaimResult) -> None:
     from ntk_theory import drawing
 
     axes, arrays = figure.axes[1], result.arrays
-    axes.set(xlabel="width m", ylabel="sup over t of ‖u_m − u_∞‖/√n")
+    axes.set(xlabel="width $m$", ylabel=r"$\sup_t\,\|u_m-u_\infty\|/\sqrt{n}$")
     exponents = [m for m in result.measurements if m.name.startswith("exponent")]
     if not exponents:
         return

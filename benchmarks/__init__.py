@@ -1,0 +1,1 @@
+"""Measured speed. A benchmark says how fast; it is never a test."""
