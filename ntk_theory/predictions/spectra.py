@@ -1,0 +1,208 @@
+"""Eigenvalues of the limiting NTK on designs where they are known exactly."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ClusterSpectrum",
+    "TreeSpectrum",
+    "circle_eigenvalues",
+    "cluster_angle",
+    "cluster_spectrum",
+    "ntk_gap",
+    "ntk_value",
+    "tree_angles",
+    "tree_spectrum",
+]
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+Array = NDArray[np.float64]
+
+# ---------------------------------------------------------------- the kernel of an angle
+
+
+def ntk_value(angle: float) -> float:
+    """Limiting first-layer NTK of two unit inputs: κ = cos θ (π − θ) / 2π.
+
+    Args:
+        angle: θ between the inputs, in [0, π].
+
+    Reference: docs/theory.md, section 2.
+
+    >>> ntk_value(0.0)
+    0.5
+    """
+    return float(np.cos(angle) * (np.pi - angle) / (2 * np.pi))
+
+
+def ntk_gap(angle: float) -> float:
+    """Loss of kernel value with the angle, κ(0) − κ(θ), without cancellation.
+
+    Equals [2π sin²(θ/2) + θ cos θ] / 2π, about θ/2π for small angles: linear, where a smooth
+    activation would give a square.
+
+    Reference: docs/theory.md, section 2.
+    """
+    return float((2 * np.pi * np.sin(angle / 2) ** 2 + angle * np.cos(angle)) / (2 * np.pi))
+
+
+def _angle_of_gap(gap: float) -> float:
+    """Angle θ in (0, π/2] at which `ntk_gap` equals `gap`; the gap increases there."""
+    return float(brentq(lambda t: ntk_gap(t) - gap, 0.0, np.pi / 2, xtol=1e-17, rtol=1e-15))
+
+
+# ---------------------------------------------------------------- designs
+
+
+@dataclass(frozen=True)
+class ClusterSpectrum:
+    """The three eigenvalues of equicorrelated clusters (docs/theory.md, section 3.1).
+
+    Attributes:
+        clusters: K, at least 2.
+        points: s per cluster, at least 2.
+        noise: λ_−, contrasts inside a cluster, multiplicity K(s − 1).
+        information: λ_+, contrasts between clusters, multiplicity K − 1.
+        mean: λ_0, the constant vector, multiplicity 1.
+    """
+
+    clusters: int
+    points: int
+    noise: float
+    information: float
+    mean: float
+
+    @property
+    def ratio(self) -> float:
+        """λ_+ / λ_−."""
+        return self.information / self.noise
+
+    def levels(self) -> tuple[tuple[float, int], ...]:
+        """Eigenvalues with their multiplicities, ascending; they add up to n."""
+        return (
+            (self.noise, self.clusters * (self.points - 1)),
+            (self.information, self.clusters - 1),
+            (self.mean, 1),
+        )
+
+
+def cluster_angle(points: int, ratio: float, cross_cosine: float = 0.0) -> float:
+    """Angle inside a cluster that gives the spectrum the ratio λ_+/λ_−.
+
+    κ(θ) = (s κ(a) + (r − 1) κ(1)) / (s + r − 1) is explicit; only the angle needs a root-find.
+
+    Args:
+        points: s per cluster.
+        ratio: r > 1.
+        cross_cosine: a in [0, 1), the cosine between points of different clusters.
+
+    Reference: docs/theory.md, section 3.1.
+    """
+    cross_gap = ntk_gap(float(np.arccos(cross_cosine)))
+    return _angle_of_gap(points * cross_gap / (points + ratio - 1))
+
+
+def cluster_spectrum(
+    clusters: int, points: int, angle: float, cross_cosine: float = 0.0
+) -> ClusterSpectrum:
+    """Eigenvalues of the limiting NTK on equicorrelated clusters.
+
+    λ_− = κ(1) − κ(θ), λ_+ = λ_− + s (κ(θ) − κ(a)), λ_0 = λ_+ + n κ(a).
+
+    Reference: docs/theory.md, section 3.1.
+    """
+    gap, cross_gap = ntk_gap(angle), ntk_gap(float(np.arccos(cross_cosine)))
+    information = gap + points * (cross_gap - gap)
+    mean = information + clusters * points * (0.5 - cross_gap)
+    return ClusterSpectrum(clusters, points, gap, information, mean)
+
+
+@dataclass(frozen=True)
+class TreeSpectrum:
+    """The four eigenvalues of a superclass > class > point tree (docs/theory.md, section 3.2)."""
+
+    superclasses: int
+    classes: int
+    points: int
+    noise: float
+    class_: float
+    super_: float
+    mean: float
+
+    def levels(self) -> tuple[tuple[float, int], ...]:
+        """Eigenvalues with their multiplicities, ascending; they add up to n."""
+        return (
+            (self.noise, self.superclasses * self.classes * (self.points - 1)),
+            (self.class_, self.superclasses * (self.classes - 1)),
+            (self.super_, self.superclasses - 1),
+            (self.mean, 1),
+        )
+
+
+def tree_angles(
+    classes: int,
+    points: int,
+    class_ratio: float,
+    super_ratio: float,
+    cross_cosine: float = 0.0,
+) -> tuple[float, float]:
+    """Angles (inside a superclass, inside a class) that give λ_class/λ_− and λ_super/λ_−.
+
+    Args:
+        classes: c per superclass.
+        points: s per class.
+        class_ratio: r1 = λ_class/λ_− > 1.
+        super_ratio: r2 = λ_super/λ_− > r1.
+        cross_cosine: a in [0, 1), the cosine between superclasses.
+
+    Reference: docs/theory.md, section 3.2.
+    """
+    cross_gap = ntk_gap(float(np.arccos(cross_cosine)))
+    step = (super_ratio - class_ratio) / (points * classes)
+    noise = points * cross_gap / (points + class_ratio - 1 + points * step)
+    return _angle_of_gap(cross_gap - step * noise), _angle_of_gap(noise)
+
+
+def tree_spectrum(
+    superclasses: int,
+    classes: int,
+    points: int,
+    super_angle: float,
+    class_angle: float,
+    cross_cosine: float = 0.0,
+) -> TreeSpectrum:
+    """Eigenvalues of the limiting NTK on a tree.
+
+    Args:
+        superclasses: number of superclasses.
+        classes: c per superclass.
+        points: s per class.
+        super_angle: angle between classes of one superclass.
+        class_angle: angle between points of one class.
+        cross_cosine: cosine between superclasses.
+
+    Reference: docs/theory.md, section 3.2.
+    """
+    noise, inside = ntk_gap(class_angle), ntk_gap(super_angle)
+    cross_gap = ntk_gap(float(np.arccos(cross_cosine)))
+    class_ = noise + points * (inside - noise)
+    super_ = class_ + points * classes * (cross_gap - inside)
+    mean = super_ + superclasses * classes * points * (0.5 - cross_gap)
+    return TreeSpectrum(superclasses, classes, points, noise, class_, super_, mean)
+
+
+def circle_eigenvalues(points: int) -> Array:
+    """Eigenvalues of the limiting NTK on n equispaced points of the circle, ascending.
+
+    The Gram matrix is circulant, so they are the FFT of its first row.
+
+    Reference: docs/theory.md, section 3.3.
+    """
+    offset = np.arange(points)
+    angle = 2 * np.pi * np.minimum(offset, points - offset) / points
+    row = np.cos(angle) * (np.pi - angle) / (2 * np.pi)
+    return np.sort(np.fft.fft(row).real)
