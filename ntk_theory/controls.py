@@ -47,6 +47,7 @@ class ControlSetting:
         dtype: precision.
         device: torch device.
         tolerance: deviation from theory that nets of this width may show.
+        widest_tolerance: the same at the claim's largest width.
         progress: advanced as the nets train.
     """
 
@@ -56,6 +57,7 @@ class ControlSetting:
     dtype: str
     device: str
     tolerance: float
+    widest_tolerance: float
     progress: Progress | None = None
 
     def train_error(
@@ -239,7 +241,7 @@ def _narrow(problem: NoisyClusters, setting: ControlSetting) -> Control:
     """A narrow net does not follow the infinitely wide one (section 9).
 
     Its signs may come out right all the same where the margin is large; what has to fail is the
-    agreement with the closed form, to the tolerance that wider nets meet.
+    agreement with the closed form, to the tolerance that the widest nets meet.
     """
     width = 8
     trajectory = train_nets(
@@ -253,16 +255,16 @@ def _narrow(problem: NoisyClusters, setting: ControlSetting) -> Control:
     clean = problem.dataset.clean
     predicted = problem.distilled.outputs(clean, problem.dataset.flipped)
     deviations = compare(trajectory, width, predicted, clean).largest_deviation
-    measured = float(deviations.min())
+    measured, bound = float(deviations.mean()), setting.widest_tolerance
     failure = Measurement(
-        "sup over t of the deviation, least of the nets",
-        setting.tolerance,
+        "sup over t of the deviation",
+        bound,
         measured,
         0.0,
-        (measured, float(deviations.max())),
+        (float(deviations.min()), float(deviations.max())),
         Relation.AT_LEAST,
     )
-    follows = Verdict.VIOLATED if measured >= setting.tolerance else Verdict.SUPPORTED
+    follows = Verdict.VIOLATED if measured >= bound else Verdict.SUPPORTED
     lazy = 4 * problem.lazy_width <= width
     return Control(
         "width-8",

@@ -26,8 +26,10 @@ def _unit(vector):
 
 def turned(row, angle, rng):
     """A unit row at an angle from a given unit row."""
-    other = rng.standard_normal(row.size)
-    other -= (other @ row) * row
+    other = np.zeros(row.size)
+    while np.linalg.norm(other) < 0.1:
+        other = rng.standard_normal(row.size)
+        other -= (other @ row) * row
     # Once more, as the first projection leaves a rounded remainder.
     other -= (other @ row) * row
     return np.cos(angle) * row + np.sin(angle) * _unit(other)

@@ -289,5 +289,6 @@ def test_the_reference_configuration_ends_where_it_should():
         rung = experiments.compare(trajectory, width, predicted, problem.dataset.clean)
         means.append(rung.largest_deviation.mean())
     assert rung.error[:, -1].mean() == pytest.approx(problem.distilled.rms_error()[-1], abs=5e-4)
-    # Four nets scatter by some 15 % each; 0.35 is over four standard errors of their mean.
-    np.testing.assert_allclose(means, [0.074, 0.040, 0.023, 0.012], rtol=0.35)
+    # Means of 32, 32, 16 and 8 other nets. A net scatters by some 12 %: 0.25 is four standard
+    # errors of the mean of four.
+    np.testing.assert_allclose(means, [0.070, 0.042, 0.0215, 0.0114], rtol=0.25)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from ntk_theory.experiments import Rung
     from ntk_theory.ladder import Ladder
+    from ntk_theory.predictions import ClusterSpectrum
     from ntk_theory.problems import NoisyClusters
 
 Array = NDArray[np.float64]
@@ -58,7 +59,7 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset(256, 5, 6, 2**14),
-    "standard": _Preset(512, 6, 5, 2**16),
+    "standard": _Preset(512, 6, 6, 2**16),
     "paper": _Preset(512, 8, 16, 2**18),
 }
 
@@ -131,6 +132,12 @@ def _default_widths(preset: _Preset, lazy_width: float) -> tuple[int, ...]:
     return tuple(first * 2**k for k in range(rungs))
 
 
+def _default_nets(preset: _Preset, spectrum: ClusterSpectrum) -> int:
+    """More nets on few points: their deviations average over less and scatter more."""
+    points = spectrum.clusters * spectrum.points
+    return preset.nets * max(1, min(4, round(60 / points)))
+
+
 def _plan(options: Options) -> _Plan:
     from ntk_theory.experiments import check_widths
     from ntk_theory.problems import noisy_clusters
@@ -155,7 +162,7 @@ def _plan(options: Options) -> _Plan:
         widths = _default_widths(preset, problem.lazy_width if problem.predictable else 0.0)
     else:
         widths = check_widths(options.widths, _LEAST_WIDTHS)
-    nets = chosen(options.seeds, preset.nets)
+    nets = chosen(options.seeds, _default_nets(preset, problem.spectrum))
     if nets < 2:
         raise ValueError(f"seeds must be at least 2, to tell the spread of the nets; got {nets}")
     return _Plan(problem, widths, nets, chosen(options.dtype, "float64"), options)
@@ -191,14 +198,17 @@ def _trained_premises(ladder: Ladder, rounding_error: float) -> tuple[Premise, .
     problem, narrowest = ladder.problem, ladder.rungs[_DISTILLED][0]
     margin = problem.distilled.margin() - narrowest.worst_deviation
     spare = float(margin[:, problem.burn_in :].min())
+    margin_premise = Premise(
+        "margin above the narrowest nets' deviation",
+        spare,
+        spare > 0,
+        "margin − worst deviation > 0 at every step after burn-in",
+    )
+    if ladder.dtype == "float64":
+        return (margin_premise,)
     tenth = float(narrowest.largest_deviation.mean()) / 10
     return (
-        Premise(
-            "margin above the narrowest nets' deviation",
-            spare,
-            spare > 0,
-            "margin − worst deviation > 0 at every step after burn-in",
-        ),
+        margin_premise,
         Premise(
             "rounding below the deviation",
             rounding_error,
@@ -384,6 +394,7 @@ def _controls(ladder: Ladder, plan: _Plan, progress: Progress) -> tuple[Control,
         dtype=ladder.dtype,
         device=ladder.device,
         tolerance=ladder.bound(lambda rung: rung.largest_deviation, plan.control_width),
+        widest_tolerance=ladder.bound(lambda rung: rung.largest_deviation, plan.widths[-1]),
         progress=progress,
     )
     return tuple(convergence_controls(plan.problem, setting))
