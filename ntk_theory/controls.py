@@ -100,21 +100,34 @@ def _error_control(
     predicted: float,
     errors: Array,
     tolerance: float,
+    spread: float = 0.0,
 ) -> Control:
-    """A control that ends at another error than the claim says."""
+    """A control that ends at another error than the claim says.
+
+    Args:
+        id_: its name.
+        broken: the premise that was changed.
+        expected: the verdict to come.
+        premises: of the broken problem.
+        claimed: error at the end if the claim held all the same.
+        predicted: error at the end that theory predicts.
+        errors: of the nets, shape (S,).
+        tolerance: deviation of nets of this width from theory.
+        spread: range of the mean of the nets around `predicted`, where that is random.
+    """
     measured = float(errors.mean())
     failure = Measurement(
         "final RMS error",
         predicted,
         measured,
-        tolerance,
+        tolerance + spread,
         (float(errors.min()), float(errors.max())),
     )
     if _unmet(premises):
         verdict = Verdict.PREMISE_UNMET
     else:
         verdict = Verdict.VIOLATED if abs(measured - claimed) > tolerance else Verdict.SUPPORTED
-    return Control(id_, broken, expected, verdict, failure, claimed)
+    return Control(id_, broken, expected, verdict, failure, claimed, tolerance)
 
 
 def _soft_targets(problem: NoisyClusters, setting: ControlSetting) -> Control:
@@ -222,7 +235,7 @@ def _plain_initialisation(problem: NoisyClusters, setting: ControlSetting) -> Co
         predicted = float(errors.mean())
         spread = _SPREAD * float(errors.std()) / math.sqrt(_RANDOM_NETS)
         # A high ratio or few points leave the signs right at scale 1: then break it harder.
-        if predicted - spread > claimed + setting.tolerance:
+        if predicted - spread > claimed + 2 * setting.tolerance:
             break
     broken = replace(problem, init_scale=scale)
     return _error_control(
@@ -233,7 +246,8 @@ def _plain_initialisation(problem: NoisyClusters, setting: ControlSetting) -> Co
         claimed,
         predicted,
         setting.train_error(broken, nets=_RANDOM_NETS),
-        spread + setting.tolerance,
+        setting.tolerance,
+        spread,
     )
 
 
@@ -273,6 +287,7 @@ def _narrow(problem: NoisyClusters, setting: ControlSetting) -> Control:
         follows if lazy else Verdict.PREMISE_UNMET,
         failure,
         claimed=0.0,
+        claimed_tolerance=bound,
     )
 
 

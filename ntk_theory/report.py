@@ -63,6 +63,7 @@ def _control(control: Control) -> dict[str, Any]:
         "verdict": control.verdict.value,
         "failure": _measurement(control.failure),
         "claimed": control.claimed,
+        "claimed_tolerance": control.claimed_tolerance,
         "holds": control.holds,
     }
 

@@ -115,6 +115,7 @@ class Control:
         verdict: the verdict it came to.
         failure: what theory says will be seen instead, against what was seen.
         claimed: what would have been seen had the claim held all the same.
+        claimed_tolerance: how far from `claimed` would still have counted as that.
     """
 
     id: str
@@ -123,11 +124,12 @@ class Control:
     verdict: Verdict
     failure: Measurement
     claimed: float
+    claimed_tolerance: float
 
     @property
     def holds(self) -> bool:
         """Failed as expected: right verdict, predicted failure seen, and told from success."""
-        apart = abs(self.failure.measured - self.claimed) > self.failure.tolerance
+        apart = abs(self.failure.measured - self.claimed) > self.claimed_tolerance
         return self.verdict is self.expected and self.failure.holds is True and apart
 
 
