@@ -42,7 +42,7 @@ class ControlSetting:
 
     Attributes:
         width: m of the nets.
-        nets: how many in each control.
+        nets: how many in each control whose failure is not random.
         seed: of the run.
         dtype: precision.
         device: torch device.
