@@ -149,8 +149,8 @@ def test_the_ratio_of_clusters_is_the_one_asked_for(points, ratio, cross_cosine)
     design = data.equicorrelated_clusters(3, points, ratio=ratio, cross_cosine=cross_cosine)
     noise, information = (value for value, _ in design.levels[:2])
     # r + s − 1 = s (κ(1) − κ(a)) / λ_−, and λ_− carries at most 32 eps: of the root-find 5 eps and
-    # 1e-17 (15 eps of the smallest angle here, 3e-3), which dlog λ_−/dlog θ <= 1.2 enlarges, and 3 of
-    # either gap.
+    # 1e-17 (15 eps of the smallest angle here, 3e-3), which dlog λ_−/dlog θ <= 1.2 enlarges, and
+    # 3 of either gap.
     assert abs(information / noise - ratio) <= 32 * EPS * (ratio + points)
 
 

@@ -90,8 +90,9 @@ def schedules(draw):
 # Every share of wrong labels, and those that are recoverable when the ratio is.
 some_wrong = clustered(wrong=lambda points, draw: draw(st.integers(1, points - 1)))
 few_wrong = clustered(
-    least_ratio=3.0, wrong=lambda points, draw: draw(st.integers(0, (points - 1) // 2))
-)
+    least_ratio=4.0,
+    wrong=lambda points, draw: draw(st.integers(int(points > 2), max(1, (points - 1) // 3))),
+).filter(lambda problem: problem.noise_rate < predictions.recoverability_threshold(problem.ratio))
 
 
 # ---------------------------------------------------------------- the kernel of an angle
@@ -132,8 +133,8 @@ def test_the_angle_of_a_ratio_gives_that_ratio(points, ratio, cross_cosine):
     assert 0 < angle < np.arccos(cross_cosine) * (1 + 4 * EPS)
     found = predictions.cluster_spectrum(3, points, angle, cross_cosine).ratio
     # r + s − 1 = s (κ(1) − κ(a)) / λ_−, and λ_− carries at most 32 eps: of the root-find 5 eps and
-    # 1e-17 (15 eps of the smallest angle here, 3e-3), which dlog λ_−/dlog θ <= 1.2 enlarges, and 3 of
-    # either gap.
+    # 1e-17 (15 eps of the smallest angle here, 3e-3), which dlog λ_−/dlog θ <= 1.2 enlarges, and
+    # 3 of either gap.
     assert abs(found - ratio) <= 32 * EPS * (points + ratio)
 
 
@@ -215,7 +216,7 @@ def test_the_spectrum_of_a_tree_is_that_of_the_dense_matrix(
     assert abs(tree.super_ - class_ratio * step * tree.noise) <= tolerance
 
 
-@given(st.integers(2, 40), st.integers(2, 8), cross_cosines)
+@given(st.integers(2, 40), st.integers(2, 8), st.floats(0.01, 0.9))
 def test_a_tree_whose_two_ratios_agree_has_the_angle_of_clusters(points, classes, cross_cosine):
     # r_2 → r_1: section 3.1 with one cluster for each class.
     super_angle, class_angle = predictions.tree_angles(classes, points, 7.0, 7.0, cross_cosine)
@@ -521,7 +522,7 @@ def test_power_schedules_end_at_the_rate_of_their_weights():
     relative = curve.rms_error()[-1] * (1 + 20_000 / 10) / (2 * np.sqrt(0.3))
     correction = 1 / (rate * spectrum.noise * 20_010)
     noise_energy = 0.7
-    assert 1 < relative
+    assert relative > 1
     assert abs(relative - (1 + noise_energy * correction)) <= 4 * correction**2 + 2 / 20_010
 
 

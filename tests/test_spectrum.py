@@ -21,8 +21,8 @@ def solver_error(gram):
 def skewness(n):
     """Distance of eigenvectors from orthonormal ones.
 
-    LAPACK's default solver (relatively robust representations, dstemr) takes eigenvalues as separate
-    from a relative gap of MINRGP = 1e-3 on, and its vectors are orthogonal to n eps / MINRGP.
+    LAPACK's default solver (relatively robust representations, dstemr) treats eigenvalues as
+    separate from a relative gap of MINRGP = 1e-3 on; its vectors are orthogonal to n eps / MINRGP.
     """
     return n * EPS / 1e-3
 
