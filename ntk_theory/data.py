@@ -254,8 +254,11 @@ def tree(
     rows = np.arange(n)
     inputs = np.zeros((n, 1 + superclasses + n_classes + n))
     inputs[:, 0] = np.sqrt(cross_cosine)
-    inputs[rows, 1 + groups // classes] = np.sqrt(np.cos(super_angle) - cross_cosine)
-    inputs[rows, 1 + superclasses + groups] = np.sqrt(np.cos(class_angle) - np.cos(super_angle))
+    # Ratios within rounding of each other leave differences of cosines that may be below zero.
+    inputs[rows, 1 + groups // classes] = np.sqrt(max(np.cos(super_angle) - cross_cosine, 0))
+    inputs[rows, 1 + superclasses + groups] = np.sqrt(
+        max(np.cos(class_angle) - np.cos(super_angle), 0)
+    )
     inputs[rows, 1 + superclasses + n_classes + rows] = np.sqrt(2) * np.sin(class_angle / 2)
     spectrum = predictions.tree_spectrum(
         superclasses, classes, points, super_angle, class_angle, cross_cosine

@@ -9,11 +9,12 @@ __all__ = [
     "retrieved_share",
 ]
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, eigh, eigvalsh
+from scipy.linalg import LinAlgError, LinAlgWarning, eigh, eigvalsh
 from scipy.sparse.linalg import ArpackError, eigsh
 
 Array = NDArray[np.float64]
@@ -48,6 +49,8 @@ class Spectrum:
 
         Eigenvalues below n eps λ_max count as equal; 0 if no eigenvalue is above that.
         """
+        if self.eigenvalues[-1] <= 0:
+            return 0
         floor = self.eigenvalues.size * np.finfo(float).eps * self.eigenvalues[-1]
         logs = np.log(np.maximum(self.eigenvalues, max(floor, np.finfo(float).tiny)))
         if self.eigenvalues.size == 1:
@@ -75,13 +78,16 @@ class Spectrum:
 
 def eigendecomposition(gram: ArrayLike) -> Spectrum:
     """Full eigendecomposition of a symmetric Gram matrix, shape (n, n)."""
-    values, vectors = eigh(_symmetric(gram))
+    # Divide and conquer keeps eigenvectors of nearly equal eigenvalues orthogonal; the default
+    # driver does not.
+    values, vectors = eigh(_symmetric(gram), driver="evd")
     return Spectrum(values, vectors)
 
 
 def lambda_min(gram: ArrayLike) -> float:
-    """Smallest eigenvalue without a full decomposition (shift-invert Lanczos at zero).
+    """Smallest eigenvalue of a positive semi-definite matrix, without a full decomposition.
 
+    Shift-invert Lanczos at zero; of an indefinite matrix it finds the eigenvalue nearest to zero.
     A singular matrix, on which the inversion fails, falls back to a dense solver. The result is
     within about n eps λ_max of the true value; smaller ones are zero for all that can be told.
     """
@@ -90,11 +96,12 @@ def lambda_min(gram: ArrayLike) -> float:
         # A fixed generic start: a constant vector is orthogonal to every contrast.
         start = np.random.default_rng(0).standard_normal(matrix.shape[0])
         try:
-            with np.errstate(all="raise"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", LinAlgWarning)
                 (value,) = eigsh(matrix, k=1, sigma=0.0, v0=start, return_eigenvectors=False)
             return float(value)
-        except (ArpackError, LinAlgError, RuntimeError, FloatingPointError):
-            pass
+        except (ArpackError, LinAlgError, LinAlgWarning, RuntimeError, ValueError):
+            pass  # singular to rounding: the inverse does not exist
     (smallest,) = eigvalsh(matrix, subset_by_index=(0, 0))
     return float(smallest)
 

@@ -379,6 +379,16 @@ def test_a_rate_of_k_points_in_s_is_met_exactly(points, draws, seed):
     assert np.bincount(design.groups, weights=dataset.flipped).tolist() == [wrong] * 3
 
 
+@pytest.mark.parametrize(
+    ("rate", "points", "wrong"), [(0.29, 100, 29), (0.57, 100, 57), (0.58, 50, 29)]
+)
+def test_a_product_that_rounds_below_an_integer_does_not_lose_a_label(rate, points, wrong):
+    assert rate * points < wrong
+    design = data.equicorrelated_clusters(2, points, ratio=3.0)
+    dataset = data.noisy_labels(design, noise_rate=rate, rng=np.random.default_rng(0))
+    assert np.bincount(design.groups, weights=dataset.flipped).tolist() == [wrong] * 2
+
+
 @given(label_problems(), st.integers(2, 5), seeds)
 def test_a_group_has_the_class_of_its_number(design, classes, seed):
     dataset = data.noisy_labels(

@@ -297,6 +297,19 @@ def test_the_empirical_kernel_is_the_product_of_explicit_jacobians(draws, rows, 
         assert (np.abs(kernel - expected) <= tolerance * scale(rows, right)).all()
 
 
+@pytest.mark.parametrize("layers", LAYERS)
+def test_a_neuron_is_off_on_its_kink(layers):
+    # Small integers, so that w·x = 0 exactly; the third neuron is zero.
+    hidden = torch.tensor([[[0.0, 1.0], [1.0, -1.0], [0.0, 0.0], [-2.0, 1.0]]], dtype=torch.float64)
+    output = torch.tensor([[[1.0, -1.0, 1.0, -1.0]]], dtype=torch.float64)
+    net = network.TwoLayerReLU(hidden, output)
+    rows = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [0.0, 3.0]])
+    # Integers over 4; the oracle divides twice by a square root that is exact.
+    np.testing.assert_array_equal(
+        kernels.ntk_empirical(net, rows, layers=layers), from_jacobian(net, rows, rows, layers)
+    )
+
+
 @given(st.data(), inputs(), both_or_first)
 def test_a_net_in_single_precision_has_the_kernel_of_its_rounded_weights(draws, rows, layers):
     net = draws.draw(nets(rows.shape[1], dtype=torch.float32))

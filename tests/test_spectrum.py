@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EPS, clustered, cross_cosines, grams, ratios, rngs, seeds
+from strategies import EPS, clustered, cross_cosines, grams, inputs, ratios, rngs, seeds
 
 from ntk_theory import data, kernels, predictions, spectrum
 
@@ -19,12 +19,11 @@ def solver_error(gram):
 
 
 def skewness(n):
-    """Distance of eigenvectors from orthonormal ones.
+    """Distance of eigenvectors from orthonormal ones: a small multiple of n eps.
 
-    LAPACK's default solver (relatively robust representations, dstemr) treats eigenvalues as
-    separate from a relative gap of MINRGP = 1e-3 on; its vectors are orthogonal to n eps / MINRGP.
+    Divide and conquer multiplies orthogonal matrices; each is orthogonal to a few eps per row.
     """
-    return n * EPS / 1e-3
+    return 8 * n * EPS
 
 
 # ---------------------------------------------------------------- eigendecomposition
@@ -352,3 +351,53 @@ def test_ranks_that_do_not_exist_are_refused(rank):
 def test_labels_that_are_all_zero_are_refused():
     with pytest.raises(ValueError, match="labels must not be all zero"):
         spectrum.retrieved_share(spectrum.eigendecomposition(np.eye(3)), 0.1, [1], np.zeros(3))
+
+
+# ---------------------------------------------------------------- singular matrices
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((4, 4)),
+        np.ones((5, 5)),
+        np.diag([0.0, 1.0, 2.0, 3.0]),
+        np.diag([0.0, 0.0, 2.0, 3.0]),
+        kernels.ntk_limit(np.vstack([np.eye(6), np.eye(6)])),
+    ],
+)
+def test_lambda_min_of_an_exactly_singular_matrix_is_zero(matrix):
+    assert abs(spectrum.lambda_min(matrix)) <= len(matrix) * EPS * max(np.abs(matrix).sum(axis=0))
+
+
+@given(grams(), st.data())
+def test_lambda_min_of_a_singular_matrix_is_zero(gram, draws):
+    # A copy of a row and column makes it singular, often with an exactly zero pivot.
+    copies = np.arange(len(gram.matrix) + 1) % len(gram.matrix)
+    matrix = gram.matrix[np.ix_(copies, copies)]
+    assert abs(spectrum.lambda_min(matrix)) <= 8 * len(matrix) * EPS * np.linalg.norm(matrix, 2)
+
+
+@given(inputs(min_points=3, max_points=14))
+def test_lambda_min_takes_copies_and_opposites_of_inputs(rows):
+    gram = kernels.ntk_limit(rows)
+    full = np.linalg.eigvalsh(gram)
+    assert abs(spectrum.lambda_min(gram) - full[0]) <= 8 * len(rows) * EPS * full[-1]
+
+
+@given(st.integers(3, 20).map(lambda half: 2 * half))
+def test_lambda_min_of_an_even_circle_is_zero(points):
+    gram = kernels.ntk_limit(data.circle(points).inputs)
+    assert abs(spectrum.lambda_min(gram)) <= points * EPS * points
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_zero_matrix_has_no_information(size):
+    assert spectrum.eigendecomposition(np.zeros((size, size))).largest_gap() == 0
+
+
+@given(grams())
+def test_eigenvectors_are_orthonormal_to_n_eps(gram):
+    vectors = spectrum.eigendecomposition(gram.matrix).eigenvectors
+    n = len(vectors)
+    assert np.linalg.norm(vectors.T @ vectors - np.eye(n), 2) <= 8 * n * EPS

@@ -418,6 +418,11 @@ def _finding(verdict: Verdict, premises: tuple[Premise, ...], ladder: Ladder) ->
     )
 
 
+def _interruption(ladder: Ladder) -> str:
+    done = [str(rung.width) for rung in ladder.rungs.get(_PLAIN, [])]
+    return f"interrupted; widths trained: {', '.join(done) or 'none'} of {len(ladder.widths)}"
+
+
 def _arrays(ladder: Ladder, plan: _Plan) -> dict[str, Array]:
     problem = plan.problem
     arrays = {
@@ -468,7 +473,7 @@ def run(options: Options, progress: Progress) -> ClaimResult:
         measurements=measurements,
         controls=controls,
         verdict=verdict,
-        finding="interrupted" if interrupted else _finding(verdict, premises, ladder),
+        finding=_interruption(ladder) if interrupted else _finding(verdict, premises, ladder),
         seconds=time.perf_counter() - started,
         metrics=ladder.metrics(),
         arrays=_arrays(ladder, plan) if plan.problem.predictable else {},

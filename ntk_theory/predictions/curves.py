@@ -23,7 +23,7 @@ class ErrorCurve:
         mean_error: E_0(t) along the constant vector, shape (T + 1,), starts at −1.
         information_error: E_+(t) along the clean contrasts, shape (T + 1,), starts at −1.
         memorised_noise: q(t), the retrieved share of the label noise, shape (T + 1,), starts at 0.
-        noise_rate: ρ, the share of flipped labels in every cluster.
+        noise_rate: ρ in (0, 1), the share of flipped labels in every cluster.
         label_mean: ȳ, the mean of the clean labels (0 when as many clusters are +1 as −1).
     """
 
