@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Rung", "check_widths", "compare", "net_seeds", "train_nets"]
+__all__ = ["Rung", "check_memory", "check_widths", "compare", "net_seeds", "train_nets"]
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +39,30 @@ def check_widths(widths: Sequence[int], least: int) -> tuple[int, ...]:
     if len(set(ladder)) < max(least, len(ladder)):
         raise ValueError(f"widths must be at least {least} different ones; got {list(widths)}")
     return ladder
+
+
+def check_memory(width: int, shape: tuple[int, ...], dtype: str) -> None:
+    """Raise ValueError for a width whose nets do not fit this machine's memory.
+
+    A net in training holds its weights twice (drawn in float64), its pre-activations and those at
+    the start; each thread trains one.
+
+    Args:
+        width: m.
+        shape: of the inputs, (n, d).
+        dtype: "float32" or "float64".
+    """
+    points, features = shape
+    numbers = (
+        2 * features * 8 + (features + 2 * points) * torch.finfo(getattr(torch, dtype)).bits // 8
+    )
+    wanted = width * numbers * torch.get_num_threads()
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > installed:
+        raise ValueError(
+            f"width {width} needs about {wanted / 2**30:.0f} GiB of memory, more than the "
+            f"{installed / 2**30:.0f} GiB of this machine; use narrower nets"
+        )
 
 
 def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:

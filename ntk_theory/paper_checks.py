@@ -76,7 +76,7 @@ def _overview(record: Mapping[str, Any]) -> str:
     rows = []
     for paper_claim, statement in PAPER_CLAIMS.items():
         checks = [
-            f"[{id_}](#{id_}): {recorded[id_]['verdict']}"
+            f"[{id_}](#{id_}): {recorded[id_]['verdict']} ({claim.paper_claims[paper_claim]})"
             for id_, claim in claims.items()
             if paper_claim in claim.paper_claims and id_ in recorded
         ]

@@ -24,6 +24,9 @@ Array = NDArray[np.float64]
 _STEPS_TO_MEMORISE = 40
 """Memorisation time, in steps, that the default learning rate aims at."""
 
+_MOST_STEPS = 200_000
+"""A default run longer than that is refused."""
+
 _NOISE_TIMES = 16
 """Length of a default run in units of 1/(ηλ_−), the time in which noise is retrieved."""
 
@@ -108,9 +111,17 @@ class NoisyClusters:
         return kernels.ntk_limit(self.dataset.inputs)
 
     @property
+    def first_taught(self) -> int:
+        """First step whose prediction may teach: the end of the burn-in, and not step 0.
+
+        All outputs are 0 at step 0, where every schedule but a constant one weighs them with 0.
+        """
+        return max(self.burn_in, 1)
+
+    @property
     def worst_margin(self) -> float:
         """Least predicted margin from the end of the burn-in on."""
-        return float(self.distilled.margin()[self.burn_in :].min())
+        return float(self.distilled.margin()[self.first_taught :].min())
 
     @property
     def lazy_width(self) -> float:
@@ -131,8 +142,8 @@ class NoisyClusters:
     def premises(self) -> tuple[Premise, ...]:
         """Hypotheses that can be evaluated before any training (docs/theory.md, section 7)."""
         n, eps = len(self.gram), float(np.finfo(float).eps)
-        top = float(spectrum.eigendecomposition(self.gram).eigenvalues[-1])
-        bottom = spectrum.lambda_min(self.gram)
+        eigenvalues = spectrum.eigendecomposition(self.gram).eigenvalues
+        bottom, top = float(eigenvalues[0]), float(eigenvalues[-1])
         threshold = predictions.recoverability_threshold(self.spectrum.ratio)
         limit = self.distillation.schedule.limit
         start = self.init_scale or 0.0
@@ -243,6 +254,12 @@ def noisy_clusters(
     if steps is None:
         steps = math.ceil(_NOISE_TIMES / min(learning_rate * levels.noise, 1.0))
         steps = max(steps, 4 * (parsed.steps + 1))
+        if steps > _MOST_STEPS:
+            raise ValueError(
+                f"learning_rate {learning_rate:g} and ratio {ratio:g} take {steps} steps until "
+                f"the noise is retrieved, more than {_MOST_STEPS}; raise the rate, lower the "
+                "ratio, or give steps"
+            )
     if steps < 4 * (parsed.steps + 1):
         raise ValueError(
             f"steps must be at least {4 * (parsed.steps + 1)}, four times the burn-in of "

@@ -183,12 +183,14 @@ def parse_schedule(text: str, *, burn_in: int, decay: float) -> BurnIn:
         if key not in _PARAMETERS[name]:
             allowed = ", ".join(sorted(_PARAMETERS[name]))
             raise ValueError(f"schedule {name!r} takes the keys {allowed}; got {part!r}")
+        if key in given:
+            raise ValueError(f"schedule key {key} is given twice")
         try:
             given[key] = float(value)
         except ValueError:
             raise ValueError(f"schedule key {key} must be a number; got {value!r}") from None
     start = given.pop("burn_in", burn_in)
-    if start != int(start):
+    if not (math.isfinite(start) and start == int(start)):
         raise ValueError(f"schedule key burn_in must be a whole number of steps; got {start}")
     then: Constant | Power | Geometric | Agreement
     if name == "constant":

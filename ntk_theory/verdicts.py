@@ -15,8 +15,9 @@ __all__ = [
     "judge",
 ]
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -71,6 +72,8 @@ class Measurement:
         relation: "equal" within the tolerance, or one-sided up to it.
         whole_interval: the interval too must lie within the tolerance; if only the estimate does,
             nothing can be concluded.
+        resolution: the largest tolerance that still tells success from failure; under a wider one
+            nothing can be concluded.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Measurement:
     interval: tuple[float, float] | None = None
     relation: Relation = Relation.EQUAL
     whole_interval: bool = False
+    resolution: float = math.inf
 
     def _slack_of(self, value: float) -> float:
         difference = value - self.predicted
@@ -96,9 +100,11 @@ class Measurement:
 
     @property
     def holds(self) -> bool | None:
-        """True, False, or None where the interval leaves it open. NaN never holds."""
+        """True, False, or None where interval or tolerance leave it open. NaN never holds."""
         if not self.slack >= 0:
             return False
+        if self.tolerance > self.resolution:
+            return None
         if self.whole_interval and self.interval is not None:
             return True if min(map(self._slack_of, self.interval)) >= 0 else None
         return True
@@ -237,10 +243,6 @@ class Options:
         if self.seed < 0:
             raise ValueError(f"seed must not be negative; got {self.seed}")
 
-    def given(self) -> set[str]:
-        """Names of the knobs that differ from their defaults."""
-        return {f.name for f in fields(self) if getattr(self, f.name) != f.default}
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -250,17 +252,18 @@ class Claim:
         id: its name on the command line.
         statement: what is claimed.
         source: where it is claimed and derived.
-        paper_claims: which of the abstract's claims C1..C7 it checks.
+        paper_claims: which of the abstract's claims C1..C7 it checks, and within what scope.
         run: evaluates it.
-        predict: config and some predicted values that the options lead to, without training; the
-            ledger paper_checks.md is held against them.
+        predict: config and some predicted values that the options lead to, without training;
+            raises ValueError for options that make no sense. The command line asks it before any
+            work, and the ledger paper_checks.md is held against it.
         draw: draws prediction over measurement.
     """
 
     id: str
     statement: str
     source: str
-    paper_claims: tuple[str, ...]
+    paper_claims: Mapping[str, str]
     run: Callable[[Options, Progress], ClaimResult]
     predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
     draw: Callable[[Figure, ClaimResult], None]

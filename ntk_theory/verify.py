@@ -120,17 +120,24 @@ def _chosen(names: Sequence[str], claims: dict[str, Claim]) -> list[Claim]:
     return [claims[name] for name in dict.fromkeys(names)]
 
 
-def _options(arguments: argparse.Namespace) -> Options:
+def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> Options:
+    """Options that every claim can make a plan of."""
     names = Options.__dataclass_fields__
-    return Options(**{name: getattr(arguments, name) for name in names})
+    try:
+        options = Options(**{name: getattr(arguments, name) for name in names})
+        for claim in claims:
+            claim.predict(options)
+    except ValueError as error:
+        raise _Refusal(str(error)) from error
+    return options
 
 
 def _check_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise _Refusal(f"--device {device} is not usable here: {reason}") from None
 
@@ -186,11 +193,7 @@ def _bars(console: Console, enabled: bool) -> RichProgress:
 def run_claims(
     claims: Sequence[Claim], options: Options, *, show_progress: bool
 ) -> list[ClaimResult]:
-    """Run claims one after the other and print each result; stops after an interrupted one.
-
-    Raises:
-        ValueError: for an option that a claim refuses.
-    """
+    """Run claims one after the other and print each result; stops after an interrupted one."""
     from rich.console import Console
 
     from ntk_theory.report import print_result
@@ -227,11 +230,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         chosen = _chosen(arguments.claims, claims)
-        _prepare_output(arguments.json, arguments.out)
+        options = _checked_options(arguments, chosen)
         _check_device(arguments.device)
-        results = run_claims(chosen, _options(arguments), show_progress=not arguments.no_progress)
+        _prepare_output(arguments.json, arguments.out)
+        results = run_claims(chosen, options, show_progress=not arguments.no_progress)
         _write(results, arguments.json, arguments.out)
-    except (_Refusal, ValueError) as refusal:
+    except _Refusal as refusal:
         print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -254,7 +258,8 @@ def _write(results: Sequence[ClaimResult], json_file: Path | None, directory: Pa
             files = write_files(directory, results, environment)
             print(f"Written to {directory}: {', '.join(file.name for file in files)}")
     except OSError as error:
-        raise _Refusal(f"cannot write {error.filename}: {error.strerror}") from None
+        place = error.filename or " or ".join(str(p) for p in (json_file, directory) if p)
+        raise _Refusal(f"cannot write {place}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

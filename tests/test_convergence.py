@@ -130,10 +130,17 @@ def test_nothing_is_trained_where_the_theorem_says_nothing():
     assert result.measurements == ()
 
 
-@pytest.mark.parametrize("schedule", ["geometric", "power:exponent=0.8", "power:exponent=2"])
-def test_every_schedule_that_fades_out_is_supported(schedule):
+@pytest.mark.parametrize("schedule", ["power:exponent=0.8", "power:exponent=2"])
+def test_every_power_schedule_that_fades_out_is_supported(schedule):
     result = check(replace(TOY, schedule=schedule))
     assert result.verdict is Verdict.SUPPORTED, result.finding
+
+
+def test_an_error_too_small_for_these_widths_is_left_open_and_named():
+    # Exponentially small: relative to it, the nets' deviation is not.
+    result = check(replace(TOY, schedule="geometric"))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "RMS error after 256 steps" in result.finding
 
 
 @pytest.mark.parametrize("clusters", [3, 5])

@@ -33,12 +33,15 @@ def runs_at(widths, exponent, constant, spread, count, rng):
 def slope_tolerance(widths, values):
     """Rounding error of the fitted exponent.
 
-    A log value of size L is off by eps L from rounding itself and by 2 eps from rounding the value;
-    a least-squares slope takes Σ |x| e / Σ x² <= e / rms(x) of errors e, and k more roundings.
+    A log value of size L is off by eps L from rounding itself and by 2 eps from rounding the value,
+    and k sums round k times; of errors e a least-squares slope takes Σ |x| e / Σ x² <= e / rms(x).
+    The centred log widths x are off by eps log m, which adds L eps log m / rms(x)².
     """
     logs = np.abs(np.log(np.concatenate(values))).max() + 1
     centred = np.log(widths) - np.mean(np.log(widths))
-    return EPS * (2 * logs + 4) * (len(widths) + 2) / np.sqrt(np.mean(centred**2))
+    spread = np.sqrt(np.mean(centred**2))
+    of_widths = logs * (np.log(widths).max() + 1) / spread
+    return EPS * (2 * logs + 4 + of_widths) * (len(widths) + 2) / spread
 
 
 # ---------------------------------------------------------------- the fit

@@ -31,10 +31,10 @@ EPS32 = float(np.finfo(np.float32).eps)
 # ---------------------------------------------------------------- cases
 #
 # Hard labels, agreement and activations jump: where an output or a pre-activation lies within
-# rounding error of zero, two right programs part. So the data here is random and generic (up to
-# copies and low rank, which the programs share), where 1e5 numbers with a density below 1 come
-# within 1e-13 of zero with probability 1e-8. What has to happen at exact zeros has its own tests.
-# (Copies with contradictory labels alone would be such zeros: their gradients cancel.)
+# rounding error of zero, two right programs part. So the data is random and generic (up to copies
+# and low rank, which the programs share), where 1e5 pre-activations with a density below 1 come
+# within 1e-13 of zero with probability 1e-8, and `cases` leaves out undecided outputs: of copies
+# with contradictory labels, say, whose gradients cancel. Exact zeros have their own tests.
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,6 @@ def cases(draw, *, widths=None, distillations=None, antisymmetric=None, layers=N
     width = draw(st.integers(2, 48) if widths is None else widths)
     trained = draw(st.sampled_from(["first", "both"])) if layers is None else layers
     inputs = generic_inputs(rng, n, d, draw(st.sampled_from(["generic", "copies", "low rank"])))
-    observed = labels(rng, n, classes)
-    observed[n // 2] = observed[0]
     net = initialise(
         width + width % 2 if pairs else width,
         d,
@@ -137,15 +135,29 @@ def cases(draw, *, widths=None, distillations=None, antisymmetric=None, layers=N
         outputs=classes,
         antisymmetric=pairs,
     )
-    return Case(
+    case = Case(
         net,
         inputs,
-        observed,
+        labels(rng, n, classes),
         draw(teachers() if distillations is None else distillations),
         learning_rate(draw(st.floats(0.05, 0.9)), net, inputs, trained),
         draw(st.integers(1, 12)),
         trained,
     )
+    assume(decided(case))
+    return case
+
+
+def decided(case):
+    """Whether no output is a matter of rounding, after the zeros of an antisymmetric start."""
+    u = np.sort(
+        case.train().outputs.reshape(-1, case.steps + 1, len(case.inputs), case.net.outputs)
+    )
+    lead = abs(u[..., 0]) if case.net.outputs == 1 else u[..., -1] - u[..., -2]
+    if case.net.antisymmetric:
+        return lead[:, 1:].min() > 1e-9
+    # Exact zeros of a plain net are points without an active neuron.
+    return bool(((lead > 1e-9) | (lead == 0)).all())
 
 
 # ---------------------------------------------------------------- an oracle
@@ -439,6 +451,16 @@ def test_a_net_that_predicts_nothing_and_sees_no_labels_makes_no_step(case, epoc
     assert torch.equal(trajectory.network.output, case.net.output)
 
 
+@pytest.mark.parametrize("layers", ["first", "both"])
+def test_a_neuron_on_its_hyperplane_is_not_active(layers):
+    # relu'(0) = 0 (section 1): both neurons are orthogonal to the only input, and stay.
+    hidden = torch.tensor([[[0.0, 1.0], [0.0, -2.0]]], dtype=torch.float64)
+    net = TwoLayerReLU(hidden, torch.ones(1, 1, 2, dtype=torch.float64))
+    trajectory = train(net, [[1.0, 0.0]], [1.0], PLAIN, learning_rate=0.5, steps=3, layers=layers)
+    assert not trajectory.outputs.any()
+    assert torch.equal(trajectory.network.hidden, hidden)
+
+
 # ---------------------------------------------------------------- symmetries
 
 
@@ -537,7 +559,10 @@ def test_float32_stays_near_float64_but_for_flipped_activations(case):
     # η |u − z| of that point over m, at every step.
     allowed = 2 * EPS32 / EPS * case.rounding()
     allowed += flips / case.net.width * case.learning_rate * push_bound(case, exact)
-    assume(flips == 0 or allowed < 0.1)
+    # An output within rounding error of zero (of another one) may be taught the other label.
+    shape = (-1, case.net.outputs)
+    hard = [hard_labels(t.outputs.reshape(shape)) for t in (exact, found)]
+    assume(np.array_equal(*hard))
     np.testing.assert_allclose(found.outputs, exact.outputs, rtol=0, atol=allowed)
 
 

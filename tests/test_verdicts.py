@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -249,38 +249,6 @@ def test_each_missing_condition_spoils_a_control(change):
 
 
 # ---------------------------------------------------------------- Options
-
-SPECIMENS = {
-    "preset": "quick",
-    "seed": 1,
-    "seeds": 3,
-    "widths": (2, 4),
-    "clusters": 2,
-    "points": 5,
-    "ratio": 12.0,
-    "cross_cosine": 0.0,
-    "noise_rate": 0.1,
-    "steps": 0,
-    "schedule": "agreement",
-    "learning_rate": 0.0,
-    "init_scale": 1.0,
-    "device": "cuda",
-    "dtype": "float32",
-}
-
-
-def test_every_option_has_a_specimen():
-    assert {f.name for f in fields(Options)} == set(SPECIMENS)
-
-
-@given(st.sets(st.sampled_from(sorted(SPECIMENS))))
-def test_given_names_the_options_that_differ_from_their_defaults(names):
-    # Zeros among them: given is not the same as true.
-    assert Options(**{name: SPECIMENS[name] for name in names}).given() == names
-
-
-def test_an_option_set_to_its_default_is_not_given():
-    assert Options(**{f.name: f.default for f in fields(Options)}).given() == set()
 
 
 def test_a_negative_seed_is_refused():

@@ -139,7 +139,7 @@ def _default_nets(preset: _Preset, spectrum: ClusterSpectrum) -> int:
 
 
 def _plan(options: Options) -> _Plan:
-    from ntk_theory.experiments import check_widths
+    from ntk_theory.experiments import check_memory, check_widths
     from ntk_theory.problems import noisy_clusters
 
     def chosen(value: Value | None, default: Value) -> Value:
@@ -165,7 +165,9 @@ def _plan(options: Options) -> _Plan:
     nets = chosen(options.seeds, _default_nets(preset, problem.spectrum))
     if nets < 2:
         raise ValueError(f"seeds must be at least 2, to tell the spread of the nets; got {nets}")
-    return _Plan(problem, widths, nets, chosen(options.dtype, "float64"), options)
+    dtype = chosen(options.dtype, "float64")
+    check_memory(widths[-1], problem.dataset.inputs.shape, dtype)
+    return _Plan(problem, widths, nets, dtype, options)
 
 
 # ---------------------------------------------------------------- premises
@@ -196,8 +198,8 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
 def _trained_premises(ladder: Ladder, rounding_error: float) -> tuple[Premise, ...]:
     """Hypotheses about the narrowest nets, step by step."""
     problem, narrowest = ladder.problem, ladder.rungs[_DISTILLED][0]
-    margin = problem.distilled.margin() - narrowest.worst_deviation
-    spare = float(margin[:, problem.burn_in :].min())
+    left = problem.distilled.margin() - narrowest.worst_deviation
+    spare = float(left[:, problem.first_taught :].min())
     margin_premise = Premise(
         "margin above the narrowest nets' deviation",
         spare,
@@ -221,10 +223,14 @@ def _trained_premises(ladder: Ladder, rounding_error: float) -> tuple[Premise, .
 # ---------------------------------------------------------------- measurements
 
 
-def _over_nets(name: str, predicted: float, values: Array, tolerance: float) -> Measurement:
+def _over_nets(
+    name: str, predicted: float, values: Array, tolerance: float, resolution: float
+) -> Measurement:
     """Mean over nets, with the range of the nets."""
     spread = (float(values.min()), float(values.max()))
-    return Measurement(name, predicted, float(values.mean()), tolerance, spread)
+    return Measurement(
+        name, predicted, float(values.mean()), tolerance, spread, resolution=resolution
+    )
 
 
 def _kernel_limit(problem: NoisyClusters) -> Measurement:
@@ -262,7 +268,10 @@ def _exponent(ladder: Ladder) -> Measurement:
 
 
 def _falling_error(ladder: Ladder, checkpoints: tuple[int, int, int]) -> list[Measurement]:
-    """(b, c) The error at T/4, T/2 and T, and the order at which it falls with α_t."""
+    """(b, c) The error at T/4, T/2 and T, and the order at which it falls with α_t.
+
+    A tolerance of half the predicted value still tells the error from 0 and from its double.
+    """
     problem, widest = ladder.problem, ladder.rungs[_DISTILLED][-1]
     predicted = problem.distilled.rms_error()
     tolerance = {
@@ -270,27 +279,38 @@ def _falling_error(ladder: Ladder, checkpoints: tuple[int, int, int]) -> list[Me
         for t in checkpoints
     }
     rows = [
-        _over_nets(f"RMS error after {t} steps", float(predicted[t]), widest.error[:, t], allowed)
+        _over_nets(
+            f"RMS error after {t} steps",
+            float(predicted[t]),
+            widest.error[:, t],
+            allowed,
+            float(predicted[t]) / 2,
+        )
         for t, allowed in tolerance.items()
     ]
     _, half, full = checkpoints
     if problem.weights[full - 1] == 0:
         return rows  # a schedule that underflows has no order
     fall = math.log(problem.weights[half - 1] / problem.weights[full - 1])
+    order = math.log(predicted[half] / predicted[full]) / fall
     rows.append(
         _over_nets(
             f"order of the error in α_t from {half} to {full} steps",
-            math.log(predicted[half] / predicted[full]) / fall,
+            order,
             np.log(widest.error[:, half] / widest.error[:, full]) / fall,
             # First-order propagation of both tolerances through the logarithm.
             sum(tolerance[t] / float(predicted[t]) for t in (half, full)) / fall,
+            order / 2,
         )
     )
     return rows
 
 
 def _signs_and_margin(ladder: Ladder) -> list[Measurement]:
-    """(d) No wrong sign at any width, and the predicted margin at the largest."""
+    """(d) No wrong sign at any width, and the predicted margin at the largest.
+
+    A tolerance of ρ tells the margin of clean labels, 1, from that of the best stopping, 1 − 2ρ.
+    """
     rungs = ladder.rungs[_DISTILLED]
     return [
         Measurement(
@@ -304,12 +324,16 @@ def _signs_and_margin(ladder: Ladder) -> list[Measurement]:
             float(ladder.problem.distilled.margin()[-1]),
             rungs[-1].margin,
             ladder.allowance(_DISTILLED, lambda rung: rung.worst_deviation[:, -1]),
+            ladder.problem.noise_rate,
         ),
     ]
 
 
 def _separation(ladder: Ladder, plain_steps: int) -> list[Measurement]:
-    """(e) Plain training memorises; no stopping time beats 2ρ, and self-distillation does."""
+    """(e) Plain training memorises; no stopping time beats 2ρ, and self-distillation does.
+
+    Half the distance of 2√ρ and 2ρ tells the end from the best; ρ tells the best from 0.
+    """
     problem, plain = ladder.problem, ladder.rungs[_PLAIN]
     bound = 2 * problem.noise_rate
     fitted = ladder.fit(_PLAIN, lambda rung: rung.largest_deviation)
@@ -325,6 +349,7 @@ def _separation(ladder: Ladder, plain_steps: int) -> list[Measurement]:
             float(problem.plain.rms_error()[plain_steps]),
             plain[-1].error[:, -1],
             ladder.allowance(_PLAIN, lambda rung: rung.deviation[:, -1]),
+            math.sqrt(problem.noise_rate) - problem.noise_rate,
         ),
         Measurement(
             f"plain training: best RMS error at any step, width {worst.width} (bound 2ρ)",
@@ -333,6 +358,7 @@ def _separation(ladder: Ladder, plain_steps: int) -> list[Measurement]:
             fitted.upper(worst.width),
             (float(best.min()), float(best.max())),
             Relation.AT_LEAST,
+            resolution=problem.noise_rate,
         ),
         Measurement(
             "self-distillation: worst final RMS error of the widest nets (below 2ρ)",
@@ -400,7 +426,13 @@ def _controls(ladder: Ladder, plan: _Plan, progress: Progress) -> tuple[Control,
     return tuple(convergence_controls(plan.problem, setting))
 
 
-def _finding(verdict: Verdict, premises: tuple[Premise, ...], ladder: Ladder) -> str:
+def _finding(
+    verdict: Verdict,
+    premises: tuple[Premise, ...],
+    measurements: tuple[Measurement, ...],
+    controls: tuple[Control, ...],
+    ladder: Ladder,
+) -> str:
     unmet = [premise for premise in premises if not premise.holds]
     if verdict is Verdict.PREMISE_UNMET:
         listed = "; ".join(f"{premise.name} ({premise.requirement})" for premise in unmet)
@@ -408,6 +440,15 @@ def _finding(verdict: Verdict, premises: tuple[Premise, ...], ladder: Ladder) ->
     stopped = ladder.stopped()
     if stopped is not None:
         return stopped
+    open_rows = [m.name for m in measurements if m.holds is None]
+    failed = [m.name for m in measurements if m.holds is False]
+    if failed:
+        return f"outside its tolerance: {'; '.join(failed)}"
+    if open_rows:
+        return f"left open, its tolerance or interval being too wide: {'; '.join(open_rows)}"
+    if verdict is Verdict.INCONCLUSIVE:
+        tame = [control.id for control in controls if not control.holds]
+        return f"a control did not fail as it must: {', '.join(tame)}"
     problem, widest = ladder.problem, ladder.rungs[_DISTILLED][-1]
     best = ladder.rungs[_PLAIN][-1].error.min(axis=1).mean()
     return (
@@ -431,11 +472,12 @@ def _arrays(ladder: Ladder, plan: _Plan) -> dict[str, Array]:
         "predicted_plain": problem.plain.rms_error()[: plan.plain_steps + 1],
     }
     distilled, plain = ladder.rungs.get(_DISTILLED, []), ladder.rungs.get(_PLAIN, [])
+    distilled = distilled[: len(plain)]  # the last width may have been interrupted in between
     if plain and not ladder.stopped():
         arrays |= {
             "widths": np.array([rung.width for rung in distilled]),
             "largest_deviation": np.stack([rung.largest_deviation for rung in distilled]),
-            "distilled_error": distilled[len(plain) - 1].error,
+            "distilled_error": distilled[-1].error,
             "plain_error": plain[-1].error,
         }
     return arrays
@@ -473,7 +515,11 @@ def run(options: Options, progress: Progress) -> ClaimResult:
         measurements=measurements,
         controls=controls,
         verdict=verdict,
-        finding=_interruption(ladder) if interrupted else _finding(verdict, premises, ladder),
+        finding=(
+            _interruption(ladder)
+            if interrupted
+            else _finding(verdict, premises, measurements, controls, ladder)
+        ),
         seconds=time.perf_counter() - started,
         metrics=ladder.metrics(),
         arrays=_arrays(ladder, plan) if plan.problem.predictable else {},
@@ -484,6 +530,8 @@ def run(options: Options, progress: Progress) -> ClaimResult:
 def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
     """Config and predicted errors, without training."""
     plan = _plan(options)
+    if not plan.problem.predictable:
+        return plan.config(), {}
     curve = plan.problem.distilled
     predicted = {f"RMS error after {t} steps": curve.rms_error()[t] for t in plan.checkpoints}
     predicted["margin at the end"] = curve.margin()[-1]
@@ -537,11 +585,16 @@ def draw(figure: Figure, result: ClaimResult) -> None:
 CLAIM = Claim(
     id="convergence",
     statement=(
-        "Hard self-distillation of a wide two-layer ReLU net on noisy labels converges in ℓ2 to "
-        "the clean labels; no stopping time of plain training does."
+        "A wide two-layer ReLU net that starts at zero output and is taught its own hardened "
+        "prediction, while the weight of the noisy labels fades out, converges in ℓ2 to the clean "
+        "labels; no stopping time of plain training does."
     ),
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 7",
-    paper_claims=("C3", "C4", "C5"),
+    paper_claims={
+        "C3": "the teacher is the current prediction; no lag",
+        "C4": "ℓ2 error on the training inputs, against every stopping time",
+        "C5": "from zero initial output, in antisymmetric pairs; plain initialisation is a control",
+    },
     run=run,
     predict=predict,
     draw=draw,

@@ -1,0 +1,299 @@
+"""Every row, premise and control of `convergence` fails where it should: made-up nets, no training.
+
+The nets follow theory up to a deviation C m^{-1/2} with a known scatter; then one thing is wrong.
+"""
+
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ntk_theory import controls, experiments, kernels
+from ntk_theory.claims import convergence
+from ntk_theory.experiments import Rung
+from ntk_theory.ladder import Ladder
+from ntk_theory.verdicts import Options, Verdict
+
+OPTIONS = Options(
+    seeds=4, widths=(128, 256, 512, 1024, 2048), clusters=4, points=5, ratio=12.0, noise_rate=0.2
+)
+DISTILLED, PLAIN = "self-distillation", "plain training"
+
+
+def made_up_rung(curve, steps, width, exponent, scatter, rng):
+    """Four nets whose deviation is width^exponent, an equal share at every step."""
+    size = np.exp(scatter * rng.standard_normal((4, 1))) * width**exponent
+    # A deviation decays with the error; the error of the net is off by a tenth of it.
+    shape = np.maximum(curve.rms_error()[: steps + 1], 1e-3)
+    deviation = size * shape
+    signs = rng.choice([-1.0, 1.0], (4, 1))
+    zero = np.zeros(4)
+    return Rung(
+        width=width,
+        error=curve.rms_error()[: steps + 1] + 0.1 * signs * deviation,
+        deviation=deviation,
+        worst_deviation=2 * deviation,
+        margin=curve.margin()[steps] + 0.1 * deviation[:, -1],
+        zero_one=zero,
+        movement=zero,
+        distance=zero,
+        flipped_activations=zero,
+        stopped=None,
+    )
+
+
+@pytest.fixture
+def plan():
+    return convergence._plan(OPTIONS)
+
+
+def climb(plan, exponent=-0.5, scatter=0.1):
+    rng = np.random.default_rng(0)
+    ladder = Ladder(plan.problem, plan.widths, plan.nets, 0, "float64", "cpu")
+    for name, curve, steps in (
+        (DISTILLED, plan.problem.distilled, plan.problem.steps),
+        (PLAIN, plan.problem.plain, plan.plain_steps),
+    ):
+        ladder.rungs[name] = [
+            made_up_rung(curve, steps, width, exponent, scatter, rng) for width in plan.widths
+        ]
+    return ladder
+
+
+def change(ladder, name, index, **fields):
+    rungs = ladder.rungs[name]
+    rungs[index] = replace(rungs[index], **fields)
+
+
+def row(ladder, plan, start):
+    (found,) = (m for m in convergence._measure(ladder, plan) if m.name.startswith(start))
+    return found
+
+
+def test_nets_that_follow_theory_satisfy_every_row_and_premise(plan):
+    ladder = climb(plan)
+    assert all(measurement.holds for measurement in convergence._measure(ladder, plan))
+    assert all(premise.holds for premise in convergence._trained_premises(ladder, 0.0))
+
+
+@pytest.mark.parametrize("exponent", [0.0, -0.25, -0.75, -1.0])
+def test_another_exponent_fails(plan, exponent):
+    assert row(climb(plan, exponent), plan, "exponent").holds is False
+
+
+def test_a_scattered_exponent_is_left_open(plan):
+    found = row(climb(plan, scatter=1.0), plan, "exponent")
+    low, high = found.interval
+    assert low < -0.65 or high > -0.35
+    assert found.holds is not True
+
+
+@pytest.mark.parametrize("quarter", [1, 2, 4])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_an_error_beyond_the_deviation_of_narrower_nets_fails(plan, quarter, sign):
+    ladder = climb(plan)
+    t = plan.problem.steps * quarter // 4
+    start = f"RMS error after {t} steps"
+    shift = np.zeros_like(ladder.rungs[DISTILLED][-1].error)
+    shift[:, t] = sign * 1.2 * row(ladder, plan, start).tolerance
+    change(ladder, DISTILLED, -1, error=ladder.rungs[DISTILLED][-1].error + shift)
+    assert row(ladder, plan, start).holds is False
+
+
+def test_the_tolerance_comes_from_the_narrower_nets_alone(plan):
+    ladder = climb(plan)
+
+    def last(rung):
+        return rung.deviation[:, -1]
+
+    before = ladder.allowance(DISTILLED, last)
+    assert before == ladder.fit(DISTILLED, last, 4).upper(2048) + np.finfo(float).eps * 2048**0.5
+    # With a scatter of 10 % the bound lies within some 40 % of what is true.
+    true = 2048**-0.5 * ladder.rungs[DISTILLED][0].deviation[:, -1].mean() * 128**0.5
+    assert true < before < 1.6 * true
+    change(ladder, DISTILLED, -1, deviation=100 * ladder.rungs[DISTILLED][-1].deviation)
+    assert ladder.allowance(DISTILLED, last) == before
+
+
+def test_a_tolerance_that_cannot_tell_leaves_the_row_open(plan):
+    ladder = climb(plan)
+    for index, rung in enumerate(ladder.rungs[DISTILLED]):
+        change(ladder, DISTILLED, index, deviation=200 * rung.deviation)
+    assert row(ladder, plan, f"RMS error after {plan.problem.steps}").holds is None
+
+
+def test_an_error_that_stops_falling_has_the_wrong_order(plan):
+    ladder = climb(plan)
+    error = ladder.rungs[DISTILLED][-1].error.copy()
+    error[:, -1] = error[:, plan.problem.steps // 2]
+    change(ladder, DISTILLED, -1, error=error)
+    assert row(ladder, plan, "order").holds is False
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_one_wrong_sign_of_one_net_fails_at_any_width(plan, index):
+    ladder = climb(plan)
+    change(ladder, DISTILLED, index, zero_one=np.array([0, 0, 0.05, 0]))
+    assert row(ladder, plan, "0-1 error").holds is False
+
+
+def test_another_margin_fails(plan):
+    ladder = climb(plan)
+    tolerance = row(ladder, plan, "margin").tolerance
+    change(ladder, DISTILLED, -1, margin=ladder.rungs[DISTILLED][-1].margin - 1.2 * tolerance)
+    assert row(ladder, plan, "margin").holds is False
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_a_stopping_time_that_beats_the_bound_fails_at_any_width(plan, index):
+    ladder = climb(plan)
+    rung = ladder.rungs[PLAIN][index]
+    allowed = ladder.fit(PLAIN, lambda each: each.largest_deviation).upper(rung.width)
+    error = rung.error.copy()
+    error[2, 7] = 2 * plan.problem.noise_rate - 1.05 * allowed
+    change(ladder, PLAIN, index, error=error)
+    found = row(ladder, plan, "plain training: best")
+    assert f"width {rung.width}" in found.name
+    assert found.holds is False
+
+
+def test_plain_training_that_does_not_memorise_fails(plan):
+    ladder = climb(plan)
+    change(ladder, PLAIN, -1, error=0.9 * ladder.rungs[PLAIN][-1].error)
+    assert row(ladder, plan, "plain training: RMS").holds is False
+
+
+def test_a_net_that_ends_above_the_bound_of_stopping_fails(plan):
+    ladder = climb(plan)
+    error = ladder.rungs[DISTILLED][-1].error.copy()
+    error[1, -1] = 2.01 * plan.problem.noise_rate
+    change(ladder, DISTILLED, -1, error=error)
+    assert row(ladder, plan, "self-distillation: worst").holds is False
+
+
+def test_the_closed_form_is_the_kernel_recursion_to_rounding(plan):
+    found = row(climb(plan), plan, "kernel recursion")
+    assert found.tolerance <= 1e-12
+    assert found.holds
+
+
+def test_a_deviation_above_the_margin_at_one_step_is_an_unmet_premise(plan):
+    ladder = climb(plan)
+    problem = plan.problem
+    t = problem.burn_in + 3
+    worst = ladder.rungs[DISTILLED][0].worst_deviation.copy()
+    worst[3, t] = 1.001 * problem.distilled.margin()[t]
+    change(ladder, DISTILLED, 0, worst_deviation=worst)
+    assert not convergence._trained_premises(ladder, 0.0)[0].holds
+
+
+def test_rounding_near_the_deviation_is_an_unmet_premise(plan):
+    ladder = climb(plan)
+    ladder.dtype = "float32"
+    tenth = ladder.rungs[DISTILLED][0].largest_deviation.mean() / 10
+    assert convergence._trained_premises(ladder, 0.99 * tenth)[1].holds
+    assert not convergence._trained_premises(ladder, 1.01 * tenth)[1].holds
+
+
+@pytest.mark.parametrize("broken", ["singular", "indefinite"])
+def test_a_kernel_that_is_not_positive_definite_is_an_unmet_premise(plan, broken, monkeypatch):
+    gram = kernels.ntk_limit(plan.problem.dataset.inputs)
+    if broken == "singular":
+        gram[1], gram[:, 1] = gram[0], gram[:, 0]
+        gram[1, 1] = gram[0, 0]
+    else:
+        gram -= 0.3 * np.eye(len(gram))
+    monkeypatch.setattr(kernels, "ntk_limit", lambda *_, **__: gram)
+    problem = convergence._plan(OPTIONS).problem
+    unmet = {premise.name for premise in problem.premises() if not premise.holds}
+    assert "kernel positive definite" in unmet
+
+
+def test_the_first_prediction_needs_no_sign_without_a_burn_in():
+    options = replace(OPTIONS, schedule="power:burn_in=0")
+    problem = convergence._plan(options).problem
+    margin = problem.distilled.margin()
+    assert margin[0] == 0
+    assert problem.worst_margin == margin[1:].min() > 0
+
+
+# ---------------------------------------------------------------- controls
+
+
+SETTING = controls.ControlSetting(
+    width=512, nets=3, seed=0, dtype="float64", device="cpu", tolerance=0.05, widest_tolerance=0.02
+)
+
+
+def control_of(make, problem, monkeypatch, errors):
+    monkeypatch.setattr(
+        controls.ControlSetting, "train_error", lambda *_, nets=3, **__: errors * np.ones(nets or 3)
+    )
+    return make(problem, SETTING)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        controls._soft_targets,
+        controls._constant_weight,
+        controls._above_threshold,
+        controls._late_burn_in,
+        controls._plain_initialisation,
+    ],
+)
+def test_a_control_holds_only_if_it_fails_as_predicted(make, plan, monkeypatch):
+    problem = plan.problem
+    probe = control_of(make, problem, monkeypatch, 0.5)
+    predicted, tolerance = probe.failure.predicted, probe.failure.tolerance
+    assert control_of(make, problem, monkeypatch, predicted).holds
+    assert not control_of(make, problem, monkeypatch, predicted + 1.01 * tolerance).holds
+    assert not control_of(make, problem, monkeypatch, predicted - 1.01 * tolerance).holds
+    success = control_of(make, problem, monkeypatch, probe.claimed)
+    assert not success.holds
+    # The two outcomes are told apart by more than both tolerances.
+    assert abs(predicted - probe.claimed) > tolerance + probe.claimed_tolerance
+
+
+def test_a_random_failure_is_predicted_to_four_standard_errors(plan, monkeypatch):
+    probe = control_of(controls._plain_initialisation, plan.problem, monkeypatch, 0.5)
+    spread = probe.failure.tolerance - SETTING.tolerance
+    # The error is at most 2 sqrt(1) = 2 (all signs wrong), so its deviation is below 1.
+    assert 0 < spread < 4 / math.sqrt(12)
+
+
+def test_the_late_burn_in_lasts_twice_the_memorisation_time(plan, monkeypatch):
+    probe = control_of(controls._late_burn_in, plan.problem, monkeypatch, 0.5)
+    (steps,) = map(int, re.findall(r"takes (\d+) steps", probe.broken_premise))
+    assert steps == math.ceil(2 * plan.problem.memorisation_time)
+
+
+def test_a_control_whose_premise_is_met_all_the_same_does_not_hold(plan, monkeypatch):
+    # A level of 0 fades out: the premise is no longer broken.
+    monkeypatch.setattr(controls, "Constant", lambda level: Zero())
+    control = control_of(controls._constant_weight, plan.problem, monkeypatch, 0.3)
+    assert control.verdict is not Verdict.PREMISE_UNMET
+    assert not control.holds
+
+
+class Zero:
+    """A schedule of weight 0."""
+
+    level = limit = 0.0
+
+    def weight(self, step):
+        return 0.0
+
+
+def test_a_narrow_net_that_follows_theory_does_not_hold_as_a_control(plan, monkeypatch):
+    rung = climb(plan).rungs[DISTILLED][-1]
+    small = replace(rung, deviation=0.01 * rung.deviation)
+    monkeypatch.setattr(controls, "compare", lambda *_: small)
+    monkeypatch.setattr(controls, "train_nets", lambda *_, **__: None)
+    assert not controls._narrow(plan.problem, SETTING).holds
+
+
+def test_nets_of_claim_and_controls_differ():
+    assert not set(experiments.net_seeds(0, 512, 5, 0)) & set(experiments.net_seeds(0, 512, 5, 1))
