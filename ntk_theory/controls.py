@@ -32,7 +32,7 @@ _SAMPLES = 400
 _SPREAD = 4.0
 """Half-width, in standard errors, of the predicted range of that failure."""
 
-_RANDOM_NETS = 12
+_RANDOM_NETS = 16
 """Nets of that control: its failure is random, so its mean takes more of them."""
 
 

@@ -261,7 +261,7 @@ def test_a_random_failure_is_predicted_to_four_standard_errors(plan, monkeypatch
     probe = control_of(controls._plain_initialisation, plan.problem, monkeypatch, 0.5)
     spread = probe.failure.tolerance - SETTING.tolerance
     # The error is at most 2 sqrt(1) = 2 (all signs wrong), so its deviation is below 1.
-    assert 0 < spread < 4 / math.sqrt(12)
+    assert 0 < spread < 4 / math.sqrt(16)
 
 
 def test_the_late_burn_in_lasts_twice_the_memorisation_time(plan, monkeypatch):

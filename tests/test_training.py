@@ -987,3 +987,13 @@ def test_widths_of_a_ladder_are_sorted(widths):
 def test_widths_that_are_odd_or_below_two_are_refused(width):
     with pytest.raises(ValueError, match=r"even and at least 2 \(neurons come in pairs\)"):
         experiments.check_widths([4, width, 8], 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_widths_beyond_the_memory_are_refused(dtype):
+    # Some 20 · 8 bytes a neuron at least: 10^12 of them are no machine's, 1000 are every one's.
+    assert experiments.check_memory(1000, (20, 20), dtype) is None
+    with pytest.raises(
+        ValueError, match=r"width 1000000000000 needs about \d+ GiB of memory, more"
+    ):
+        experiments.check_memory(10**12, (20, 20), dtype)

@@ -190,6 +190,16 @@ def test_a_larger_tolerance_never_loses_what_held(m, more):
     assert larger.slack == m.slack + more
 
 
+@given(measurements, tolerances)
+def test_a_tolerance_beyond_the_resolution_leaves_open_what_held(m, resolution):
+    coarse = replace(m, resolution=resolution)
+    if m.holds is not False and m.tolerance > resolution:
+        assert coarse.holds is None
+    else:
+        assert coarse.holds is m.holds
+    assert coarse.slack == m.slack
+
+
 @given(numbers, numbers, tolerances)
 def test_equal_is_both_at_least_and_at_most(predicted, measured, tolerance):
     equal, least, most = (
