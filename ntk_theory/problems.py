@@ -256,7 +256,7 @@ def noisy_clusters(
         steps = max(steps, 4 * (parsed.steps + 1))
         if steps > _MOST_STEPS:
             raise ValueError(
-                f"learning_rate {learning_rate:g} and ratio {ratio:g} take {steps} steps until "
+                f"learning_rate {learning_rate:g} and ratio {ratio:g} take {steps:.3g} steps until "
                 f"the noise is retrieved, more than {_MOST_STEPS}; raise the rate, lower the "
                 "ratio, or give steps"
             )
