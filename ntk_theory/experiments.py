@@ -75,7 +75,7 @@ def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:
         stream: keeps different uses of one width apart.
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(stream, width))
-    return [int(word >> 1) for word in sequence.generate_state(count, np.uint64)]
+    return [int(word) for word in sequence.generate_state(count, np.uint32)]
 
 
 @dataclass(frozen=True)

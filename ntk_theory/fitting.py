@@ -79,6 +79,8 @@ def fit_power_law(
     Reference: docs/theory.md, section 11.
     """
     samples = [np.asarray(value, dtype=float) for value in values]
+    if any(width <= 0 for width in widths):
+        raise ValueError(f"widths must be positive; got {list(widths)}")
     if len(set(widths)) < 3 or len(samples) != len(widths):
         raise ValueError(f"a fit needs at least three widths, each with values; got {widths}")
     if any(sample.ndim != 1 or sample.size < 2 for sample in samples):

@@ -95,6 +95,11 @@ def initialise(
         )
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"scale must be positive and finite; got {scale}")
+    if any(not 0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(
+            "seeds must lie in 0..2^32 − 1: torch's CPU generator tells no more apart; "
+            f"got {list(seeds)}"
+        )
     if dimension < 1 or outputs < 1 or not seeds:
         raise ValueError(
             "dimension and outputs must be at least 1 and seeds not empty; "

@@ -27,7 +27,7 @@ _STEPS_TO_MEMORISE = 40
 _MOST_STEPS = 200_000
 """A default run longer than that is refused."""
 
-_NOISE_TIMES = 16
+_NOISE_TIMES = 12
 """Length of a default run in units of 1/(ηλ_−), the time in which noise is retrieved."""
 
 
@@ -214,7 +214,7 @@ def noisy_clusters(
     """A problem whose unset numbers follow from the spectrum (docs/theory.md, section 7).
 
     Burn-in and decay constant default to a quarter of the memorisation time, the learning rate to
-    one at which that time is some 40 steps, the run to 16/(ηλ_−) steps.
+    one at which that time is some 40 steps, the run to 12/(ηλ_−) steps.
 
     Args:
         clusters: K.

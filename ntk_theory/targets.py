@@ -214,7 +214,10 @@ def format_schedule(schedule: BurnIn) -> str:
     """
     then = schedule.then
     numbers = {"burn_in": schedule.steps} | {f.name: getattr(then, f.name) for f in fields(then)}
-    pairs = ",".join(f"{key}={value!r}" for key, value in numbers.items())
+    pairs = ",".join(
+        f"{key}={int(value) if key == 'burn_in' else float(value)!r}"
+        for key, value in numbers.items()
+    )
     return f"{type(then).__name__.lower()}:{pairs}"
 
 

@@ -137,7 +137,9 @@ def _trajectory(
     keep_network: bool,
 ) -> Trajectory:
     """Form the trained weights and measure how far they and their activations have moved."""
-    inverse = torch.linalg.pinv(inputs.double())
+    # Singular values that are rounding of the inputs' precision are none.
+    rounding = max(inputs.shape) * torch.finfo(inputs.dtype).eps
+    inverse = torch.linalg.pinv(inputs.double(), rtol=rounding)
     seeds = blocks[0].z.shape[0]
     largest, total, flips = (torch.zeros(seeds, dtype=torch.float64) for _ in range(3))
     hidden, count = [], 0
@@ -155,9 +157,11 @@ def _trajectory(
     if keep_network:
         output = torch.cat([block.a for block in blocks], dim=2)
         network = TwoLayerReLU(torch.cat(hidden, dim=1), output)
-    outputs = torch.stack(list(recorded.values()), dim=1).cpu().numpy()
+    none = inputs.new_empty(seeds, 0, inputs.shape[0], blocks[0].a.shape[1])
+    curve = torch.stack(list(recorded.values()), dim=1) if recorded else none
+    outputs = np.asarray(curve.double().cpu().numpy())
     return Trajectory(
-        np.array(list(recorded)),
+        np.array(list(recorded), dtype=np.int64),
         outputs[..., 0] if outputs.shape[-1] == 1 else outputs,
         torch.stack(list(alphas), dim=1).cpu().numpy(),
         network,
@@ -168,15 +172,23 @@ def _trajectory(
     )
 
 
-def _divergence(loss: Tensor, first: Tensor, step: int) -> str | None:
+def _divergence(outputs: Tensor, label: Tensor, first: Tensor, step: int) -> str | None:
+    """Explanation if the outputs are not finite, or far further from the labels than at first."""
+    loss = _loss(outputs, label)
     if not bool(torch.isfinite(loss).all()):
         return f"training diverged at step {step}: the outputs are not finite; lower learning_rate"
     if bool((loss > _LOSS_GROWTH * first).any()):
         return (
-            f"training diverged at step {step}: the loss is above {_LOSS_GROWTH:g} times its first "
-            "value; lower learning_rate (a kernel needs it below 2/lambda_max)"
+            f"training diverged at step {step}: the loss on the observed labels is above "
+            f"{_LOSS_GROWTH:g} times its first value; lower learning_rate (a kernel needs it below "
+            "2/lambda_max)"
         )
     return None
+
+
+def _loss(outputs: Tensor, label: Tensor) -> Tensor:
+    """Squared loss of each net on the observed labels, shape (S,)."""
+    return (outputs - label).square().sum(dim=(1, 2)) / 2
 
 
 def _check(
@@ -196,6 +208,9 @@ def _check(
         raise ValueError(f"learning_rate must be positive and finite; got {rate}")
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")
+    for name, values in (("inputs", inputs), ("observed", observed)):
+        if not bool(torch.isfinite(values).all()):
+            raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 
 class _Teacher:
@@ -257,6 +272,10 @@ def train(
     label = label[:, None] if label.ndim == 1 else label
     _check(x, label, network, learning_rate, steps)
     kept = set(range(steps + 1) if record is None else record)
+    if not kept or not kept <= set(range(steps + 1)):
+        raise ValueError(f"record must name steps in 0..{steps}; got {sorted(kept)}")
+    if layers not in ("first", "both"):
+        raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
     gram = (x.double() @ x.double().mT).to(x.dtype)
     blocks = _blocks(x, network)
     rate = learning_rate / network.width**0.5
@@ -274,8 +293,12 @@ def train(
     teacher = _Teacher(distillation, start)
     recorded: dict[int, Tensor] = {}
     alphas: list[Tensor] = []
-    first_loss, stopped = None, None
+    # Labels far from a small initial output are no divergence, nor is a large initial output.
+    first_loss = torch.maximum(_loss(u, label), label.square().sum() / 2)
     for step in range(steps + 1):
+        stopped = _divergence(u, label, first_loss, step)
+        if stopped is not None:
+            break
         if step in kept:
             recorded[step] = u
         if step == steps:
@@ -286,16 +309,10 @@ def train(
                 block.restart()
             u = start
         target, alpha = distillation.teach(teaching, label, step)
-        residual = u - target
-        loss = residual.square().sum(dim=(1, 2)) / 2
-        first_loss = loss if first_loss is None else first_loss
-        stopped = _divergence(loss, first_loss, step)
-        if stopped is not None:
-            recorded.pop(step, None)
-            break
         alphas.append(alpha)
-        pull = residual.to(x.dtype)
-        u = total(block.step(gram, pull, rate, layers == "both") for block in blocks)
+        pull = (u - target).to(x.dtype)
+        if bool(pull.any()):  # else nothing moves, and an output of exactly 0 stays so
+            u = total(block.step(gram, pull, rate, layers == "both") for block in blocks)
         if on_step is not None:
             on_step(step + 1)
     return _trajectory(recorded, alphas, blocks, x, stopped, keep_network)

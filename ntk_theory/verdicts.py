@@ -106,7 +106,7 @@ class Measurement:
         if self.tolerance > self.resolution:
             return None
         if self.whole_interval and self.interval is not None:
-            return True if min(map(self._slack_of, self.interval)) >= 0 else None
+            return True if all(self._slack_of(end) >= 0 for end in self.interval) else None
         return True
 
 

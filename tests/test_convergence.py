@@ -138,14 +138,14 @@ def test_every_power_schedule_that_fades_out_is_supported(schedule):
 
 def test_an_error_too_small_for_these_widths_is_left_open_and_named():
     # Exponentially small: relative to it, the nets' deviation is not.
-    result = check(replace(TOY, schedule="geometric"))
+    result = check(replace(TOY, schedule="geometric", steps=768))
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert "RMS error after 256 steps" in result.finding
+    assert "RMS error after 768 steps" in result.finding
 
 
 @pytest.mark.parametrize("clusters", [3, 5])
 def test_unbalanced_labels_are_supported(clusters):
-    options = replace(TOY, clusters=clusters, cross_cosine=0.1, noise_rate=0.2, steps=None)
+    options = replace(TOY, clusters=clusters, cross_cosine=0.1, steps=None, seeds=12)
     result = check(options)
     assert result.verdict is Verdict.SUPPORTED, result.finding
 

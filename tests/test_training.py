@@ -796,7 +796,9 @@ def test_a_divergence_ends_training_and_is_explained(share):
     trajectory = case.train(on_step=seen.append)
     last = int(trajectory.steps[-1])
     # The reported step is the first bad one; what is recorded ends with the good one before.
-    assert trajectory.stopped.startswith(f"training diverged at step {last + 1}: the loss is above")
+    assert trajectory.stopped.startswith(
+        f"training diverged at step {last + 1}: the loss on the observed labels is above"
+    )
     assert "lower learning_rate" in trajectory.stopped
     assert trajectory.steps.tolist() == list(range(last + 1))
     assert trajectory.outputs.shape[1] == last + 1

@@ -90,7 +90,7 @@ class _Plan:
 
     @property
     def control_width(self) -> int:
-        return self.widths[len(self.widths) // 2]
+        return self.widths[(len(self.widths) - 1) // 2]
 
     def work(self) -> float:
         """Neuron-steps of the whole run, controls included, for the progress bar."""
