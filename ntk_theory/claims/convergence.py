@@ -58,7 +58,7 @@ class _Preset(NamedTuple):
 
 
 _PRESETS = {
-    "quick": _Preset(256, 5, 6, 2**14),
+    "quick": _Preset(256, 5, 4, 2**14),
     "standard": _Preset(512, 6, 6, 2**16),
     "paper": _Preset(512, 8, 16, 2**18),
 }
