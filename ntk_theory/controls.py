@@ -67,11 +67,13 @@ class ControlSetting:
         nets: int | None = None,
     ) -> Array:
         """RMS errors of the nets at the last step, shape (S,)."""
+        recipe = problem.recipe
+        if distillation is not None:
+            recipe = replace(recipe, distillation=distillation)
         trajectory = train_nets(
-            problem,
+            recipe,
             self.width,
             net_seeds(self.seed, self.width, nets or self.nets, _STREAM),
-            distillation=distillation,
             dtype=self.dtype,
             device=self.device,
             progress=self.progress,
@@ -261,7 +263,7 @@ def _narrow(problem: NoisyClusters, setting: ControlSetting) -> Control:
     """
     width = 8
     trajectory = train_nets(
-        problem,
+        problem.recipe,
         width,
         net_seeds(setting.seed, width, setting.nets, _STREAM),
         dtype=setting.dtype,

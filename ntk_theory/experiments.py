@@ -1,8 +1,16 @@
-"""Nets of several seeds and widths on one problem."""
+"""Nets of several seeds on one recipe, and their summary beside a prediction."""
 
 from __future__ import annotations
 
-__all__ = ["Rung", "check_memory", "check_widths", "compare", "net_seeds", "train_nets"]
+__all__ = [
+    "Recipe",
+    "Rung",
+    "check_memory",
+    "check_widths",
+    "compare",
+    "net_seeds",
+    "train_nets",
+]
 
 import os
 from collections.abc import Sequence
@@ -14,9 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory.network import initialise
-from ntk_theory.problems import NoisyClusters
-from ntk_theory.targets import Distillation
+from ntk_theory.network import TwoLayerReLU, initialise
+from ntk_theory.problems import Recipe
 from ntk_theory.training import Trajectory, train
 from ntk_theory.verdicts import Progress
 
@@ -113,15 +120,24 @@ class Rung:
 
 
 def compare(trajectory: Trajectory, width: int, predicted: ArrayLike, clean: ArrayLike) -> Rung:
-    """Summary of a trajectory recorded at every step, against predicted outputs (T + 1, n)."""
+    """Summary of a trajectory against predicted outputs at its recorded steps.
+
+    Args:
+        trajectory: of S nets.
+        width: m.
+        predicted: shape (k, n) or (k, n, C), a row for each recorded step.
+        clean: labels y, shape (n,) or (n, C).
+    """
+    label = np.asarray(clean, dtype=float)
     difference = trajectory.outputs - np.asarray(predicted)[: trajectory.steps.size]
+    difference = difference.reshape(*difference.shape[:2], -1)
     return Rung(
         width=width,
-        error=trajectory.rms_error(clean),
-        deviation=np.sqrt(np.square(difference).mean(axis=2)),
+        error=trajectory.rms_error(label),
+        deviation=np.sqrt(np.square(difference).sum(axis=2) / len(label)),
         worst_deviation=np.abs(difference).max(axis=2),
-        margin=trajectory.margins(clean)[:, -1].min(axis=-1),
-        zero_one=trajectory.zero_one_error(clean)[:, -1],
+        margin=trajectory.margins(label)[:, -1].min(axis=-1),
+        zero_one=trajectory.zero_one_error(label)[:, -1],
         movement=trajectory.movement,
         distance=trajectory.distance,
         flipped_activations=trajectory.flipped_activations,
@@ -130,45 +146,39 @@ def compare(trajectory: Trajectory, width: int, predicted: ArrayLike, clean: Arr
 
 
 def train_nets(
-    problem: NoisyClusters,
+    recipe: Recipe,
     width: int,
     seeds: Sequence[int],
     *,
-    distillation: Distillation | None = None,
-    steps: int | None = None,
-    dtype: str = "float32",
+    dtype: str = "float64",
     device: str = "cpu",
     progress: Progress | None = None,
+    keep_network: bool = False,
 ) -> Trajectory:
-    """Train one net a seed on a problem.
+    """Train one net a seed on a recipe.
 
     Args:
-        problem: data, learning rate, targets, initialisation.
+        recipe: data, targets, learning rate, steps, initialisation.
         width: m.
         seeds: one a net.
-        distillation: targets, in place of the problem's.
-        steps: T, in place of the problem's.
         dtype: "float32" or "float64".
         device: a torch device.
         progress: advanced by width · nets for each step.
+        keep_network: form the trained weights.
 
     Returns:
-        All nets' trajectory, without their weights.
+        All nets' trajectory.
     """
-    policy = problem.distillation if distillation is None else distillation
-    total = problem.steps if steps is None else steps
-    size = max(1, _TOGETHER // (width * len(problem.dataset.inputs)))
+    size = max(1, _TOGETHER // (width * len(recipe.inputs)))
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
+    cancelled = Event()
 
     def train_group(group: Sequence[int]) -> Trajectory:
-        return _train_group(
-            problem, width, group, policy, total, dtype, device, progress, cancelled
-        )
+        return _train_group(recipe, width, group, dtype, device, progress, keep_network, cancelled)
 
     # One thread a group: nets share nothing, so no thread waits for another, and a net's result
     # does not depend on the number of cores.
     threads = torch.get_num_threads()
-    cancelled = Event()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             return _join(list(pool.map(train_group, groups)))
@@ -178,23 +188,23 @@ def train_nets(
 
 
 def _train_group(
-    problem: NoisyClusters,
+    recipe: Recipe,
     width: int,
     seeds: Sequence[int],
-    policy: Distillation,
-    steps: int,
     dtype: str,
     device: str,
     progress: Progress | None,
+    keep_network: bool,
     cancelled: Event,
 ) -> Trajectory:
-    inputs = problem.dataset.inputs
+    labels = recipe.observed
     network = initialise(
         width,
-        inputs.shape[1],
+        recipe.inputs.shape[1],
         seeds=seeds,
-        antisymmetric=problem.init_scale is None,
-        scale=1.0 if problem.init_scale is None else problem.init_scale,
+        outputs=1 if labels.ndim == 1 else labels.shape[1],
+        antisymmetric=recipe.init_scale is None,
+        scale=1.0 if recipe.init_scale is None else recipe.init_scale,
         dtype=getattr(torch, dtype),
         device=device,
     )
@@ -202,18 +212,21 @@ def _train_group(
     def report(step: int) -> None:
         if cancelled.is_set():
             raise CancelledError
-        if progress is not None and (step % _REPORT_EVERY == 0 or step == steps):
+        if progress is not None and (step % _REPORT_EVERY == 0 or step == recipe.steps):
             done = step % _REPORT_EVERY or _REPORT_EVERY
             progress.advance(done * width * len(seeds))
 
     return train(
         network,
-        inputs,
-        problem.dataset.observed,
-        policy,
-        learning_rate=problem.learning_rate,
-        steps=steps,
-        keep_network=False,
+        recipe.inputs,
+        labels,
+        recipe.distillation,
+        learning_rate=recipe.learning_rate,
+        steps=recipe.steps,
+        record=recipe.record,
+        layers=recipe.layers,
+        loss=recipe.loss,
+        keep_network=keep_network,
         on_step=report,
     )
 
@@ -222,13 +235,21 @@ def _join(parts: Sequence[Trajectory]) -> Trajectory:
     """Trajectories of several groups as one; a divergence in one cuts all to its length."""
     length = min(part.steps.size for part in parts)
     made = min(part.weights.shape[1] for part in parts)
+    networks = [part.network for part in parts if part.network is not None]
     return Trajectory(
         steps=parts[0].steps[:length],
         outputs=np.concatenate([part.outputs[:, :length] for part in parts]),
         weights=np.concatenate([part.weights[:, :made] for part in parts]),
-        network=None,
+        network=_join_networks(networks) if networks else None,
         movement=np.concatenate([part.movement for part in parts]),
         distance=np.concatenate([part.distance for part in parts]),
         flipped_activations=np.concatenate([part.flipped_activations for part in parts]),
         stopped=next((part.stopped for part in parts if part.stopped), None),
+    )
+
+
+def _join_networks(networks: Sequence[TwoLayerReLU]) -> TwoLayerReLU:
+    return TwoLayerReLU(
+        torch.cat([network.hidden for network in networks]),
+        torch.cat([network.output for network in networks]),
     )

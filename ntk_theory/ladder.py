@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ntk_theory.experiments import Rung, compare, net_seeds, train_nets
 from ntk_theory.fitting import PowerLaw, fit_power_law
-from ntk_theory.problems import NoisyClusters
-from ntk_theory.targets import Distillation
+from ntk_theory.problems import Recipe
 from ntk_theory.training import Trajectory
 from ntk_theory.verdicts import Progress
 
@@ -27,10 +26,10 @@ _NETS_STREAM, _BOOTSTRAP_STREAM = 0, 2
 
 @dataclass
 class Ladder:
-    """Nets of growing width on one problem, trained in one or several ways.
+    """Nets of growing width, trained in one or several ways that all start from the same nets.
 
     Attributes:
-        problem: what they are trained on.
+        clean: labels y that errors are taken against, shape (n,) or (n, C).
         widths: ascending.
         nets: how many at each width.
         seed: of all their randomness.
@@ -39,7 +38,7 @@ class Ladder:
         rungs: for each way of training, the widths trained so far.
     """
 
-    problem: NoisyClusters
+    clean: Array
     widths: tuple[int, ...]
     nets: int
     seed: int
@@ -47,51 +46,54 @@ class Ladder:
     device: str
     rungs: dict[str, list[Rung]] = field(default_factory=dict)
 
+    def seeds(self, width: int) -> list[int]:
+        """Seeds of the nets of one width."""
+        return net_seeds(self.seed, width, self.nets, _NETS_STREAM)
+
     def train(
         self,
         name: str,
+        recipe: Recipe,
         width: int,
         predicted: ArrayLike,
         *,
-        distillation: Distillation | None = None,
-        steps: int | None = None,
         progress: Progress | None = None,
+        keep_network: bool = False,
     ) -> Trajectory:
         """Train the nets of one width and add their rung.
 
-        All ways of training start from the same nets.
-
         Args:
             name: of this way of training.
+            recipe: this way of training.
             width: m.
-            predicted: outputs of the infinitely wide net, shape (T + 1, n).
-            distillation: targets, in place of the problem's.
-            steps: T, in place of the problem's.
+            predicted: outputs of the infinitely wide net at the recorded steps, shape (k, n) or
+                (k, n, C).
             progress: advanced as the nets train.
+            keep_network: form the trained weights.
         """
         trajectory = train_nets(
-            self.problem,
+            recipe,
             width,
-            net_seeds(self.seed, width, self.nets, _NETS_STREAM),
-            distillation=distillation,
-            steps=steps,
+            self.seeds(width),
             dtype=self.dtype,
             device=self.device,
             progress=progress,
+            keep_network=keep_network,
         )
-        rung = compare(trajectory, width, predicted, self.problem.dataset.clean)
+        rung = compare(trajectory, width, predicted, self.clean)
         self.rungs.setdefault(name, []).append(rung)
         return trajectory
 
-    def rounding_error(self, trajectory: Trajectory, width: int) -> float:
+    def rounding_error(self, recipe: Recipe, trajectory: Trajectory, width: int) -> float:
         """Largest RMS difference of the first net to the same one trained in float64."""
         if self.dtype == "float64":
             return 0.0
-        seeds = net_seeds(self.seed, width, 1, _NETS_STREAM)
-        exact = train_nets(self.problem, width, seeds, dtype="float64", device=self.device)
+        exact = train_nets(recipe, width, self.seeds(width)[:1], device=self.device)
         length = min(exact.steps.size, trajectory.steps.size)
         difference = exact.outputs[0, :length] - trajectory.outputs[0, :length]
-        return float(np.sqrt(np.square(difference).mean(axis=1)).max())
+        axes = tuple(range(1, difference.ndim))
+        square = np.square(difference).sum(axis=axes) / difference.shape[1]
+        return float(np.sqrt(square).max())
 
     def rounding_allowance(self, width: int) -> float:
         """Rounding of an output, a sum of m terms: eps √m (docs/theory.md, section 11)."""
@@ -113,10 +115,12 @@ class Ladder:
             rng=np.random.default_rng(key),
         )
 
-    def allowance(self, name: str, value: Callable[[Rung], Array]) -> float:
+    def allowance(
+        self, name: str, value: Callable[[Rung], Array], confidence: float = 0.99
+    ) -> float:
         """Bound that all narrower widths put on a deviation at the widest, with rounding."""
         widest = self.widths[-1]
-        return self.fit(name, value, -1).upper(widest) + self.rounding_allowance(widest)
+        return self.fit(name, value, -1).upper(widest, confidence) + self.rounding_allowance(widest)
 
     def bound(self, value: Callable[[Rung], Array], width: int) -> float:
         """Bound on a deviation at any width in any way of training, with rounding."""

@@ -190,7 +190,9 @@ def _record(directory: Path) -> dict[str, Any]:
     from ntk_theory.report import to_document, to_json
     from ntk_theory.verify import run_claims
 
-    results = run_claims(list(all_claims().values()), Options(), show_progress=True)
+    claims = all_claims()
+    options = dict.fromkeys(claims, Options())
+    results = run_claims(list(claims.values()), options, show_progress=True)
     document = to_document(results, describe_environment())
     (directory / _RECORD).write_text(to_json(document), encoding="utf-8")
     return document

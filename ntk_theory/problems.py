@@ -1,14 +1,15 @@
 """Training problems in units of themselves: data, schedule, learning rate and steps that fit.
 
-A problem joins a data set with everything that theory needs to predict a run on it, and evaluates
-the hypotheses of the theory. Claims run nets on problems.
+A recipe is all that training needs to know. A problem joins a recipe with everything that theory
+needs to predict a run on it, and evaluates the hypotheses of the theory.
 """
 
 from __future__ import annotations
 
-__all__ = ["NoisyClusters", "noisy_clusters"]
+__all__ = ["NoisyClusters", "Recipe", "noisy_clusters"]
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, kernels, predictions, spectrum
-from ntk_theory.targets import BurnIn, Distillation, format_schedule, parse_schedule, weights
+from ntk_theory.kernels import Layers
+from ntk_theory.targets import (
+    BurnIn,
+    Distillation,
+    Loss,
+    format_schedule,
+    parse_schedule,
+    weights,
+)
 from ntk_theory.verdicts import Premise
 
 Array = NDArray[np.float64]
@@ -29,6 +38,33 @@ _MOST_STEPS = 200_000
 
 _NOISE_TIMES = 12
 """Length of a default run in units of 1/(ηλ_−), the time in which noise is retrieved."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What nets of any width are trained on, and how.
+
+    Attributes:
+        inputs: unit rows, shape (n, d).
+        observed: labels that training sees, shape (n,) or (n, C).
+        distillation: targets and schedule.
+        learning_rate: η, a number or one for each step.
+        steps: T.
+        layers: which weights are trained, "first" or "both".
+        loss: "square" or "cross-entropy".
+        init_scale: scale of plain initialisation, or None for antisymmetric pairs.
+        record: steps whose outputs are kept, or None for all.
+    """
+
+    inputs: Array
+    observed: Array
+    distillation: Distillation
+    learning_rate: float | Array
+    steps: int
+    layers: Layers = "first"
+    loss: Loss = "square"
+    init_scale: float | None = None
+    record: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +96,18 @@ class NoisyClusters:
     distillation: Distillation
     burn_in: int
     init_scale: float | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What nets are trained on."""
+        return Recipe(
+            inputs=self.dataset.inputs,
+            observed=self.dataset.observed,
+            distillation=self.distillation,
+            learning_rate=self.learning_rate,
+            steps=self.steps,
+            init_scale=self.init_scale,
+        )
 
     @property
     def label_mean(self) -> float:

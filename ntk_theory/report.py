@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "command_line", "print_result", "to_document", "to_json", "write_files"]
+__all__ = [
+    "SCHEMA",
+    "command_line",
+    "print_result",
+    "print_summary",
+    "to_document",
+    "to_json",
+    "write_files",
+]
 
 import json
 import math
@@ -95,8 +103,9 @@ def command_line(result: ClaimResult) -> str:
         "preset", "seed", "seeds", "widths", "clusters", "points", "ratio", "cross_cosine",
         "noise_rate", "steps", "schedule", "learning_rate", "init_scale", "device", "dtype",
     ):  # fmt: skip
+        taken = flag in result.claim.knobs or flag in ("preset", "seed", "device")
         value = result.config.get(flag)
-        if value is not None:
+        if taken and value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             words += [f"--{flag.replace('_', '-')}", text]
     return shlex.join(words)
@@ -232,3 +241,23 @@ def print_result(console: Console, result: ClaimResult) -> None:
     console.print()
     verdict = Text(result.verdict.value, style=_COLOURS[result.verdict])
     console.print(verdict, Text(f"{result.claim.id}: {result.finding}."))
+
+
+def print_summary(console: Console, results: Sequence[ClaimResult]) -> None:
+    """Print one line a claim: verdict, checks made, time."""
+    table = Table(title="Summary", title_justify="left", box=None, pad_edge=False)
+    for heading in ("claim", "checks", "verdict"):
+        table.add_column(heading)
+    for heading in ("measurements", "controls", "seconds"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        table.add_row(
+            result.claim.id,
+            ", ".join(result.claim.paper_claims),
+            Text(result.verdict.value, style=_COLOURS[result.verdict]),
+            f"{sum(m.holds is True for m in result.measurements)}/{len(result.measurements)}",
+            f"{sum(c.holds for c in result.controls)}/{len(result.controls)}",
+            f"{result.seconds:.1f}",
+        )
+    console.print()
+    console.print(table)

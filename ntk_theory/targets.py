@@ -13,11 +13,13 @@ __all__ = [
     "Constant",
     "Distillation",
     "Geometric",
+    "Loss",
     "Power",
     "Schedule",
     "format_schedule",
     "harden",
     "parse_schedule",
+    "predict",
     "temper",
     "weights",
 ]
@@ -30,6 +32,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+Loss = Literal["square", "cross-entropy"]
 
 # ---------------------------------------------------------------- schedules
 
@@ -239,13 +243,25 @@ def temper(outputs: Tensor, temperature: float) -> Tensor:
     return torch.softmax(outputs / temperature, dim=-1)
 
 
+def predict(outputs: Tensor, loss: Loss) -> Tensor:
+    """What a loss compares with its targets: the outputs, or their softmax under cross-entropy.
+
+    Either loss has the gradient predict(f) − z with respect to the outputs f, if the targets z of
+    cross-entropy sum to 1 over the classes.
+
+    Reference: section 5.
+    """
+    return outputs if loss == "square" else torch.softmax(outputs, dim=-1)
+
+
 @dataclass(frozen=True)
 class Distillation:
     """What the net is trained on: α_t ỹ + (1 − α_t) h(teacher's outputs).
 
     Attributes:
         schedule: α_t, indexed by the step.
-        target: h: "hard", "soft" (the outputs themselves) or "tempered".
+        target: h: "hard", "soft" (the prediction itself: the outputs, or their softmax under
+            cross-entropy) or "tempered".
         temperature: of tempered targets.
         epoch: steps per epoch. Without it the current prediction teaches every step. With it the
             prediction at the start of the previous epoch teaches (the initial one at first).
@@ -270,19 +286,22 @@ class Distillation:
         if self.restart and self.epoch is None:
             raise ValueError("restart needs epoch, the number of steps after which to restart")
 
-    def teach(self, teacher: Tensor, observed: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def teach(
+        self, teacher: Tensor, observed: Tensor, step: int, loss: Loss = "square"
+    ) -> tuple[Tensor, Tensor]:
         """Targets z_t and weights α_t of one step.
 
         Args:
             teacher: outputs that teach, shape (S, n, C).
             observed: ỹ, shape (n, C).
             step: t.
+            loss: it says what the soft prediction is.
 
         Returns:
             Targets (S, n, C) and weights (S,).
         """
         if self.target == "soft":
-            taught = teacher
+            taught = predict(teacher, loss)
         elif self.target == "hard":
             taught = harden(teacher)
         else:

@@ -2,15 +2,17 @@
 
 With Γ = X Xᵀ, Z = X Wᵀ (n × m) and A = 1[Z > 0], a step of gradient descent on ½‖f − z_t‖² reads
 Z ← Z − (η/√m) Γ diag(u − z_t) (A ∘ a): one product instead of two, and the weights are formed once,
-at the end, from (W_T − W_0)ᵀ = X⁺ (Z_T − Z_0) (docs/theory.md, section 1).
+at the end, from (W_T − W_0)ᵀ = X⁺ (Z_T − Z_0) (docs/theory.md, section 1). Softmax cross-entropy
+has softmax(u) in place of u in the residual, and nothing else changes (section 5).
 """
 
 from __future__ import annotations
 
-__all__ = ["Trajectory", "train", "train_kernel_limit"]
+__all__ = ["Loss", "Trajectory", "train", "train_kernel_limit"]
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from ntk_theory.kernels import Layers
 from ntk_theory.network import TwoLayerReLU
-from ntk_theory.targets import Distillation
+from ntk_theory.targets import Distillation, Loss, predict
 
 Array = NDArray[np.float64]
 
@@ -172,28 +174,68 @@ def _trajectory(
     )
 
 
-def _divergence(outputs: Tensor, label: Tensor, first: Tensor, step: int) -> str | None:
+def _divergence(outputs: Tensor, label: Tensor, first: Tensor, step: int, loss: Loss) -> str | None:
     """Explanation if the outputs are not finite, or far further from the labels than at first."""
-    loss = _loss(outputs, label)
-    if not bool(torch.isfinite(loss).all()):
+    reached = _loss(outputs, label, loss)
+    if not bool(torch.isfinite(reached).all()):
         return f"training diverged at step {step}: the outputs are not finite; lower learning_rate"
-    if bool((loss > _LOSS_GROWTH * first).any()):
+    if bool((reached > _LOSS_GROWTH * first).any()):
+        # The Hessian of cross-entropy in the outputs, diag(p) − p pᵀ, is at most 1/2.
+        stable = "2/lambda_max" if loss == "square" else "4/lambda_max"
         return (
             f"training diverged at step {step}: the loss on the observed labels is above "
             f"{_LOSS_GROWTH:g} times its first value; lower learning_rate (a kernel needs it below "
-            "2/lambda_max)"
+            f"{stable})"
         )
     return None
 
 
-def _loss(outputs: Tensor, label: Tensor) -> Tensor:
-    """Squared loss of each net on the observed labels, shape (S,)."""
-    return (outputs - label).square().sum(dim=(1, 2)) / 2
+def _loss(outputs: Tensor, label: Tensor, loss: Loss) -> Tensor:
+    """Loss of each net on the observed labels, shape (S,)."""
+    if loss == "square":
+        return (outputs - label).square().sum(dim=(1, 2)) / 2
+    return (outputs.logsumexp(dim=2) - (label * outputs).sum(dim=2)).sum(dim=1)
 
 
-def _check(
-    inputs: Tensor, observed: Tensor, network: TwoLayerReLU, rate: float, steps: int
-) -> None:
+def _rates(learning_rate: float | ArrayLike, steps: int) -> Array:
+    """One rate for each step, shape (T,)."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+    rates = np.asarray(learning_rate, dtype=float)
+    if rates.ndim == 0:
+        if not (np.isfinite(rates) and rates > 0):
+            raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
+        return np.full(steps, float(rates))
+    if rates.shape != (steps,):
+        raise ValueError(
+            f"learning_rate must be a number or one rate for each of the {steps} steps; "
+            f"got the shape {rates.shape}"
+        )
+    if not (np.isfinite(rates) & (rates >= 0)).all():
+        raise ValueError("learning_rate must be finite and not negative at every step")
+    return rates
+
+
+def _check_loss(loss: str, observed: Tensor) -> None:
+    if loss not in get_args(Loss):
+        raise ValueError(f"loss must be 'square' or 'cross-entropy'; got {loss!r}")
+    if loss == "square":
+        return
+    if observed.shape[-1] < 2:
+        raise ValueError(
+            "loss 'cross-entropy' needs at least two outputs, one for each class, and one-hot "
+            "labels (n, C); got one output: use one-hot labels and a net with C outputs, or "
+            "loss='square'"
+        )
+    rounding = observed.shape[-1] * torch.finfo(torch.float32).eps
+    if bool((observed < 0).any()) or bool(((observed.sum(dim=-1) - 1).abs() > rounding).any()):
+        raise ValueError(
+            "observed must be a distribution over the classes in every row (not negative, sum 1) "
+            "for loss 'cross-entropy', as one-hot rows are"
+        )
+
+
+def _check(inputs: Tensor, observed: Tensor, network: TwoLayerReLU) -> None:
     if inputs.ndim != 2 or inputs.shape[1] != network.hidden.shape[2]:
         raise ValueError(
             f"inputs must be (n, {network.hidden.shape[2]}), as the net takes them; "
@@ -204,10 +246,6 @@ def _check(
             "observed must give one label for each input, as wide as the net's output "
             f"({inputs.shape[0]} x {network.outputs}); got {tuple(observed.shape)}"
         )
-    if not (np.isfinite(rate) and rate > 0):
-        raise ValueError(f"learning_rate must be positive and finite; got {rate}")
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}")
     for name, values in (("inputs", inputs), ("observed", observed)):
         if not bool(torch.isfinite(values).all()):
             raise ValueError(f"{name} must be finite; it holds NaN or infinity")
@@ -239,24 +277,29 @@ def train(
     observed: ArrayLike,
     distillation: Distillation,
     *,
-    learning_rate: float,
+    learning_rate: float | ArrayLike,
     steps: int,
     record: Sequence[int] | None = None,
     layers: Layers = "first",
+    loss: Loss = "square",
     keep_network: bool = True,
     on_step: Callable[[int], None] | None = None,
 ) -> Trajectory:
-    """Train all nets on ½‖f − z_t‖² by full-batch gradient descent.
+    """Train all nets on ½‖f − z_t‖², or on softmax cross-entropy, by full-batch gradient descent.
 
     Args:
         network: S initial nets; left unchanged.
         inputs: shape (n, d).
         observed: ỹ, shape (n,) for ±1 labels or (n, C) for one-hot rows.
         distillation: targets z_t.
-        learning_rate: η of the loss that sums over points (not their mean).
+        learning_rate: η of the loss that sums over points (not their mean), > 0; or one rate >= 0
+            for each step, shape (T,).
         steps: T >= 1.
         record: steps 0..T whose outputs are kept; all of them when left out.
         layers: which weights are trained, "first" or "both".
+        loss: "square", or "cross-entropy" −Σ z log softmax(f), for C >= 2 outputs and labels that
+            are distributions over the classes. The soft and tempered predictions are then
+            softmax(f) and softmax(f/T), the hard one the one-hot argmax.
         keep_network: form the trained weights; False saves their memory.
         on_step: called with the number of steps made, for progress.
 
@@ -264,13 +307,16 @@ def train(
         The trajectory; a divergence ends it early and is explained in `stopped`.
 
     Raises:
-        ValueError: for shapes that do not fit, or a rate or number of steps out of range.
+        ValueError: for shapes that do not fit, a rate or number of steps out of range, or labels
+            that the loss does not take.
     """
     device = network.hidden.device
     x = torch.as_tensor(np.asarray(inputs), dtype=network.hidden.dtype, device=device)
     label = torch.as_tensor(np.asarray(observed), dtype=torch.float64, device=device)
     label = label[:, None] if label.ndim == 1 else label
-    _check(x, label, network, learning_rate, steps)
+    _check(x, label, network)
+    _check_loss(loss, label)
+    rates = _rates(learning_rate, steps) / network.width**0.5
     kept = set(range(steps + 1) if record is None else record)
     if not kept or not kept <= set(range(steps + 1)):
         raise ValueError(f"record must name steps in 0..{steps}; got {sorted(kept)}")
@@ -278,7 +324,6 @@ def train(
         raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
     gram = (x.double() @ x.double().mT).to(x.dtype)
     blocks = _blocks(x, network)
-    rate = learning_rate / network.width**0.5
 
     def total(partial_outputs: Iterable[Tensor]) -> Tensor:
         summed = torch.zeros((), dtype=torch.float64, device=device)
@@ -294,9 +339,9 @@ def train(
     recorded: dict[int, Tensor] = {}
     alphas: list[Tensor] = []
     # Labels far from a small initial output are no divergence, nor is a large initial output.
-    first_loss = torch.maximum(_loss(u, label), label.square().sum() / 2)
+    first_loss = torch.maximum(_loss(u, label, loss), _loss(torch.zeros_like(u), label, loss))
     for step in range(steps + 1):
-        stopped = _divergence(u, label, first_loss, step)
+        stopped = _divergence(u, label, first_loss, step, loss)
         if stopped is not None:
             break
         if step in kept:
@@ -308,10 +353,11 @@ def train(
             for block in blocks:
                 block.restart()
             u = start
-        target, alpha = distillation.teach(teaching, label, step)
+        target, alpha = distillation.teach(teaching, label, step, loss)
         alphas.append(alpha)
-        pull = (u - target).to(x.dtype)
-        if bool(pull.any()):  # else nothing moves, and an output of exactly 0 stays so
+        pull = (predict(u, loss) - target).to(x.dtype)
+        rate = float(rates[step])
+        if rate and bool(pull.any()):  # else nothing moves, and an output of exactly 0 stays so
             u = total(block.step(gram, pull, rate, layers == "both") for block in blocks)
         if on_step is not None:
             on_step(step + 1)
@@ -323,34 +369,44 @@ def train_kernel_limit(
     observed: ArrayLike,
     distillation: Distillation,
     *,
-    learning_rate: float,
+    learning_rate: float | ArrayLike,
     steps: int,
+    loss: Loss = "square",
 ) -> Array:
     """Gradient descent of the infinitely wide net: u_{t+1} = u_t − η H (u_t − z_t), u_0 = 0.
+
+    With the empirical NTK of a net at its start in place of H, this is gradient descent of that
+    net's linearisation, if its initial outputs are 0.
 
     Args:
         gram: H, shape (n, n).
         observed: ỹ, shape (n,) or (n, C).
         distillation: targets z_t.
-        learning_rate: η.
+        learning_rate: η, or one rate for each step, shape (T,).
         steps: T.
+        loss: "square", or "cross-entropy" with softmax(u_t) in place of u_t in the residual.
 
     Returns:
         Outputs u_0 .. u_T, shape (T + 1, n) or (T + 1, n, C).
 
-    Reference: docs/theory.md, section 1.
+    Raises:
+        ValueError: for a rate or number of steps out of range, or labels that the loss does not
+            take.
+
+    Reference: docs/theory.md, sections 1 and 9.
     """
     kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64)
     labels = np.asarray(observed, dtype=float)
     label = torch.as_tensor(labels.reshape(len(labels), -1))
+    _check_loss(loss, label)
     u = torch.zeros_like(label)[None]
     teacher = _Teacher(distillation, u)
     outputs = [u]
-    for step in range(steps):
+    for step, rate in enumerate(_rates(learning_rate, steps)):
         teaching, restarts = teacher.at(step, u)
         if restarts:
             u = torch.zeros_like(u)
-        target, _ = distillation.teach(teaching, label, step)
-        u = u - learning_rate * (kernel @ (u - target))
+        target, _ = distillation.teach(teaching, label, step, loss)
+        u = u - float(rate) * (kernel @ (predict(u, loss) - target))
         outputs.append(u)
     return np.asarray(torch.cat(outputs).numpy().reshape(steps + 1, *labels.shape))

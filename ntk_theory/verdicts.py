@@ -251,8 +251,13 @@ class Claim:
     Attributes:
         id: its name on the command line.
         statement: what is claimed.
+        formulas: the predictions that decide it, one line each.
+        assumptions: its premises, in words.
+        derivation: why the formulas hold, in a few sentences.
         source: where it is claimed and derived.
         paper_claims: which of the abstract's claims C1..C7 it checks, and within what scope.
+        knobs: names of the `Options` it takes, besides preset, seed and device.
+        controls: ids of its controls, in the order in which they are run.
         run: evaluates it.
         predict: config and some predicted values that the options lead to, without training;
             raises ValueError for options that make no sense. The command line asks it before any
@@ -262,8 +267,20 @@ class Claim:
 
     id: str
     statement: str
+    formulas: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    derivation: str
     source: str
     paper_claims: Mapping[str, str]
+    knobs: frozenset[str]
+    controls: tuple[str, ...]
     run: Callable[[Options, Progress], ClaimResult]
     predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
     draw: Callable[[Figure, ClaimResult], None]
+
+    def __post_init__(self) -> None:
+        unknown = self.knobs - set(Options.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"knobs must be names of Options; got {sorted(unknown)}")
+        if not self.controls:
+            raise ValueError(f"claim {self.id} has no control: a check that cannot fail")

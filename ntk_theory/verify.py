@@ -10,12 +10,13 @@ __all__ = ["main", "run_claims"]
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ntk_theory import __version__
 from ntk_theory.claims import all_claims
+from ntk_theory.explain import explanation
 from ntk_theory.verdicts import Claim, ClaimResult, Options, Verdict
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ verdicts and exit status:
 
 examples:
   python -m ntk_theory.verify convergence
+  python -m ntk_theory.verify convergence --explain
+  python -m ntk_theory.verify all --preset quick
   python -m ntk_theory.verify convergence --preset quick --out out
   python -m ntk_theory.verify convergence --clusters 4 --points 20 --ratio 40 --noise-rate 0.2
 """
+
+_SHARED = {"preset", "seed", "device"}
+"""Knobs that every claim takes."""
 
 
 class _Refusal(Exception):  # noqa: N818 (a refusal of the command, not an error in the program)
@@ -67,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="claims to check, or all")
     parser.add_argument("--list", action="store_true", help="list the claims and stop")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print statement, formulas, premises, derivation and source of the claims and stop",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     run = parser.add_argument_group("the run")
     run.add_argument(
@@ -120,13 +131,29 @@ def _chosen(names: Sequence[str], claims: dict[str, Claim]) -> list[Claim]:
     return [claims[name] for name in dict.fromkeys(names)]
 
 
-def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> Options:
-    """Options that every claim can make a plan of."""
+def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> dict[str, Options]:
+    """Options of each claim, of which it can make a plan.
+
+    A knob that no claim takes is refused, and so is one that a claim called by its name does not
+    take; of `all` claims those that take it get it.
+    """
     names = Options.__dataclass_fields__
+    given = {name: getattr(arguments, name) for name in names}
+    shared = {name: given[name] for name in _SHARED}
+    knobs = {name: value for name, value in given.items() if value is not None}
+    for knob in knobs.keys() - _SHARED:
+        takers = [claim.id for claim in claims if knob in claim.knobs]
+        if not takers or ("all" not in arguments.claims and len(takers) < len(claims)):
+            flag = f"--{knob.replace('_', '-')}"
+            other = next(claim for claim in claims if claim.id not in takers)
+            takes = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(other.knobs))
+            raise _Refusal(f"{other.id} takes no {flag}; its knobs are {takes}")
+    options = {}
     try:
-        options = Options(**{name: getattr(arguments, name) for name in names})
         for claim in claims:
-            claim.predict(options)
+            own = {name: value for name, value in knobs.items() if name in claim.knobs}
+            options[claim.id] = Options(**(shared | own))
+            claim.predict(options[claim.id])
     except ValueError as error:
         raise _Refusal(str(error)) from error
     except MemoryError as error:
@@ -193,22 +220,31 @@ def _bars(console: Console, enabled: bool) -> RichProgress:
 
 
 def run_claims(
-    claims: Sequence[Claim], options: Options, *, show_progress: bool
+    claims: Sequence[Claim], options: Mapping[str, Options], *, show_progress: bool
 ) -> list[ClaimResult]:
-    """Run claims one after the other and print each result; stops after an interrupted one."""
+    """Run claims one after the other and print each result; stops after an interrupted one.
+
+    Args:
+        claims: in the order in which they are run.
+        options: of each claim, by its id.
+        show_progress: draw a progress bar, if standard error is a terminal.
+    """
     from rich.console import Console
 
-    from ntk_theory.report import print_result
+    from ntk_theory.report import print_result, print_summary
 
     # The bar goes to standard error, so that standard output is the report alone.
     errors, results = Console(stderr=True), []
+    console = Console(width=None if sys.stdout.isatty() else 160)
     for claim in claims:
         with _bars(errors, show_progress and errors.is_terminal) as bars:
-            result = claim.run(options, _Bar(bars))
+            result = claim.run(options[claim.id], _Bar(bars))
         results.append(result)
-        print_result(Console(width=None if sys.stdout.isatty() else 160), result)
+        print_result(console, result)
         if result.interrupted:
             break
+    if len(claims) > 1:
+        print_summary(console, results)
     return results
 
 
@@ -228,10 +264,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     claims = all_claims()
     if arguments.list:
         for claim in claims.values():
-            print(f"{claim.id:14} {', '.join(claim.paper_claims):12} {claim.statement}")
+            print(f"{claim.id:16} {', '.join(claim.paper_claims):12} {claim.statement}")
         return 0
     try:
         chosen = _chosen(arguments.claims, claims)
+        if arguments.explain:
+            print("\n\n\n".join(explanation(claim) for claim in chosen))
+            return 0
         options = _checked_options(arguments, chosen)
         _check_device(arguments.device)
         _prepare_output(arguments.json, arguments.out)

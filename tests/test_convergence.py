@@ -5,46 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ntk_theory import data, experiments, kernels, network, predictions, targets, training
+from cases.convergence import TOY
+from ntk_theory import experiments, predictions
 from ntk_theory.claims.convergence import CLAIM, _default_widths, _Preset
 from ntk_theory.problems import noisy_clusters
-from ntk_theory.verdicts import Options, Verdict
-
-TOY = Options(
-    seed=0,
-    seeds=4,
-    widths=(128, 256, 512, 1024, 2048),
-    clusters=4,
-    points=5,
-    ratio=12.0,
-    noise_rate=0.2,
-    steps=256,
-)
-
-
-class Silent:
-    """Progress that nobody looks at."""
-
-    def start(self, description, total):
-        """Nothing."""
-
-    def advance(self, amount):
-        """Nothing."""
-
-
-class Impatient(Silent):
-    """Presses Ctrl-C when this share of the work is done."""
-
-    def __init__(self, share):
-        self.share = share
-
-    def start(self, description, total):
-        self.left = self.share * total
-
-    def advance(self, amount):
-        self.left -= amount
-        if self.left < 0:
-            raise KeyboardInterrupt
+from ntk_theory.verdicts import Verdict
+from progress import Impatient, Silent
 
 
 def check(options):
@@ -53,44 +19,6 @@ def check(options):
 
 def unmet(result):
     return {premise.name for premise in result.premises if not premise.holds}
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return check(TOY)
-
-
-def test_the_toy_run_is_supported_with_every_control_as_expected(toy):
-    assert toy.verdict is Verdict.SUPPORTED, toy.finding
-    assert all(premise.holds for premise in toy.premises)
-    assert all(measurement.holds for measurement in toy.measurements)
-    assert {control.id for control in toy.controls} == {
-        "soft-targets",
-        "constant-weight",
-        "above-threshold",
-        "late-burn-in",
-        "plain-initialisation",
-        "width-8",
-    }
-    for control in toy.controls:
-        assert control.holds, control
-        assert control.verdict in (Verdict.VIOLATED, Verdict.PREMISE_UNMET)
-
-
-def test_predicted_values_are_those_of_the_plan(toy):
-    config, predicted = CLAIM.predict(TOY)
-    assert config == toy.config
-    measured = {m.name: m.predicted for m in toy.measurements}
-    assert predicted.items() <= measured.items()
-
-
-def test_the_same_seed_gives_the_same_result(toy):
-    again = check(TOY)
-    assert again.measurements == toy.measurements
-    assert again.controls == toy.controls
-    assert again.metrics == toy.metrics
-    other = check(replace(TOY, seed=1))
-    assert other.metrics != toy.metrics
 
 
 def test_float32_is_supported_too_and_its_rounding_is_measured():
@@ -184,88 +112,6 @@ def test_the_default_ladder_starts_where_nets_move_little():
     assert _default_widths(preset, 1e9)[-1] <= preset.widest
 
 
-# ---------------------------------------------------------------- mutants
-
-distilled, plain = predictions.self_distillation, predictions.plain_training
-rms_error, margin = predictions.ErrorCurve.rms_error, predictions.ErrorCurve.margin
-train, limit, harden = training.train, kernels.ntk_limit, targets.harden
-
-
-def wrong_levels(spectrum):
-    return replace(spectrum, noise=2 * spectrum.noise)
-
-
-def wrong_rate(**kwargs):
-    return kwargs | {"learning_rate": kwargs["learning_rate"] * np.sqrt(2)}
-
-
-MUTANTS = {
-    "the source of E is ρ and not 2ρ": (
-        predictions,
-        "self_distillation",
-        lambda s, rho, *rest: replace(distilled(s, rho / 2, *rest), noise_rate=rho),
-    ),
-    "λ_+ for λ_−": (
-        predictions,
-        "self_distillation",
-        lambda s, *rest: distilled(replace(s, noise=s.information), *rest),
-    ),
-    "λ_− twice too large": (
-        predictions,
-        "self_distillation",
-        lambda s, *rest: distilled(wrong_levels(s), *rest),
-    ),
-    "α_t one step late": (
-        predictions,
-        "self_distillation",
-        lambda s, rho, eta, w, mean: distilled(s, rho, eta, np.append(1.0, w[:-1]), mean),
-    ),
-    "plain training at ρ/2": (
-        predictions,
-        "plain_training",
-        lambda s, rho, *rest: replace(plain(s, rho / 2, *rest), noise_rate=rho),
-    ),
-    "plain training forgets 1 − ρ": (
-        predictions.ErrorCurve,
-        "rms_error",
-        lambda self: np.sqrt(self.information_error**2 + 4 * 0.2 * self.memorised_noise**2),
-    ),
-    "the margin has ρ for 1 − ρ": (
-        predictions.ErrorCurve,
-        "margin",
-        lambda self: margin(replace(self, noise_rate=1 - self.noise_rate)),
-    ),
-    "the net's rate lacks a factor": (
-        experiments,
-        "train",
-        lambda *args, **kwargs: train(*args, **wrong_rate(**kwargs)),
-    ),
-    "the kernel lacks a factor": (
-        kernels,
-        "ntk_limit",
-        lambda *args, **kwargs: 2 * limit(*args, **kwargs),
-    ),
-    "hard targets are wrong": (targets, "harden", lambda outputs: -harden(outputs)),
-    "targets are soft": (targets, "harden", lambda outputs: outputs),
-    "nets start with an output": (
-        experiments,
-        "initialise",
-        lambda *args, **kwargs: network.initialise(*args, **(kwargs | {"antisymmetric": False})),
-    ),
-    "labels have other noise than said": (
-        data.Dataset,
-        "noise_rate",
-        property(lambda _: 0.4),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MUTANTS)
-def test_a_wrong_formula_is_not_supported(name, monkeypatch):
-    monkeypatch.setattr(*MUTANTS[name])
-    assert check(TOY).verdict is not Verdict.SUPPORTED
-
-
 # ---------------------------------------------------------------- a configuration known in numbers
 
 
@@ -291,7 +137,7 @@ def test_the_reference_configuration_ends_where_it_should():
     means = []
     for width in (256, 1024, 4096, 16384):
         trajectory = experiments.train_nets(
-            problem, width, experiments.net_seeds(0, width, 4, 0), dtype="float32"
+            problem.recipe, width, experiments.net_seeds(0, width, 4, 0), dtype="float32"
         )
         rung = experiments.compare(trajectory, width, predicted, problem.dataset.clean)
         means.append(rung.largest_deviation.mean())

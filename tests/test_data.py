@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, chi2
-from strategies import EPS, cross_cosines, ratios, seeds
 
 from ntk_theory import data, kernels, predictions
+from strategies import EPS, cross_cosines, ratios, seeds
 
 # Confidence intervals miss once in 1e12 cases, so never in a test run.
 MISS = 1e-12

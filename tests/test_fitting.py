@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import t as student_t
-from strategies import EPS, rngs, seeds
 
 from ntk_theory.fitting import fit_power_law
+from strategies import EPS, rngs, seeds
 
 # A binomial count falls outside its interval once in 1e6 seeds; the seeds are fixed.
 MISS = 1e-6

@@ -51,7 +51,7 @@ def plan():
 
 def climb(plan, exponent=-0.5, scatter=0.1):
     rng = np.random.default_rng(0)
-    ladder = Ladder(plan.problem, plan.widths, plan.nets, 0, "float64", "cpu")
+    ladder = Ladder(plan.problem.dataset.clean, plan.widths, plan.nets, 0, "float64", "cpu")
     for name, curve, steps in (
         (DISTILLED, plan.problem.distilled, plan.problem.steps),
         (PLAIN, plan.problem.plain, plan.plain_steps),
@@ -75,7 +75,9 @@ def row(ladder, plan, start):
 def test_nets_that_follow_theory_satisfy_every_row_and_premise(plan):
     ladder = climb(plan)
     assert all(measurement.holds for measurement in convergence._measure(ladder, plan))
-    assert all(premise.holds for premise in convergence._trained_premises(ladder, 0.0))
+    assert all(
+        premise.holds for premise in convergence._trained_premises(ladder, plan.problem, 0.0)
+    )
 
 
 @pytest.mark.parametrize("exponent", [0.0, -0.25, -0.75, -1.0])
@@ -186,15 +188,15 @@ def test_a_deviation_above_the_margin_at_one_step_is_an_unmet_premise(plan):
     worst = ladder.rungs[DISTILLED][0].worst_deviation.copy()
     worst[3, t] = 1.001 * problem.distilled.margin()[t]
     change(ladder, DISTILLED, 0, worst_deviation=worst)
-    assert not convergence._trained_premises(ladder, 0.0)[0].holds
+    assert not convergence._trained_premises(ladder, plan.problem, 0.0)[0].holds
 
 
 def test_rounding_near_the_deviation_is_an_unmet_premise(plan):
     ladder = climb(plan)
     ladder.dtype = "float32"
     tenth = ladder.rungs[DISTILLED][0].largest_deviation.mean() / 10
-    assert convergence._trained_premises(ladder, 0.99 * tenth)[1].holds
-    assert not convergence._trained_premises(ladder, 1.01 * tenth)[1].holds
+    assert convergence._trained_premises(ladder, plan.problem, 0.99 * tenth)[1].holds
+    assert not convergence._trained_premises(ladder, plan.problem, 1.01 * tenth)[1].holds
 
 
 @pytest.mark.parametrize("broken", ["singular", "indefinite"])

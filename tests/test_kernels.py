@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
-from strategies import EPS, inputs, rngs, seeds, turned
 
 from ntk_theory import kernels, network
+from strategies import EPS, inputs, rngs, seeds, turned
 
 LAYERS = ["first", "both"]
 both_or_first = st.sampled_from(LAYERS)

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
-from strategies import rngs
 
 from ntk_theory.network import TwoLayerReLU, initialise
+from strategies import rngs
 
 # Confidence intervals miss once in 1e12 cases, so never in a test run.
 MISS = 1e-12

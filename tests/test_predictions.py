@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import chi2
-from strategies import EPS, Clusters, clustered, cross_cosines, ratios, seeds
 
 from ntk_theory import predictions
+from strategies import EPS, Clusters, clustered, cross_cosines, ratios, seeds
 
 # Confidence intervals miss once in 1e12 cases, so never in a test run.
 MISS = 1e-12

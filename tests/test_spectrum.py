@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import EPS, clustered, cross_cosines, grams, inputs, ratios, rngs, seeds
 
 from ntk_theory import data, kernels, predictions, spectrum
+from strategies import EPS, clustered, cross_cosines, grams, inputs, ratios, rngs, seeds
 
 
 def solver_error(gram):

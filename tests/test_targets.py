@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import EPS, rngs
 
 from ntk_theory.targets import (
     PLAIN,
@@ -24,6 +23,7 @@ from ntk_theory.targets import (
     temper,
     weights,
 )
+from strategies import EPS, rngs
 
 levels = st.floats(0, 1)
 positive = st.floats(1e-6, 1e6)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import EPS, rngs
 
 from ntk_theory import experiments, kernels, training
 from ntk_theory.network import TwoLayerReLU, initialise
@@ -25,6 +24,7 @@ from ntk_theory.targets import (
     weights,
 )
 from ntk_theory.training import Trajectory, train, train_kernel_limit
+from strategies import EPS, rngs
 
 EPS32 = float(np.finfo(np.float32).eps)
 
@@ -667,7 +667,7 @@ def test_nets_approach_their_kernel_limit_as_the_square_root_of_the_width(toy):
     logs = []
     for width in widths:
         seeds = experiments.net_seeds(0, width, count, stream=0)
-        trajectory = experiments.train_nets(toy, width, seeds, dtype="float32")
+        trajectory = experiments.train_nets(toy.recipe, width, seeds, dtype="float32")
         rung = experiments.compare(trajectory, width, predicted, toy.dataset.clean)
         logs.append(np.log(rung.largest_deviation).mean())
     slope = np.polyfit(np.log(widths), logs, 1)[0]
@@ -878,7 +878,8 @@ def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
     seeds, steps = [5, 6, 7], 20
     progress = Counter()
     monkeypatch.setattr(experiments, "_TOGETHER", together)
-    joined = experiments.train_nets(toy, 64, seeds, steps=steps, dtype="float64", progress=progress)
+    recipe = replace(toy.recipe, steps=steps)
+    joined = experiments.train_nets(recipe, 64, seeds, progress=progress, keep_network=True)
     assert progress.total == 64 * len(seeds) * steps
     assert joined.outputs.shape == (3, steps + 1, 20)
     assert joined.stopped is None
@@ -898,6 +899,14 @@ def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
         )
         np.testing.assert_array_equal(joined.weights[s], alone.weights[0])
         assert joined.flipped_activations[s] == alone.flipped_activations[0]
+        assert joined.network is not None
+        assert joined.network.hidden[s].shape == (64, toy.dataset.inputs.shape[1])
+        np.testing.assert_allclose(
+            joined.network(toy.dataset.inputs)[s],
+            joined.outputs[s, -1],
+            rtol=0,
+            atol=2 * case.rounding(),
+        )
         np.testing.assert_allclose(
             [joined.movement[s], joined.distance[s]],
             [alone.movement[0], alone.distance[0]],
@@ -907,16 +916,16 @@ def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
 
 
 def test_a_problem_says_how_its_nets_start_and_what_they_are_taught(toy):
-    antisymmetric = experiments.train_nets(toy, 32, [1], steps=2)
+    antisymmetric = experiments.train_nets(replace(toy.recipe, steps=2), 32, [1])
     assert not antisymmetric.outputs[:, 0].any()
-    plain = experiments.train_nets(replace(toy, init_scale=0.5), 32, [1], steps=2, dtype="float64")
+    plain = experiments.train_nets(replace(toy, init_scale=0.5, steps=2).recipe, 32, [1])
     net = initialise(32, toy.dataset.inputs.shape[1], seeds=[1], antisymmetric=False, scale=0.5)
     # 32 terms below 2: see `rounding`.
     np.testing.assert_allclose(
         plain.outputs[:, 0], net(toy.dataset.inputs), rtol=0, atol=4 * EPS * math.sqrt(32)
     )
     soft_run = experiments.train_nets(
-        toy, 32, [1], steps=4, distillation=Distillation(Constant(0.25), "soft")
+        replace(toy.recipe, steps=4, distillation=Distillation(Constant(0.25), "soft")), 32, [1]
     )
     assert (soft_run.weights == 0.25).all()
 
@@ -924,11 +933,11 @@ def test_a_problem_says_how_its_nets_start_and_what_they_are_taught(toy):
 def test_a_divergence_in_one_group_cuts_all_to_its_length(toy, monkeypatch):
     monkeypatch.setattr(experiments, "_TOGETHER", 1)
     # Ten times beyond stability some nets diverge at once, others lose their active neurons first.
-    wild = replace(toy, learning_rate=10 * 2 / toy.spectrum.mean)
+    wild = replace(toy, learning_rate=10 * 2 / toy.spectrum.mean, steps=20).recipe
     seeds = [1, 2, 3]
-    alone = [experiments.train_nets(wild, 64, [seed], steps=20) for seed in seeds]
+    alone = [experiments.train_nets(wild, 64, [seed], dtype="float32") for seed in seeds]
     assert len({part.steps.size for part in alone}) > 1
-    joined = experiments.train_nets(wild, 64, seeds, steps=20)
+    joined = experiments.train_nets(wild, 64, seeds, dtype="float32")
     assert joined.stopped is not None
     assert joined.steps.size == min(part.steps.size for part in alone)
     assert joined.outputs.shape == (3, joined.steps.size, 20)

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -248,3 +249,49 @@ def test_the_progress_bar_shows_on_a_terminal_only(capsys, monkeypatch):
     arguments = [argument for argument in TOY if argument != "--no-progress"]
     assert verify.main(arguments) == 0
     assert "convergence" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- explanations and knobs
+
+
+def test_an_explanation_is_printed_and_nothing_is_run(capsys):
+    assert verify.main(["convergence", "--explain"]) == 0
+    printed = capsys.readouterr().out
+    for heading in ("Formulas", "Premises", "Derivation", "Controls", "Source"):
+        assert f"\n{heading}" in printed
+    assert "e_{t+1} = (I − ηH) e_t + ηH α_t ξ" in " ".join(printed.split())
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_every_claim_can_be_explained_at_once(capsys):
+    assert verify.main(["all", "--explain"]) == 0
+    printed = capsys.readouterr().out
+    for id_ in verify.all_claims():
+        assert f"Run it: python -m ntk_theory.verify {id_}" in printed
+
+
+def test_a_knob_that_a_claim_does_not_take_is_refused_by_name(capsys, monkeypatch):
+    claims = verify.all_claims()
+    only = replace(claims["convergence"], knobs=claims["convergence"].knobs - {"schedule"})
+    monkeypatch.setattr(verify, "all_claims", lambda: {"convergence": only})
+    assert verify.main(["convergence", "--schedule", "power"]) == 2
+    complaint = capsys.readouterr().err
+    assert "convergence takes no --schedule; its knobs are" in complaint
+    assert "--noise-rate" in complaint
+    assert verify.main(["all", "--schedule", "power"]) == 2
+    assert "takes no --schedule" in capsys.readouterr().err
+
+
+def test_of_all_claims_those_that_take_a_knob_get_it(monkeypatch):
+    claims = verify.all_claims()
+    without = replace(
+        claims["convergence"], id="other", knobs=claims["convergence"].knobs - {"seeds"}
+    )
+    both = [claims["convergence"], without]
+    arguments = verify._parser().parse_args(["all", "--seeds", "7", "--seed", "3"])
+    options = verify._checked_options(arguments, both)
+    assert (options["convergence"].seeds, options["other"].seeds) == (7, None)
+    assert options["convergence"].seed == options["other"].seed == 3
+    arguments = verify._parser().parse_args(["convergence", "other", "--seeds", "7"])
+    with pytest.raises(verify._Refusal, match="other takes no --seeds"):
+        verify._checked_options(arguments, both)

@@ -9,14 +9,14 @@ from __future__ import annotations
 __all__ = ["CLAIM"]
 
 import math
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ntk_theory.runs import Evidence, chosen, conduct, over_nets
 from ntk_theory.verdicts import (
     Claim,
     ClaimResult,
@@ -26,8 +26,6 @@ from ntk_theory.verdicts import (
     Premise,
     Progress,
     Relation,
-    Verdict,
-    judge,
 )
 
 # Modules that load torch or scipy are imported where they are used: listing claims needs neither.
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from ntk_theory.problems import NoisyClusters
 
 Array = NDArray[np.float64]
-Value = TypeVar("Value")
 
 _DISTILLED, _PLAIN = "self-distillation", "plain training"
 _LEAST_WIDTHS = 5
@@ -142,9 +139,6 @@ def _plan(options: Options) -> _Plan:
     from ntk_theory.experiments import check_memory, check_widths
     from ntk_theory.problems import noisy_clusters
 
-    def chosen(value: Value | None, default: Value) -> Value:
-        return default if value is None else value
-
     problem = noisy_clusters(
         clusters=chosen(options.clusters, 6),
         points=chosen(options.points, 10),
@@ -195,9 +189,11 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
     )
 
 
-def _trained_premises(ladder: Ladder, rounding_error: float) -> tuple[Premise, ...]:
+def _trained_premises(
+    ladder: Ladder, problem: NoisyClusters, rounding_error: float
+) -> tuple[Premise, ...]:
     """Hypotheses about the narrowest nets, step by step."""
-    problem, narrowest = ladder.problem, ladder.rungs[_DISTILLED][0]
+    narrowest = ladder.rungs[_DISTILLED][0]
     left = problem.distilled.margin() - narrowest.worst_deviation
     spare = float(left[:, problem.first_taught :].min())
     margin_premise = Premise(
@@ -221,16 +217,6 @@ def _trained_premises(ladder: Ladder, rounding_error: float) -> tuple[Premise, .
 
 
 # ---------------------------------------------------------------- measurements
-
-
-def _over_nets(
-    name: str, predicted: float, values: Array, tolerance: float, resolution: float
-) -> Measurement:
-    """Mean over nets, with the range of the nets."""
-    spread = (float(values.min()), float(values.max()))
-    return Measurement(
-        name, predicted, float(values.mean()), tolerance, spread, resolution=resolution
-    )
 
 
 def _kernel_limit(problem: NoisyClusters) -> Measurement:
@@ -267,19 +253,21 @@ def _exponent(ladder: Ladder) -> Measurement:
     )
 
 
-def _falling_error(ladder: Ladder, checkpoints: tuple[int, int, int]) -> list[Measurement]:
+def _falling_error(
+    ladder: Ladder, problem: NoisyClusters, checkpoints: tuple[int, int, int]
+) -> list[Measurement]:
     """(b, c) The error at T/4, T/2 and T, and the order at which it falls with α_t.
 
     A tolerance of half the predicted value still tells the error from 0 and from its double.
     """
-    problem, widest = ladder.problem, ladder.rungs[_DISTILLED][-1]
+    widest = ladder.rungs[_DISTILLED][-1]
     predicted = problem.distilled.rms_error()
     tolerance = {
         t: ladder.allowance(_DISTILLED, lambda rung, t=t: rung.deviation[:, t])  # type: ignore[misc]
         for t in checkpoints
     }
     rows = [
-        _over_nets(
+        over_nets(
             f"RMS error after {t} steps",
             float(predicted[t]),
             widest.error[:, t],
@@ -294,7 +282,7 @@ def _falling_error(ladder: Ladder, checkpoints: tuple[int, int, int]) -> list[Me
     fall = math.log(problem.weights[half - 1] / problem.weights[full - 1])
     order = math.log(predicted[half] / predicted[full]) / fall
     rows.append(
-        _over_nets(
+        over_nets(
             f"order of the error in α_t from {half} to {full} steps",
             order,
             np.log(widest.error[:, half] / widest.error[:, full]) / fall,
@@ -306,7 +294,7 @@ def _falling_error(ladder: Ladder, checkpoints: tuple[int, int, int]) -> list[Me
     return rows
 
 
-def _signs_and_margin(ladder: Ladder) -> list[Measurement]:
+def _signs_and_margin(ladder: Ladder, problem: NoisyClusters) -> list[Measurement]:
     """(d) No wrong sign at any width, and the predicted margin at the largest.
 
     A tolerance of ρ tells the margin of clean labels, 1, from that of the best stopping, 1 − 2ρ.
@@ -319,22 +307,22 @@ def _signs_and_margin(ladder: Ladder) -> list[Measurement]:
             max(float(rung.zero_one.max()) for rung in rungs),
             0.0,
         ),
-        _over_nets(
+        over_nets(
             "margin at the end",
-            float(ladder.problem.distilled.margin()[-1]),
+            float(problem.distilled.margin()[-1]),
             rungs[-1].margin,
             ladder.allowance(_DISTILLED, lambda rung: rung.worst_deviation[:, -1]),
-            ladder.problem.noise_rate,
+            problem.noise_rate,
         ),
     ]
 
 
-def _separation(ladder: Ladder, plain_steps: int) -> list[Measurement]:
+def _separation(ladder: Ladder, problem: NoisyClusters, plain_steps: int) -> list[Measurement]:
     """(e) Plain training memorises; no stopping time beats 2ρ, and self-distillation does.
 
     Half the distance of 2√ρ and 2ρ tells the end from the best; ρ tells the best from 0.
     """
-    problem, plain = ladder.problem, ladder.rungs[_PLAIN]
+    plain = ladder.rungs[_PLAIN]
     bound = 2 * problem.noise_rate
     fitted = ladder.fit(_PLAIN, lambda rung: rung.largest_deviation)
 
@@ -344,7 +332,7 @@ def _separation(ladder: Ladder, plain_steps: int) -> list[Measurement]:
     worst = min(plain, key=slack)
     best = worst.error.min(axis=1)
     return [
-        _over_nets(
+        over_nets(
             f"plain training: RMS error after {plain_steps} steps (limit 2√ρ)",
             float(problem.plain.rms_error()[plain_steps]),
             plain[-1].error[:, -1],
@@ -370,23 +358,21 @@ def _separation(ladder: Ladder, plain_steps: int) -> list[Measurement]:
     ]
 
 
-def _measure(ladder: Ladder, plan: _Plan) -> tuple[Measurement, ...]:
-    stopped = ladder.stopped()
-    if stopped is not None:
-        return (Measurement(f"diverged ({stopped})", 0.0, 1.0, 0.0),)
-    return (
-        _kernel_limit(plan.problem),
+def _measure(ladder: Ladder, plan: _Plan) -> list[Measurement]:
+    problem = plan.problem
+    return [
+        _kernel_limit(problem),
         _exponent(ladder),
-        *_falling_error(ladder, plan.checkpoints),
-        *_signs_and_margin(ladder),
-        *_separation(ladder, plan.plain_steps),
-    )
+        *_falling_error(ladder, problem, plan.checkpoints),
+        *_signs_and_margin(ladder, problem),
+        *_separation(ladder, problem, plan.plain_steps),
+    ]
 
 
 # ---------------------------------------------------------------- run
 
 
-def _climb(ladder: Ladder, plan: _Plan, progress: Progress) -> float:
+def _climb(ladder: Ladder, plan: _Plan, evidence: Evidence, progress: Progress) -> float:
     """Train all widths in both ways; returns the rounding error of the narrowest nets."""
     from ntk_theory.targets import PLAIN
 
@@ -394,23 +380,21 @@ def _climb(ladder: Ladder, plan: _Plan, progress: Progress) -> float:
     points = problem.dataset.clean, problem.dataset.flipped
     distilled = problem.distilled.outputs(*points)
     plain = problem.plain.outputs(*points)[: plan.plain_steps + 1]
+    on_noisy_labels = replace(problem.recipe, distillation=PLAIN, steps=plan.plain_steps)
     rounding_error = 0.0
-    for width in plan.widths:
-        trajectory = ladder.train(_DISTILLED, width, distilled, progress=progress)
-        ladder.train(
-            _PLAIN,
-            width,
-            plain,
-            distillation=PLAIN,
-            steps=plan.plain_steps,
-            progress=progress,
-        )
-        if width == plan.widths[0]:
-            rounding_error = ladder.rounding_error(trajectory, width)
+    for count, width in enumerate(plan.widths):
+        done = ", ".join(map(str, plan.widths[:count])) or "none"
+        evidence.progress_note = f"widths trained: {done} of {len(plan.widths)}"
+        trajectory = ladder.train(_DISTILLED, problem.recipe, width, distilled, progress=progress)
+        ladder.train(_PLAIN, on_noisy_labels, width, plain, progress=progress)
+        evidence.metrics[:] = ladder.metrics()
+        evidence.arrays |= _arrays(ladder)
+        if count == 0:
+            rounding_error = ladder.rounding_error(problem.recipe, trajectory, width)
     return rounding_error
 
 
-def _controls(ladder: Ladder, plan: _Plan, progress: Progress) -> tuple[Control, ...]:
+def _controls(ladder: Ladder, plan: _Plan, progress: Progress) -> Iterator[Control]:
     from ntk_theory.controls import ControlSetting, convergence_controls
 
     setting = ControlSetting(
@@ -423,33 +407,11 @@ def _controls(ladder: Ladder, plan: _Plan, progress: Progress) -> tuple[Control,
         widest_tolerance=ladder.bound(lambda rung: rung.largest_deviation, plan.widths[-1]),
         progress=progress,
     )
-    return tuple(convergence_controls(plan.problem, setting))
+    return convergence_controls(plan.problem, setting)
 
 
-def _finding(
-    verdict: Verdict,
-    premises: tuple[Premise, ...],
-    measurements: tuple[Measurement, ...],
-    controls: tuple[Control, ...],
-    ladder: Ladder,
-) -> str:
-    unmet = [premise for premise in premises if not premise.holds]
-    if verdict is Verdict.PREMISE_UNMET:
-        listed = "; ".join(f"{premise.name} ({premise.requirement})" for premise in unmet)
-        return f"the theorem says nothing here. Premise unmet: {listed}"
-    stopped = ladder.stopped()
-    if stopped is not None:
-        return stopped
-    open_rows = [m.name for m in measurements if m.holds is None]
-    failed = [m.name for m in measurements if m.holds is False]
-    if failed:
-        return f"outside its tolerance: {'; '.join(failed)}"
-    if open_rows:
-        return f"left open, its tolerance or interval being too wide: {'; '.join(open_rows)}"
-    if verdict is Verdict.INCONCLUSIVE:
-        tame = [control.id for control in controls if not control.holds]
-        return f"a control did not fail as it must: {', '.join(tame)}"
-    problem, widest = ladder.problem, ladder.rungs[_DISTILLED][-1]
+def _finding(ladder: Ladder, problem: NoisyClusters) -> str:
+    widest = ladder.rungs[_DISTILLED][-1]
     best = ladder.rungs[_PLAIN][-1].error.min(axis=1).mean()
     return (
         f"{len(widest.error)} nets of width {widest.width} end {widest.error[:, -1].mean():.4g} "
@@ -459,72 +421,53 @@ def _finding(
     )
 
 
-def _interruption(ladder: Ladder) -> str:
-    done = [str(rung.width) for rung in ladder.rungs.get(_PLAIN, [])]
-    return f"interrupted; widths trained: {', '.join(done) or 'none'} of {len(ladder.widths)}"
-
-
-def _arrays(ladder: Ladder, plan: _Plan) -> dict[str, Array]:
-    problem = plan.problem
-    arrays = {
-        "weights": problem.weights,
-        "predicted_distilled": problem.distilled.rms_error(),
-        "predicted_plain": problem.plain.rms_error()[: plan.plain_steps + 1],
+def _arrays(ladder: Ladder) -> dict[str, Array]:
+    distilled, plain = ladder.rungs[_DISTILLED], ladder.rungs[_PLAIN]
+    if ladder.stopped():
+        return {}
+    return {
+        "widths": np.array([rung.width for rung in distilled]),
+        "largest_deviation": np.stack([rung.largest_deviation for rung in distilled]),
+        "distilled_error": distilled[-1].error,
+        "plain_error": plain[-1].error,
     }
-    distilled, plain = ladder.rungs.get(_DISTILLED, []), ladder.rungs.get(_PLAIN, [])
-    distilled = distilled[: len(plain)]  # the last width may have been interrupted in between
-    if plain and not ladder.stopped():
-        arrays |= {
-            "widths": np.array([rung.width for rung in distilled]),
-            "largest_deviation": np.stack([rung.largest_deviation for rung in distilled]),
-            "distilled_error": distilled[-1].error,
-            "plain_error": plain[-1].error,
-        }
-    return arrays
 
 
-def run(options: Options, progress: Progress) -> ClaimResult:
+def _gather(plan: _Plan, evidence: Evidence, progress: Progress) -> str:
     """Train the ladder, compare with the closed forms, run the controls."""
     from ntk_theory.ladder import Ladder
 
-    started = time.perf_counter()
-    plan = _plan(options)
-    ladder = Ladder(plan.problem, plan.widths, plan.nets, options.seed, plan.dtype, options.device)
-    premises = _planned_premises(plan)
-    measurements: tuple[Measurement, ...] = ()
-    controls: tuple[Control, ...] = ()
-    interrupted = False
-    if {p.name for p in premises if not p.holds} <= _TRAINED_ALL_THE_SAME:
-        progress.start(CLAIM.id, plan.work())
-        try:
-            rounding_error = _climb(ladder, plan, progress)
-            if not ladder.stopped():
-                premises += _trained_premises(ladder, rounding_error)
-            measurements = _measure(ladder, plan)
-            if judge(premises, measurements) is Verdict.SUPPORTED:
-                controls = _controls(ladder, plan, progress)
-        except KeyboardInterrupt:
-            interrupted = True
-    verdict = judge(premises, measurements, controls)
-    if interrupted and verdict is Verdict.SUPPORTED:
-        verdict = Verdict.INCONCLUSIVE
-    return ClaimResult(
-        claim=CLAIM,
-        config=plan.config(),
-        premises=premises,
-        measurements=measurements,
-        controls=controls,
-        verdict=verdict,
-        finding=(
-            _interruption(ladder)
-            if interrupted
-            else _finding(verdict, premises, measurements, controls, ladder)
-        ),
-        seconds=time.perf_counter() - started,
-        metrics=ladder.metrics(),
-        arrays=_arrays(ladder, plan) if plan.problem.predictable else {},
-        interrupted=interrupted,
+    problem = plan.problem
+    evidence.premises += _planned_premises(plan)
+    if problem.predictable:
+        evidence.arrays |= {
+            "weights": problem.weights,
+            "predicted_distilled": problem.distilled.rms_error(),
+            "predicted_plain": problem.plain.rms_error()[: plan.plain_steps + 1],
+        }
+    unmet = {premise.name for premise in evidence.premises if not premise.holds}
+    if not unmet <= _TRAINED_ALL_THE_SAME:
+        return ""
+    options = plan.options
+    ladder = Ladder(
+        problem.dataset.clean, plan.widths, plan.nets, options.seed, plan.dtype, options.device
     )
+    progress.start(CLAIM.id, plan.work())
+    rounding_error = _climb(ladder, plan, evidence, progress)
+    if evidence.diverged(ladder.stopped()):
+        return ""
+    evidence.premises += _trained_premises(ladder, problem, rounding_error)
+    evidence.measurements += _measure(ladder, plan)
+    if evidence.sound:
+        for control in _controls(ladder, plan, progress):
+            evidence.controls.append(control)
+    return _finding(ladder, problem)
+
+
+def run(options: Options, progress: Progress) -> ClaimResult:
+    """Check the claim."""
+    plan = _plan(options)
+    return conduct(CLAIM, plan.config(), lambda evidence: _gather(plan, evidence, progress))
 
 
 def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
@@ -589,12 +532,56 @@ CLAIM = Claim(
         "prediction, while the weight of the noisy labels fades out, converges in ℓ2 to the clean "
         "labels; no stopping time of plain training does."
     ),
+    formulas=(
+        "u_{t+1} = u_t − η H (u_t − z_t),  z_t = α_t ỹ + (1 − α_t) sign u_t",
+        "E_{t+1} = (1 − ηλ_+) E_t − 2ρ ηλ_+ α_t,  E_0 = −1",
+        "q_{t+1} = (1 − ηλ_−) q_t + ηλ_− α_t,  q_0 = 0",
+        "‖u_t − y‖²/n = E_t² + 4ρ(1−ρ) q_t² → 0,  plain training: ≥ (2ρ)² at every t",
+    ),
+    assumptions=(
+        "H positive definite, η < 2/λ_max (for the 2ρ bound η ≤ 1/λ_max)",
+        "ρ < ρ* = (r − 2)/(2(r − 1)) and a burn-in shorter than t_mem",
+        "the weight α_t of the observed labels tends to 0",
+        "the sign of every output is right at every step after the burn-in",
+        "zero initial output (antisymmetric pairs) and a width well above the lazy one",
+    ),
+    derivation=(
+        "While every sign is right the target is z_t = y + α_t ξ, so the error obeys "
+        "e_{t+1} = (I − ηH) e_t + ηH α_t ξ: a contraction driven by a null sequence. On "
+        "equicorrelated clusters it lives in three eigenspaces and reduces to the numbers E and q, "
+        "which also decide whether the signs stay right. A net of width m follows the recursion up "
+        "to O(m^{-1/2}) over a fixed number of steps (docs/theory.md, sections 7 and 9)."
+    ),
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 7",
     paper_claims={
         "C3": "the teacher is the current prediction; no lag",
         "C4": "ℓ2 error on the training inputs, against every stopping time",
         "C5": "from zero initial output, in antisymmetric pairs; plain initialisation is a control",
     },
+    knobs=frozenset(
+        {
+            "seeds",
+            "widths",
+            "clusters",
+            "points",
+            "ratio",
+            "cross_cosine",
+            "noise_rate",
+            "steps",
+            "schedule",
+            "learning_rate",
+            "init_scale",
+            "dtype",
+        }
+    ),
+    controls=(
+        "soft-targets",
+        "constant-weight",
+        "above-threshold",
+        "late-burn-in",
+        "plain-initialisation",
+        "width-8",
+    ),
     run=run,
     predict=predict,
     draw=draw,

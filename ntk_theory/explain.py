@@ -1,0 +1,60 @@
+"""What a claim says and why: its statement, formulas, premises, proof in short, and source."""
+
+from __future__ import annotations
+
+__all__ = ["explanation", "sections"]
+
+import re
+import textwrap
+
+from ntk_theory.verdicts import Claim
+
+_WIDTH = 98
+
+
+def sections(claim: Claim) -> tuple[str, ...]:
+    """Sections of docs/theory.md that a claim names in its source and derivation.
+
+    >>> from ntk_theory.claims import all_claims
+    >>> sections(all_claims()["convergence"])
+    ('7', '9')
+    """
+    text = f"{claim.source} {claim.derivation}"
+    named: set[str] = set()
+    for listed in re.findall(r"sections? ((?:\d+(?:\.\d+)?(?:, | and | to )?)+)", text):
+        named |= set(re.findall(r"\d+(?:\.\d+)?", listed))
+    return tuple(sorted(named, key=lambda number: [int(part) for part in number.split(".")]))
+
+
+def _paragraph(text: str, indent: str = "  ", first: str | None = None) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def explanation(claim: Claim) -> str:
+    """The claim in words and formulas, for the terminal."""
+    checked = [f"{name}: {scope}" for name, scope in claim.paper_claims.items()]
+    parts = [
+        claim.id,
+        _paragraph(claim.statement),
+        "\nFormulas",
+        *(f"  {formula}" for formula in claim.formulas),
+        "\nPremises",
+        *(_paragraph(assumption, "    ", "  - ") for assumption in claim.assumptions),
+        "\nDerivation",
+        _paragraph(claim.derivation),
+        "\nOf the abstract it checks",
+        *(_paragraph(line, "    ", "  - ") for line in checked),
+        "\nControls, which have to fail",
+        _paragraph(", ".join(claim.controls)),
+        "\nSource",
+        _paragraph(claim.source),
+        f"\nRun it: python -m ntk_theory.verify {claim.id}",
+    ]
+    return "\n".join(parts)

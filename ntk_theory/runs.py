@@ -1,0 +1,173 @@
+"""A claim's run: evidence gathered step by step, judged at the end, kept when it is interrupted."""
+
+from __future__ import annotations
+
+__all__ = ["Evidence", "chosen", "conduct", "over_nets"]
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ntk_theory.verdicts import (
+    Claim,
+    ClaimResult,
+    Control,
+    Measurement,
+    Premise,
+    Relation,
+    Verdict,
+    judge,
+)
+
+Array = NDArray[np.float64]
+Value = TypeVar("Value")
+
+
+@dataclass
+class Evidence:
+    """What a run has found so far.
+
+    Attributes:
+        premises: evaluated hypotheses.
+        measurements: predicted beside measured.
+        controls: broken runs.
+        metrics: one row for each trained net.
+        arrays: curves, by name.
+        progress_note: how far the run has come, in words, for the case of an interruption.
+        stopped: explanation of a divergence, or None; it makes the claim VIOLATED.
+    """
+
+    premises: list[Premise] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+    controls: list[Control] = field(default_factory=list)
+    metrics: list[Mapping[str, Any]] = field(default_factory=list)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    progress_note: str = ""
+    stopped: str | None = None
+
+    @property
+    def premises_hold(self) -> bool:
+        """Whether every premise so far is met."""
+        return all(premise.holds for premise in self.premises)
+
+    @property
+    def sound(self) -> bool:
+        """Whether premises and measurements so far support the claim; controls make sense then."""
+        return judge(tuple(self.premises), tuple(self.measurements)) is Verdict.SUPPORTED
+
+    def diverged(self, reason: str | None) -> bool:
+        """Record a divergence as a failed measurement; says whether there was one."""
+        if reason is None:
+            return False
+        self.stopped = reason
+        self.measurements.append(Measurement(f"diverged ({reason})", 0.0, 1.0, 0.0))
+        return True
+
+
+def conduct(
+    claim: Claim, config: Mapping[str, Any], gather: Callable[[Evidence], str]
+) -> ClaimResult:
+    """Run a claim and judge what was found.
+
+    Args:
+        claim: what is checked.
+        config: every number needed to run it again.
+        gather: adds to the evidence; returns the sentence that says what was found if the claim
+            turns out SUPPORTED. It returns early when a premise fails without which nothing can be
+            trained. On Ctrl-C what it has added so far is kept.
+
+    Returns:
+        The result; interrupted ones are never SUPPORTED.
+    """
+    started = time.perf_counter()
+    evidence = Evidence()
+    found, interrupted = "", False
+    try:
+        found = gather(evidence)
+    except KeyboardInterrupt:
+        interrupted = True
+    premises, measurements = tuple(evidence.premises), tuple(evidence.measurements)
+    controls = tuple(evidence.controls)
+    verdict = judge(premises, measurements, controls)
+    complete = tuple(control.id for control in controls) == claim.controls
+    if verdict is Verdict.SUPPORTED and (interrupted or not complete):
+        verdict = Verdict.INCONCLUSIVE
+    if interrupted:
+        note = f"; {evidence.progress_note}" if evidence.progress_note else ""
+        finding = f"interrupted{note}"
+    elif verdict is Verdict.SUPPORTED:
+        finding = found
+    else:
+        finding = _explanation(verdict, evidence)
+    return ClaimResult(
+        claim=claim,
+        config=config,
+        premises=premises,
+        measurements=measurements,
+        controls=controls,
+        verdict=verdict,
+        finding=finding,
+        seconds=time.perf_counter() - started,
+        metrics=tuple(evidence.metrics),
+        arrays=evidence.arrays,
+        interrupted=interrupted,
+    )
+
+
+def _explanation(verdict: Verdict, evidence: Evidence) -> str:
+    """Why a complete run is not SUPPORTED."""
+    if verdict is Verdict.PREMISE_UNMET:
+        unmet = [premise for premise in evidence.premises if not premise.holds]
+        listed = "; ".join(f"{premise.name} ({premise.requirement})" for premise in unmet)
+        return f"the theorem says nothing here. Premise unmet: {listed}"
+    if evidence.stopped is not None:
+        return evidence.stopped
+    failed = [m.name for m in evidence.measurements if m.holds is False]
+    if failed:
+        return f"outside its tolerance: {'; '.join(failed)}"
+    left_open = [m.name for m in evidence.measurements if m.holds is None]
+    if left_open:
+        return f"left open, its tolerance or interval being too wide: {'; '.join(left_open)}"
+    tame = [control.id for control in evidence.controls if not control.holds]
+    if tame:
+        return f"a control did not fail as it must: {', '.join(tame)}"
+    return "not every control was run"
+
+
+def over_nets(
+    name: str,
+    predicted: float,
+    values: ArrayLike,
+    tolerance: float,
+    resolution: float = np.inf,
+    relation: Relation = Relation.EQUAL,
+) -> Measurement:
+    """Measurement of the mean over nets, with the range of the nets as its interval.
+
+    Args:
+        name: what is measured.
+        predicted: closed form.
+        values: one a net.
+        tolerance: how far the mean may lie from the prediction.
+        resolution: the largest tolerance that still tells success from failure.
+        relation: "equal" within the tolerance, or one-sided up to it.
+    """
+    runs = np.asarray(values, dtype=float)
+    return Measurement(
+        name,
+        float(predicted),
+        float(runs.mean()),
+        float(tolerance),
+        (float(runs.min()), float(runs.max())),
+        relation,
+        resolution=float(resolution),
+    )
+
+
+def chosen(value: Value | None, default: Value) -> Value:
+    """A knob of the user, or the claim's default where it is left open."""
+    return default if value is None else value

@@ -1,0 +1,155 @@
+"""What holds of every claim, at toy size: supported, controlled, reproducible, drawn, explained."""
+
+import importlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ntk_theory import explain
+from ntk_theory.claims import all_claims
+from ntk_theory.verdicts import Options, Verdict
+from progress import Impatient, Silent
+
+CLAIMS = all_claims()
+MODULES = {id_: id_.replace("-", "_") for id_ in CLAIMS}
+TOYS = {id_: importlib.import_module(f"cases.{module}").TOY for id_, module in MODULES.items()}
+THEORY = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encoding="utf-8")
+
+every_claim = pytest.mark.parametrize("id_", sorted(CLAIMS))
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Results of toy runs, each made when it is first asked for."""
+    made = {}
+
+    def result(id_):
+        if id_ not in made:
+            made[id_] = CLAIMS[id_].run(TOYS[id_], Silent())
+        return made[id_]
+
+    return result
+
+
+@every_claim
+def test_a_toy_run_is_supported_and_every_control_fails_as_expected(id_, results):
+    result = results(id_)
+    assert result.verdict is Verdict.SUPPORTED, result.finding
+    assert all(premise.holds for premise in result.premises)
+    assert all(measurement.holds for measurement in result.measurements)
+    assert tuple(control.id for control in result.controls) == CLAIMS[id_].controls
+    for control in result.controls:
+        assert control.holds, control
+        assert control.verdict in (Verdict.VIOLATED, Verdict.PREMISE_UNMET)
+    names = [m.name for m in result.measurements]
+    assert len(set(names)) == len(names)
+
+
+def test_every_claim_has_a_control_and_there_are_twenty_in_all():
+    assert all(claim.controls for claim in CLAIMS.values())
+    assert sum(len(claim.controls) for claim in CLAIMS.values()) >= 20
+
+
+@every_claim
+def test_the_same_seed_gives_the_same_result_and_another_seed_another(id_, results):
+    first, again = results(id_), CLAIMS[id_].run(TOYS[id_], Silent())
+    assert again.measurements == first.measurements
+    assert again.controls == first.controls
+    assert again.metrics == first.metrics
+    assert again.arrays.keys() == first.arrays.keys()
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array)
+
+
+@every_claim
+def test_predicted_values_are_those_of_the_run(id_, results):
+    result = results(id_)
+    config, predicted = CLAIMS[id_].predict(TOYS[id_])
+    assert config == result.config
+    measured = {m.name: m.predicted for m in result.measurements}
+    assert predicted
+    assert predicted.items() <= measured.items()
+
+
+@every_claim
+def test_the_config_names_every_number_and_survives_json(id_, results):
+    config = results(id_).config
+    for knob in ("preset", "seed", *CLAIMS[id_].knobs):
+        assert knob in config
+    assert json.loads(json.dumps(config)) == config
+
+
+@every_claim
+def test_metrics_and_arrays_can_be_written(id_, results):
+    result = results(id_)
+    assert result.metrics
+    for row in result.metrics:
+        json.dumps(row)
+        assert all(not isinstance(v, float) or math.isfinite(v) for v in row.values())
+    for array in result.arrays.values():
+        assert np.asarray(array).dtype != object
+
+
+@every_claim
+def test_a_picture_is_drawn_of_a_whole_run_and_of_an_interrupted_one(id_, results, tmp_path):
+    mpl.use("Agg")
+    interrupted = CLAIMS[id_].run(TOYS[id_], Impatient(0.05))
+    assert interrupted.interrupted
+    assert interrupted.verdict is not Verdict.SUPPORTED
+    for result in (results(id_), interrupted):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        if result.arrays:
+            CLAIMS[id_].draw(figure, result)
+            assert figure.axes
+        figure.savefig(tmp_path / "picture.png", dpi=30)
+
+
+@every_claim
+def test_progress_adds_up(id_):
+    class Counter(Silent):
+        total = done = 0.0
+
+        def start(self, description, total):
+            self.total = total
+
+        def advance(self, amount):
+            self.done += amount
+
+    counter = Counter()
+    CLAIMS[id_].run(TOYS[id_], counter)
+    assert 0.8 < counter.done / counter.total < 1.2
+
+
+@every_claim
+def test_an_explanation_says_what_is_claimed_and_where_it_is_proved(id_):
+    claim = CLAIMS[id_]
+    text = explain.explanation(claim)
+    for part in (claim.statement, *claim.formulas, *claim.assumptions, claim.source):
+        assert part in " ".join(text.split()) or part in text
+    assert "docs/theory.md" in claim.source
+    for section in explain.sections(claim):
+        assert f"\n## {section}. " in THEORY or f"\n### {section} " in THEORY, section
+
+
+@every_claim
+def test_a_negative_seed_or_too_few_nets_are_refused(id_):
+    with pytest.raises(ValueError, match="seed"):
+        CLAIMS[id_].predict(Options(seed=-1))
+    if "seeds" in CLAIMS[id_].knobs:
+        with pytest.raises(ValueError, match="seeds must be at least"):
+            CLAIMS[id_].predict(replace(TOYS[id_], seeds=0))
+
+
+@every_claim
+def test_bad_widths_are_refused(id_):
+    if "widths" not in CLAIMS[id_].knobs:
+        pytest.skip("takes no widths")
+    for widths in ((64,), (0, 64, 128, 256, 512, 1024), (64, 64, 128, 256, 512)):
+        with pytest.raises(ValueError, match="widths must be"):
+            CLAIMS[id_].predict(replace(TOYS[id_], widths=widths))

@@ -1,0 +1,33 @@
+"""With a wrong formula no claim is SUPPORTED."""
+
+import importlib
+from operator import attrgetter
+
+import pytest
+
+from ntk_theory.claims import all_claims
+from ntk_theory.verdicts import Verdict
+from progress import Silent
+
+CASES = {
+    id_: importlib.import_module(f"cases.{id_.replace('-', '_')}") for id_ in sorted(all_claims())
+}
+MUTANTS = [
+    pytest.param(id_, mutant, id=f"{id_}: {mutant.name}")
+    for id_, case in CASES.items()
+    for mutant in case.MUTANTS
+]
+
+
+def test_there_are_thirty_mutants_and_some_of_every_claim():
+    assert len(MUTANTS) >= 30
+    assert all(len(case.MUTANTS) >= 2 for case in CASES.values())
+
+
+@pytest.mark.parametrize(("id_", "mutant"), MUTANTS)
+def test_a_wrong_formula_is_not_supported(id_, mutant, monkeypatch):
+    place = mutant.target.removeprefix("ntk_theory.")
+    right = attrgetter(place)(importlib.import_module("ntk_theory"))
+    monkeypatch.setattr(mutant.target, mutant.change(right))
+    result = all_claims()[id_].run(CASES[id_].TOY, Silent())
+    assert result.verdict is not Verdict.SUPPORTED
