@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import predictions
+from ntk_theory import data, predictions
 from ntk_theory.experiments import compare, net_seeds, train_nets
 from ntk_theory.problems import NoisyClusters, noisy_clusters
 from ntk_theory.targets import BurnIn, Constant, Distillation
+from ntk_theory.variants import variant_on_clusters
 from ntk_theory.verdicts import Control, Measurement, Premise, Progress, Relation, Verdict
 
 Array = NDArray[np.float64]
@@ -213,6 +214,46 @@ def _late_burn_in(problem: NoisyClusters, setting: ControlSetting) -> Control:
     )
 
 
+def _pair_flips(_: NoisyClusters, setting: ControlSetting) -> Control:
+    """More than half of every class is called the next one: that one is learned (section 7.6).
+
+    Exchanging the two classes of every cluster turns it into a problem below one half, whose
+    closed form tells where the nets end.
+    """
+    classes, points, rate = 4, 12, 2 / 3
+    design = data.equicorrelated_clusters(classes, points, ratio=40.0)
+    seed = np.random.SeedSequence(setting.seed, spawn_key=(_STREAM, classes))
+    dataset = data.noisy_labels(
+        design,
+        noise_rate=rate,
+        rng=np.random.default_rng(seed),
+        classes=classes,
+        noise="pair",
+    )
+    learned = replace(dataset, clean_class=(dataset.clean_class + 1) % classes)
+    below = variant_on_clusters("pair flips as learned", learned)
+    trajectory = train_nets(
+        below.recipe,
+        setting.width,
+        net_seeds(setting.seed, setting.width, setting.nets, _STREAM),
+        dtype=setting.dtype,
+        device=setting.device,
+        progress=setting.progress,
+    )
+    expected = np.square(below.predicted[-1] - dataset.clean).sum() / len(dataset.clean)
+    gap = predictions.label_gap(dataset.clean_class, dataset.observed_class, design.groups)
+    return _error_control(
+        "pair-flips-above-half",
+        f"pair flips of less than one half: here {rate:.0%} of every class are called the next one",
+        "right class most frequent",
+        (Premise("right class most frequent", gap, gap > 0, "label gap δ > 0"),),
+        float(below.rms_error[-1]),
+        float(np.sqrt(expected)),
+        np.asarray(trajectory.rms_error(dataset.clean)[:, -1]),
+        setting.tolerance,
+    )
+
+
 def _plain_initialisation(problem: NoisyClusters, setting: ControlSetting) -> Control:
     """An initial output of order one spoils signs, and a wrong sign is taught back (section 8)."""
     claimed = float(problem.distilled.rms_error()[-1])
@@ -301,6 +342,7 @@ _CONVERGENCE: tuple[Callable[[NoisyClusters, ControlSetting], Control], ...] = (
     _above_threshold,
     _late_burn_in,
     _plain_initialisation,
+    _pair_flips,
     _narrow,
 )
 

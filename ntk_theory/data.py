@@ -296,7 +296,14 @@ def _unit_rows(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def power_law(points: int, dimension: int, *, exponent: float, rng: np.random.Generator) -> Design:
+def power_law(
+    points: int,
+    dimension: int,
+    *,
+    exponent: float,
+    rng: np.random.Generator,
+    kept: float = 1.0,
+) -> Design:
     """Gaussian rows with covariance i^{-p}, normalised; grouped by the sign of the top direction.
 
     Args:
@@ -304,6 +311,8 @@ def power_law(points: int, dimension: int, *, exponent: float, rng: np.random.Ge
         dimension: d >= 2.
         exponent: p > 0.
         rng: draws the rows.
+        kept: share in (0, 1] of the drawn rows that is kept, those farthest from the boundary
+            between the groups; 1 keeps all.
 
     Raises:
         ValueError: for arguments out of range.
@@ -311,8 +320,13 @@ def power_law(points: int, dimension: int, *, exponent: float, rng: np.random.Ge
     _check_count("points", points, 2, "one point has no contrast")
     _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
     _check_positive("exponent", exponent)
+    if not 0 < kept <= 1:
+        raise ValueError(f"kept must lie in (0, 1], a share of the drawn rows; got {kept}")
     scales = np.arange(1, dimension + 1) ** (-exponent / 2)
-    inputs = _unit_rows(rng.standard_normal((points, dimension)) * scales)
+    drawn = int(np.ceil(points / kept))
+    inputs = _unit_rows(rng.standard_normal((drawn, dimension)) * scales)
+    if drawn > points:
+        inputs = inputs[np.argsort(-np.abs(inputs[:, 0]), kind="stable")[:points]]
     inputs = inputs[np.argsort(inputs[:, 0] < 0, kind="stable")]
     return Design("power law", inputs, (inputs[:, 0] < 0).astype(np.int64))
 
@@ -371,7 +385,7 @@ def noisy_labels(
     rng: np.random.Generator,
     classes: int = 2,
     noise: LabelNoise = "symmetric",
-    count: Literal["exact", "iid"] = "exact",
+    count: Literal["exact", "balanced", "iid"] = "exact",
 ) -> Dataset:
     """Give group g the class g mod C, and a share of the points a wrong class.
 
@@ -382,7 +396,8 @@ def noisy_labels(
         rng: draws the wrong labels.
         classes: C >= 2.
         noise: "symmetric" (one of the other classes, uniformly) or "pair" (the next class).
-        count: "exact" per group, or "iid" per point.
+        count: "exact" per group; "balanced", which in addition makes the wrong classes of a group
+            equally frequent, up to one; or "iid" per point.
 
     Raises:
         ValueError: for arguments out of range, or an exact count below one label.
@@ -394,10 +409,16 @@ def noisy_labels(
     _check_count("classes", classes, 2, "one class has no wrong label")
     if noise not in ("symmetric", "pair"):
         raise ValueError(f"noise must be 'symmetric' or 'pair'; got {noise!r}")
-    if count not in ("exact", "iid"):
-        raise ValueError(f"count must be 'exact' or 'iid'; got {count!r}")
+    if count not in ("exact", "balanced", "iid"):
+        raise ValueError(f"count must be 'exact', 'balanced' or 'iid'; got {count!r}")
     clean = design.groups % classes
     flipped = _flipped_points(design.groups, noise_rate, count, rng)
-    shift = rng.integers(1, classes, clean.size) if noise == "symmetric" else np.ones_like(clean)
+    shift = np.ones_like(clean)
+    if noise == "symmetric" and count == "balanced":
+        for group in np.unique(design.groups):
+            wrong = np.flatnonzero(flipped & (design.groups == group))
+            shift[rng.permutation(wrong)] = 1 + np.arange(wrong.size) % (classes - 1)
+    elif noise == "symmetric":
+        shift = rng.integers(1, classes, clean.size)
     observed = np.where(flipped, (clean + shift) % classes, clean)
     return Dataset(design, classes, clean, observed)

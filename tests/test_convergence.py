@@ -79,7 +79,7 @@ def test_unbalanced_labels_are_supported(clusters):
 
 
 def test_an_interrupted_run_keeps_what_it_has_and_supports_nothing():
-    result = CLAIM.run(TOY, Impatient(0.3))
+    result = CLAIM.run(TOY, Impatient(0.05))
     assert result.interrupted
     assert result.verdict is Verdict.INCONCLUSIVE
     assert 0 < len(result.metrics) < 40

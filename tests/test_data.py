@@ -590,7 +590,7 @@ def test_gaussian_clusters_refuse(arguments, message):
         ({"noise_rate": NAN}, r"noise_rate must lie in \[0, 1\)"),
         ({"classes": 1}, "classes must be at least 2"),
         ({"noise": "uniform"}, "noise must be 'symmetric' or 'pair'; got 'uniform'"),
-        ({"count": "poisson"}, "count must be 'exact' or 'iid'; got 'poisson'"),
+        ({"count": "poisson"}, "count must be 'exact', 'balanced' or 'iid'; got 'poisson'"),
         ({"noise_rate": 0.09}, "less than one label; use at least 0.1"),
     ],
 )
@@ -598,3 +598,45 @@ def test_labels_refuse(arguments, message):
     design = data.equicorrelated_clusters(2, 10, ratio=4.0)
     with pytest.raises(ValueError, match=message):
         data.noisy_labels(design, **({"noise_rate": 0.2, "rng": an_rng()} | arguments))
+
+
+# ---------------------------------------------------------------- balanced noise, kept rows
+
+
+@given(st.integers(3, 6), st.integers(4, 20), st.floats(0.1, 0.9), st.integers(0, 2**32))
+def test_balanced_noise_spreads_the_wrong_classes_evenly_in_every_group(
+    classes, points, rate, seed
+):
+    design = data.equicorrelated_clusters(classes, points, ratio=5.0)
+    rate = max(rate, 1 / points)
+    dataset = data.noisy_labels(
+        design,
+        noise_rate=rate,
+        rng=np.random.default_rng(seed),
+        classes=classes,
+        count="balanced",
+    )
+    wrong = int(np.floor(rate * points + 1e-9))
+    for group in range(classes):
+        inside = design.groups == group
+        counts = np.bincount(dataset.observed_class[inside], minlength=classes)
+        assert counts[group] == points - wrong
+        others = np.delete(counts, group)
+        assert others.sum() == wrong
+        assert others.max() - others.min() <= 1
+
+
+def test_kept_rows_of_a_power_law_are_those_farthest_from_the_boundary():
+    def first_coordinates(kept, points):
+        rng = np.random.default_rng(3)
+        return data.power_law(points, 8, exponent=1.0, rng=rng, kept=kept).inputs[:, 0]
+
+    every = np.abs(first_coordinates(1.0, 40))
+    half = np.abs(first_coordinates(0.5, 20))
+    np.testing.assert_array_equal(np.sort(half), np.sort(every)[20:])
+
+
+@pytest.mark.parametrize("kept", [0.0, -1.0, 1.5, float("nan")])
+def test_a_share_of_kept_rows_out_of_range_is_refused(kept):
+    with pytest.raises(ValueError, match=r"kept must lie in \(0, 1\]"):
+        data.power_law(10, 5, exponent=1.0, rng=np.random.default_rng(0), kept=kept)

@@ -24,7 +24,7 @@ LAYERS = [
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
     {"training"},
     {"problems"},
-    {"experiments"},
+    {"experiments", "variants"},
     {"ladder", "controls"},
     CLAIMS,
     {"report", "explain"},

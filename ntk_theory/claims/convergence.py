@@ -11,6 +11,7 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from ntk_theory.ladder import Ladder
     from ntk_theory.predictions import ClusterSpectrum
     from ntk_theory.problems import NoisyClusters
+    from ntk_theory.variants import Variant
 
 Array = NDArray[np.float64]
 
 _DISTILLED, _PLAIN = "self-distillation", "plain training"
 _LEAST_WIDTHS = 5
 _CONTROL_NETS = 3
+_VARIANT_NETS, _VARIANT_FIRST, _VARIANT_STREAM = 3, 256, 3
 _EXPONENT, _EXPONENT_TOLERANCE = -0.5, 0.15
 _TRAINED_ALL_THE_SAME = {"zero initial output", "narrowest net moves little"}
 """Premises without which the nets still show something worth seeing."""
@@ -86,6 +89,20 @@ class _Plan:
         return steps // 4, steps // 2, steps
 
     @property
+    def variant_widths(self) -> tuple[int, ...]:
+        """Four widths on which the variants are trained, from the narrowest sensible one on."""
+        first = max(_VARIANT_FIRST, self.widths[0])
+        return tuple(first * 2**k for k in range(4))
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """Other labels, schedules, layers, teachers and data."""
+        from ntk_theory.variants import variants
+
+        seed = np.random.SeedSequence(self.options.seed, spawn_key=(_VARIANT_STREAM,))
+        return tuple(variants(seed))
+
+    @property
     def control_width(self) -> int:
         return self.widths[(len(self.widths) - 1) // 2]
 
@@ -93,7 +110,9 @@ class _Plan:
         """Neuron-steps of the whole run, controls included, for the progress bar."""
         steps = self.problem.steps
         nets = sum(self.widths) * self.nets * (steps + self.plain_steps)
-        return nets + 7 * self.control_width * _CONTROL_NETS * steps
+        variants = sum(v.recipe.steps for v in self.variants) * sum(self.variant_widths)
+        controls = 7 * self.control_width * _CONTROL_NETS * steps
+        return nets + variants * _VARIANT_NETS + controls
 
     def config(self) -> dict[str, Any]:
         problem = self.problem
@@ -114,6 +133,9 @@ class _Plan:
             "init_scale": problem.init_scale,
             "device": self.options.device,
             "dtype": self.dtype,
+            "variants": [variant.name for variant in self.variants],
+            "variant_widths": list(self.variant_widths),
+            "variant_seeds": _VARIANT_NETS,
             "control_width": self.control_width,
             "control_seeds": _CONTROL_NETS,
             "memorisation_time": problem.memorisation_time,
@@ -186,7 +208,21 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
         Premise(
             "long enough run", final, final < bound, f"predicted final error < 2ρ = {bound:.3g}"
         ),
+        *_variant_premises(plan.variants),
     )
+
+
+def _variant_premises(variants: tuple[Variant, ...]) -> list[Premise]:
+    """The prediction of every variant is right wherever it teaches, by the closed form."""
+    worst = min(variants, key=lambda variant: variant.worst_margin)
+    return [
+        Premise(
+            f"variants: every taught prediction right in the limit (least margin: {worst.name})",
+            worst.worst_margin,
+            worst.worst_margin > 0,
+            "worst margin > 0",
+        )
+    ]
 
 
 def _trained_premises(
@@ -369,6 +405,70 @@ def _measure(ladder: Ladder, plan: _Plan) -> list[Measurement]:
     ]
 
 
+# ---------------------------------------------------------------- variants
+
+
+def _variant_rows(ladder: Ladder, variant: Variant) -> list[Measurement]:
+    """Final error against the closed form, and against its limit where there is one.
+
+    A tolerance of half the predicted error still tells it from 0 and from its double.
+    """
+    widest, predicted = ladder.rungs[variant.name][-1], float(variant.rms_error[-1])
+    tolerance = ladder.allowance(variant.name, lambda rung: rung.deviation[:, -1])
+    error = widest.error[:, -1]
+    rows = [
+        over_nets(f"{variant.name}: final RMS error", predicted, error, tolerance, predicted / 2)
+    ]
+    if variant.limit is not None:
+        left = abs(predicted - variant.limit)
+        name = f"{variant.name}: final RMS error against its limit"
+        rows.append(over_nets(name, variant.limit, error, tolerance + left, variant.limit / 2))
+    return rows
+
+
+def _run_variants(plan: _Plan, evidence: Evidence, progress: Progress) -> None:
+    """Train every variant on its widths, and add its rows, premise and metrics."""
+    from ntk_theory.ladder import Ladder
+
+    options, spare, wrong = plan.options, {}, [0.0]
+    for variant in plan.variants:
+        evidence.progress_note = f"base problem done; at the variant {variant.name!r}"
+        ladder = Ladder(
+            variant.clean,
+            plan.variant_widths,
+            _VARIANT_NETS,
+            options.seed,
+            plan.dtype,
+            options.device,
+        )
+        margins = []
+        for width in plan.variant_widths:
+            trained = ladder.train(
+                variant.name, variant.recipe, width, variant.predicted, progress=progress
+            )
+            made = variant.taught[variant.taught < trained.steps.size]
+            margins.append(float(trained.margins(variant.clean)[:, made].min()))
+        evidence.metrics += ladder.metrics()
+        if evidence.diverged(ladder.stopped()):
+            return
+        rungs = ladder.rungs[variant.name]
+        spare[variant.name] = min(margins)
+        wrong += [float(rung.zero_one.max()) for rung in rungs]
+        evidence.measurements += _variant_rows(ladder, variant)
+    least = min(spare, key=spare.__getitem__)
+    evidence.premises.append(
+        Premise(
+            f"variants: every taught prediction of every net right (least margin: {least})",
+            spare[least],
+            spare[least] > 0,
+            "margin of the nets > 0",
+        )
+    )
+    evidence.measurements.append(
+        Measurement("variants: 0-1 error at the end, worst net of all", 0.0, max(wrong), 0.0)
+    )
+
+
 # ---------------------------------------------------------------- run
 
 
@@ -458,6 +558,8 @@ def _gather(plan: _Plan, evidence: Evidence, progress: Progress) -> str:
         return ""
     evidence.premises += _trained_premises(ladder, problem, rounding_error)
     evidence.measurements += _measure(ladder, plan)
+    if evidence.sound:
+        _run_variants(plan, evidence, progress)
     if evidence.sound:
         for control in _controls(ladder, plan, progress):
             evidence.controls.append(control)
@@ -580,6 +682,7 @@ CLAIM = Claim(
         "above-threshold",
         "late-burn-in",
         "plain-initialisation",
+        "pair-flips-above-half",
         "width-8",
     ),
     run=run,

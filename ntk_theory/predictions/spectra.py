@@ -8,6 +8,7 @@ __all__ = [
     "circle_eigenvalues",
     "cluster_angle",
     "cluster_spectrum",
+    "feature_gap",
     "ntk_gap",
     "ntk_value",
     "tree_angles",
@@ -48,6 +49,17 @@ def ntk_gap(angle: float) -> float:
     Reference: docs/theory.md, section 2.
     """
     return float((2 * np.pi * np.sin(angle / 2) ** 2 + angle * np.cos(angle)) / (2 * np.pi))
+
+
+def feature_gap(angle: float) -> float:
+    """Loss of the order-1 arc-cosine kernel with the angle, κ_1(0) − κ_1(θ).
+
+    Equals [2π sin²(θ/2) − (sin θ − θ cos θ)] / 2π; training both layers adds it to `ntk_gap`.
+
+    Reference: docs/theory.md, section 2.
+    """
+    lost = 2 * np.pi * np.sin(angle / 2) ** 2 - (np.sin(angle) - angle * np.cos(angle))
+    return float(lost / (2 * np.pi))
 
 
 def _angle_of_gap(gap: float) -> float:
@@ -107,17 +119,26 @@ def cluster_angle(points: int, ratio: float, cross_cosine: float = 0.0) -> float
 
 
 def cluster_spectrum(
-    clusters: int, points: int, angle: float, cross_cosine: float = 0.0
+    clusters: int,
+    points: int,
+    angle: float,
+    cross_cosine: float = 0.0,
+    *,
+    both_layers: bool = False,
 ) -> ClusterSpectrum:
     """Eigenvalues of the limiting NTK on equicorrelated clusters.
 
-    λ_− = κ(1) − κ(θ), λ_+ = λ_− + s (κ(θ) − κ(a)), λ_0 = λ_+ + n κ(a).
+    λ_− = κ(1) − κ(θ), λ_+ = λ_− + s (κ(θ) − κ(a)), λ_0 = λ_+ + n κ(a), with κ + κ_1 for κ where
+    both layers are trained.
 
     Reference: docs/theory.md, section 3.1.
     """
-    gap, cross_gap = ntk_gap(angle), ntk_gap(float(np.arccos(cross_cosine)))
+    cross_angle = float(np.arccos(cross_cosine))
+    gap, cross_gap, whole = ntk_gap(angle), ntk_gap(cross_angle), 0.5
+    if both_layers:
+        gap, cross_gap, whole = gap + feature_gap(angle), cross_gap + feature_gap(cross_angle), 1.0
     information = gap + points * (cross_gap - gap)
-    mean = information + clusters * points * (0.5 - cross_gap)
+    mean = information + clusters * points * (whole - cross_gap)
     return ClusterSpectrum(clusters, points, gap, information, mean)
 
 
