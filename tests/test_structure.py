@@ -26,6 +26,7 @@ LAYERS = [
     {"problems"},
     {"experiments", "variants"},
     {"ladder", "controls"},
+    {"variant_checks"},
     CLAIMS,
     {"report", "explain"},
     {"verify"},

@@ -102,6 +102,15 @@ class _Plan:
         seed = np.random.SeedSequence(self.options.seed, spawn_key=(_VARIANT_STREAM,))
         return tuple(variants(seed))
 
+    def variant_ladder(self, variant: Variant) -> Ladder:
+        """Nets to train on a variant."""
+        from ntk_theory.ladder import Ladder
+
+        options, widths = self.options, self.variant_widths
+        return Ladder(
+            variant.clean, widths, _VARIANT_NETS, options.seed, self.dtype, options.device
+        )
+
     @property
     def control_width(self) -> int:
         return self.widths[(len(self.widths) - 1) // 2]
@@ -195,6 +204,8 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
     premises = problem.premises()
     if not problem.predictable:
         return premises
+    from ntk_theory.variant_checks import variant_premise
+
     moved = math.sqrt(problem.lazy_width / plan.widths[0])
     final, bound = float(problem.distilled.rms_error()[-1]), 2 * problem.noise_rate
     return (
@@ -208,21 +219,8 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
         Premise(
             "long enough run", final, final < bound, f"predicted final error < 2ρ = {bound:.3g}"
         ),
-        *_variant_premises(plan.variants),
+        variant_premise(plan.variants),
     )
-
-
-def _variant_premises(variants: tuple[Variant, ...]) -> list[Premise]:
-    """The prediction of every variant is right wherever it teaches, by the closed form."""
-    worst = min(variants, key=lambda variant: variant.worst_margin)
-    return [
-        Premise(
-            f"variants: every taught prediction right in the limit (least margin: {worst.name})",
-            worst.worst_margin,
-            worst.worst_margin > 0,
-            "worst margin > 0",
-        )
-    ]
 
 
 def _trained_premises(
@@ -405,70 +403,6 @@ def _measure(ladder: Ladder, plan: _Plan) -> list[Measurement]:
     ]
 
 
-# ---------------------------------------------------------------- variants
-
-
-def _variant_rows(ladder: Ladder, variant: Variant) -> list[Measurement]:
-    """Final error against the closed form, and against its limit where there is one.
-
-    A tolerance of half the predicted error still tells it from 0 and from its double.
-    """
-    widest, predicted = ladder.rungs[variant.name][-1], float(variant.rms_error[-1])
-    tolerance = ladder.allowance(variant.name, lambda rung: rung.deviation[:, -1])
-    error = widest.error[:, -1]
-    rows = [
-        over_nets(f"{variant.name}: final RMS error", predicted, error, tolerance, predicted / 2)
-    ]
-    if variant.limit is not None:
-        left = abs(predicted - variant.limit)
-        name = f"{variant.name}: final RMS error against its limit"
-        rows.append(over_nets(name, variant.limit, error, tolerance + left, variant.limit / 2))
-    return rows
-
-
-def _run_variants(plan: _Plan, evidence: Evidence, progress: Progress) -> None:
-    """Train every variant on its widths, and add its rows, premise and metrics."""
-    from ntk_theory.ladder import Ladder
-
-    options, spare, wrong = plan.options, {}, [0.0]
-    for variant in plan.variants:
-        evidence.progress_note = f"base problem done; at the variant {variant.name!r}"
-        ladder = Ladder(
-            variant.clean,
-            plan.variant_widths,
-            _VARIANT_NETS,
-            options.seed,
-            plan.dtype,
-            options.device,
-        )
-        margins = []
-        for width in plan.variant_widths:
-            trained = ladder.train(
-                variant.name, variant.recipe, width, variant.predicted, progress=progress
-            )
-            made = variant.taught[variant.taught < trained.steps.size]
-            margins.append(float(trained.margins(variant.clean)[:, made].min()))
-        evidence.metrics += ladder.metrics()
-        if evidence.diverged(ladder.stopped()):
-            return
-        rungs = ladder.rungs[variant.name]
-        spare[variant.name] = min(margins)
-        wrong += [float(rung.zero_one.max()) for rung in rungs]
-        evidence.measurements += _variant_rows(ladder, variant)
-    least = min(spare, key=spare.__getitem__)
-    evidence.premises.append(
-        Premise(
-            f"variants: every taught prediction of every net right (least margin: {least})",
-            spare[least],
-            spare[least] > 0,
-            "margin of the nets > 0",
-        )
-    )
-    evidence.measurements.append(
-        Measurement("variants: 0-1 error at the end, worst net of all", 0.0, max(wrong), 0.0)
-    )
-
-
 # ---------------------------------------------------------------- run
 
 
@@ -536,6 +470,7 @@ def _arrays(ladder: Ladder) -> dict[str, Array]:
 def _gather(plan: _Plan, evidence: Evidence, progress: Progress) -> str:
     """Train the ladder, compare with the closed forms, run the controls."""
     from ntk_theory.ladder import Ladder
+    from ntk_theory.variant_checks import check_variants
 
     problem = plan.problem
     evidence.premises += _planned_premises(plan)
@@ -559,7 +494,7 @@ def _gather(plan: _Plan, evidence: Evidence, progress: Progress) -> str:
     evidence.premises += _trained_premises(ladder, problem, rounding_error)
     evidence.measurements += _measure(ladder, plan)
     if evidence.sound:
-        _run_variants(plan, evidence, progress)
+        check_variants(plan.variants, evidence, plan.variant_ladder, progress)
     if evidence.sound:
         for control in _controls(ladder, plan, progress):
             evidence.controls.append(control)
