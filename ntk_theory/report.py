@@ -7,6 +7,7 @@ __all__ = [
     "command_line",
     "print_result",
     "print_summary",
+    "save_picture",
     "to_document",
     "to_json",
     "write_files",
@@ -129,6 +130,18 @@ def to_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def save_picture(file: Path, result: ClaimResult) -> None:
+    """Draw a claim's prediction over its measurement and save it as PNG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    result.claim.draw(figure, result)
+    figure.savefig(file, dpi=160)
+
+
 def write_files(
     directory: Path, results: Sequence[ClaimResult], environment: Mapping[str, Any]
 ) -> list[Path]:
@@ -137,11 +150,7 @@ def write_files(
     Returns:
         The files written.
     """
-    import matplotlib as mpl
     import numpy as np
-
-    mpl.use("Agg")
-    from matplotlib.figure import Figure
 
     files = [directory / "results.json"]
     files[0].write_text(to_json(to_document(results, environment)), encoding="utf-8")
@@ -153,9 +162,7 @@ def write_files(
         files.append(stem.with_suffix(".jsonl"))
         if result.arrays:
             np.savez_compressed(stem.with_suffix(".npz"), **result.arrays)
-            figure = Figure(figsize=(9, 3.6), layout="constrained")
-            result.claim.draw(figure, result)
-            figure.savefig(stem.with_suffix(".png"), dpi=160)
+            save_picture(stem.with_suffix(".png"), result)
             files += [stem.with_suffix(".npz"), stem.with_suffix(".png")]
     return files
 

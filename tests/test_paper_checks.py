@@ -15,6 +15,9 @@ ROOT = Path(__file__).parent.parent
 def ledger(tmp_path):
     for name in ("paper_checks.md", "paper_checks.json"):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "figures").mkdir()
+    for id_ in all_claims():
+        (tmp_path / "figures" / f"{id_}.png").touch()
     return tmp_path
 
 
@@ -36,6 +39,20 @@ def test_the_ledger_lists_every_claim_of_the_abstract():
         assert f"\n| {paper_claim} |" in text
     for id_ in all_claims():
         assert f"\n## {id_}\n" in text
+
+
+def test_every_claim_of_the_abstract_is_checked_and_what_is_not_is_said():
+    text = (ROOT / "paper_checks.md").read_text(encoding="utf-8")
+    assert "no check yet" not in text
+    checked = set().union(*(claim.paper_claims for claim in all_claims().values()))
+    assert checked == set(paper_checks.PAPER_CLAIMS)
+    for what, why in paper_checks.NOT_CHECKED.items():
+        assert f"- **{what}**: {why}" in text
+
+
+def test_a_missing_picture_is_stale(ledger):
+    (ledger / "figures" / "convergence.png").unlink()
+    assert any("picture" in reason for reason in paper_checks.stale(ledger))
 
 
 def test_an_edited_ledger_is_stale(ledger):
