@@ -216,7 +216,13 @@ def _several_classes(
 
 
 def _on_measured_spectrum(
-    name: str, dataset: data.Dataset, *, rank: int, share: float, earlier: float
+    name: str,
+    dataset: data.Dataset,
+    *,
+    rank: int,
+    share: float,
+    earlier: float,
+    noise_times: float = _NOISE_TIMES,
 ) -> Variant:
     """A variant predicted by the recursion with the measured Gram matrix.
 
@@ -227,12 +233,14 @@ def _on_measured_spectrum(
             unit.
         share: η λ_max.
         earlier: factor by which the burn-in is shorter than a quarter of the memorisation time.
+        noise_times: length of the run in units of 1/(ηλ_−).
     """
     gram = kernels.ntk_limit(dataset.inputs)
     eigenvalues = spectrum.eigendecomposition(gram).eigenvalues
     noise, top = float(np.median(eigenvalues[:-rank])), float(eigenvalues[-1])
     units = _Units.of(noise, top, 1 - 2 * dataset.noise_rate, share)
-    units = replace(units, quarter=units.quarter / earlier)
+    steps = math.ceil(noise_times / (units.learning_rate * noise))
+    units = replace(units, quarter=units.quarter / earlier, steps=steps)
     policy = units.power()
     outputs = predictions.gram_outputs(
         gram,
@@ -261,7 +269,9 @@ def _gaussian_clusters(rng: np.random.Generator) -> Variant:
 def _power_law(rng: np.random.Generator) -> Variant:
     design = data.power_law(60, 40, exponent=2.0, rng=rng, kept=0.5)
     dataset = data.noisy_labels(design, noise_rate=0.1, rng=rng)
-    return _on_measured_spectrum("power law", dataset, rank=1, share=1.0, earlier=3.0)
+    return _on_measured_spectrum(
+        "power law", dataset, rank=1, share=1.0, earlier=3.0, noise_times=1.0
+    )
 
 
 # ---------------------------------------------------------------- all of them
