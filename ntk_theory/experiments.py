@@ -6,6 +6,7 @@ __all__ = [
     "Recipe",
     "Rung",
     "check_memory",
+    "check_nets",
     "check_widths",
     "compare",
     "net_seeds",
@@ -46,6 +47,15 @@ def check_widths(widths: Sequence[int], least: int) -> tuple[int, ...]:
     if len(set(ladder)) < max(least, len(ladder)):
         raise ValueError(f"widths must be at least {least} different ones; got {list(widths)}")
     return ladder
+
+
+def check_nets(nets: int, least: int) -> int:
+    """How many nets are trained at each width; raises ValueError if they are too few."""
+    if nets < least:
+        raise ValueError(
+            f"seeds must be at least {least}, to tell the spread of the nets; got {nets}"
+        )
+    return nets
 
 
 def check_memory(width: int, shape: tuple[int, ...], dtype: str) -> None:

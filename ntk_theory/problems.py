@@ -6,12 +6,13 @@ needs to predict a run on it, and evaluates the hypotheses of the theory.
 
 from __future__ import annotations
 
-__all__ = ["NoisyClusters", "Recipe", "noisy_clusters"]
+__all__ = ["NoisyClusters", "Recipe", "lazy_premise", "noisy_clusters"]
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,6 +183,20 @@ class NoisyClusters:
             1.0 if self.init_scale is None else self.init_scale,
         )
 
+    def config(self) -> dict[str, Any]:
+        """Every number of the problem, under the names of the knobs."""
+        return {
+            "clusters": self.spectrum.clusters,
+            "points": self.spectrum.points,
+            "ratio": self.ratio,
+            "cross_cosine": self.cross_cosine,
+            "noise_rate": self.noise_rate,
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+            "schedule": self.schedule_text,
+            "init_scale": self.init_scale,
+        }
+
     def with_schedule(self, schedule: BurnIn) -> NoisyClusters:
         """The same problem under another schedule."""
         distillation = replace(self.distillation, schedule=schedule)
@@ -237,6 +252,22 @@ class NoisyClusters:
                 )
             )
         return tuple(premises)
+
+
+def lazy_premise(lazy_width: float, width: int) -> Premise:
+    """Fitting the noise moves the neurons of the narrowest nets little (section 9.4).
+
+    Args:
+        lazy_width: m_lazy.
+        width: m of the narrowest nets.
+    """
+    moved = math.sqrt(lazy_width / width)
+    return Premise(
+        "narrowest net moves little",
+        moved,
+        moved <= 0.5,
+        f"sqrt(m_lazy/m) <= 1/2: widths from {math.ceil(4 * lazy_width)} on",
+    )
 
 
 def _default_learning_rate(spectrum_: predictions.ClusterSpectrum, noise_rate: float) -> float:

@@ -130,16 +130,8 @@ class _Plan:
             "seed": self.options.seed,
             "seeds": self.nets,
             "widths": list(self.widths),
-            "clusters": problem.spectrum.clusters,
-            "points": problem.spectrum.points,
-            "ratio": problem.ratio,
-            "cross_cosine": problem.cross_cosine,
-            "noise_rate": problem.noise_rate,
-            "learning_rate": problem.learning_rate,
-            "steps": problem.steps,
+            **problem.config(),
             "plain_steps": self.plain_steps,
-            "schedule": problem.schedule_text,
-            "init_scale": problem.init_scale,
             "device": self.options.device,
             "dtype": self.dtype,
             "variants": [variant.name for variant in self.variants],
@@ -167,7 +159,7 @@ def _default_nets(preset: _Preset, spectrum: ClusterSpectrum) -> int:
 
 
 def _plan(options: Options) -> _Plan:
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
     from ntk_theory.problems import noisy_clusters
 
     problem = noisy_clusters(
@@ -187,9 +179,7 @@ def _plan(options: Options) -> _Plan:
         widths = _default_widths(preset, problem.lazy_width if problem.predictable else 0.0)
     else:
         widths = check_widths(options.widths, _LEAST_WIDTHS)
-    nets = chosen(options.seeds, _default_nets(preset, problem.spectrum))
-    if nets < 2:
-        raise ValueError(f"seeds must be at least 2, to tell the spread of the nets; got {nets}")
+    nets = check_nets(chosen(options.seeds, _default_nets(preset, problem.spectrum)), 2)
     dtype = chosen(options.dtype, "float64")
     check_memory(widths[-1], problem.dataset.inputs.shape, dtype)
     return _Plan(problem, widths, nets, dtype, options)
@@ -204,18 +194,13 @@ def _planned_premises(plan: _Plan) -> tuple[Premise, ...]:
     premises = problem.premises()
     if not problem.predictable:
         return premises
+    from ntk_theory.problems import lazy_premise
     from ntk_theory.variant_checks import variant_premise
 
-    moved = math.sqrt(problem.lazy_width / plan.widths[0])
     final, bound = float(problem.distilled.rms_error()[-1]), 2 * problem.noise_rate
     return (
         *premises,
-        Premise(
-            "narrowest net moves little",
-            moved,
-            moved <= 0.5,
-            f"sqrt(m_lazy/m) <= 1/2: widths from {math.ceil(4 * problem.lazy_width)} on",
-        ),
+        lazy_premise(problem.lazy_width, plan.widths[0]),
         Premise(
             "long enough run", final, final < bound, f"predicted final error < 2ρ = {bound:.3g}"
         ),

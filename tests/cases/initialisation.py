@@ -1,0 +1,73 @@
+"""Toy run and mutants of `initialisation`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(seed=0, seeds=24, widths=(64, 128, 256, 512), ratio=8.0, steps=120, init_scale=1.6)
+
+SPREAD = "ntk_theory.predictions.initial_output_spread"
+SAMPLES = "ntk_theory.predictions.initial_output_samples"
+SHARE = "ntk_theory.predictions.wrong_sign_share"
+
+
+def scaled(factor):
+    return lambda right: lambda *args, **rest: factor * right(*args, **rest)
+
+
+MUTANTS = [
+    Mutant("κ_1(0) twice too large, in the spread", SPREAD, scaled(np.sqrt(2))),
+    Mutant("κ_1(0) half of it, in the spread", SPREAD, scaled(np.sqrt(0.5))),
+    Mutant(
+        "the initial output does not decay",
+        SPREAD,
+        lambda right: lambda *args: np.full_like(right(*args), right(*args)[0]),
+    ),
+    Mutant(
+        "λ_+ for λ_− in the decay",
+        SPREAD,
+        lambda right: lambda s, *rest: right(replace(s, noise=s.information), *rest),
+    ),
+    Mutant("the draws are twice too large", SAMPLES, scaled(2.0)),
+    Mutant(
+        "Φ of the margin squared",
+        SHARE,
+        lambda right: lambda margins, spread: right(np.square(margins), spread),
+    ),
+    Mutant(
+        "right signs for wrong ones",
+        SHARE,
+        lambda right: lambda margins, spread: 1 - right(margins, spread),
+    ),
+    Mutant(
+        "variance for standard deviation",
+        SHARE,
+        lambda right: lambda margins, spread: right(margins, np.square(spread)),
+    ),
+    Mutant(
+        "a wrong sign is not taught back",
+        "ntk_theory.predictions.block_recursion",
+        lambda right: (
+            lambda s, labels, rate, weights, start=None: right(
+                s, labels, rate, weights, None if start is None else 0 * start
+            )
+        ),
+    ),
+    Mutant(
+        "the source of E is ρ and not 2ρ",
+        "ntk_theory.predictions.self_distillation",
+        lambda right: lambda s, rho, *rest: replace(right(s, rho / 2, *rest), noise_rate=rho),
+    ),
+    Mutant(
+        "nets lack 1/√m",
+        "ntk_theory.experiments.initialise",
+        lambda right: (
+            lambda width, *args, scale, **rest: right(
+                width, *args, scale=scale * np.sqrt(width / 64), **rest
+            )
+        ),
+    ),
+]

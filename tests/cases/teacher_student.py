@@ -1,0 +1,103 @@
+"""Toy run and mutants of `teacher-student`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(seed=0, seeds=5, widths=(256, 512, 1024, 2048), clusters=2)
+
+STUDENT = "ntk_theory.predictions.student_training"
+HARDENED = "ntk_theory.predictions.hardened_student_training"
+DISTANCE = "ntk_theory.predictions.student_distance"
+
+
+def without_teachers_filter(right):
+    return lambda s, rho, teachers, rate, steps: right(s, rho, [], rate, steps)
+
+
+def without_students_filter(right):
+    def wrong(s, rho, teachers, rate, steps):
+        numbers = right(s, rho, teachers, rate, 1000)
+        return tuple(np.full(steps + 1, number[-1]) for number in numbers)
+
+    return wrong
+
+
+def added_times(right):
+    """One filter of the total time, as if the student went on where its teacher stopped."""
+
+    def wrong(s, rho, teachers, rate, steps):
+        ahead = round(sum(eta * tau for eta, tau in teachers) / rate)
+        return tuple(number[ahead:] for number in right(s, rho, [], rate, steps + ahead))
+
+    return wrong
+
+
+MUTANTS = [
+    Mutant("the teacher's filter is missing", STUDENT, without_teachers_filter),
+    Mutant("the student's filter is missing", STUDENT, without_students_filter),
+    Mutant("filters of added times, not their product", STUDENT, added_times),
+    Mutant(
+        "ρ for 1 − ρ",
+        STUDENT,
+        lambda right: lambda s, rho, *rest: right(s, 1 - rho, *rest),
+    ),
+    Mutant(
+        "the information shrinks by 1 − ρ and not 1 − 2ρ",
+        STUDENT,
+        lambda right: lambda s, rho, *rest: right(s, rho / 2, *rest),
+    ),
+    Mutant(
+        "λ_+ for λ_−",
+        STUDENT,
+        lambda right: lambda s, *rest: right(replace(s, noise=s.information), *rest),
+    ),
+    Mutant(
+        "the student's rate is twice as large",
+        STUDENT,
+        lambda right: (
+            lambda s, rho, teachers, rate, steps: right(s, rho, teachers, 2 * rate, steps)
+        ),
+    ),
+    Mutant(
+        "teachers stopped twice as late",
+        STUDENT,
+        lambda right: (
+            lambda s, rho, teachers, rate, steps: right(
+                s, rho, [(eta, 2 * tau) for eta, tau in teachers], rate, steps
+            )
+        ),
+    ),
+    Mutant(
+        "hardened outputs keep the noise",
+        HARDENED,
+        lambda right: (
+            lambda s, rate, steps: (
+                *right(s, rate, steps)[:2],
+                1 - (1 - rate * s.noise) ** np.arange(steps + 1),
+            )
+        ),
+    ),
+    Mutant(
+        "students stay a tenth of their teacher away",
+        DISTANCE,
+        lambda right: lambda *args: right(*args) + 0.1 * right(*args)[0],
+    ),
+    Mutant(
+        "teachers memorise at half the rate",
+        "ntk_theory.predictions.plain_training",
+        lambda right: lambda s, *rest: right(replace(s, noise=s.noise / 2), *rest),
+    ),
+    Mutant(
+        "the net's rate lacks a factor",
+        "ntk_theory.experiments.train",
+        lambda train: (
+            lambda *args, learning_rate, **rest: train(
+                *args, learning_rate=np.sqrt(0.5) * learning_rate, **rest
+            )
+        ),
+    ),
+]

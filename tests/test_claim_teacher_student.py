@@ -1,0 +1,212 @@
+"""Rows, premises and controls of `teacher-student` fail on doctored runs; refused options."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cases.teacher_student import TOY
+from ntk_theory.claims import teacher_student as claim
+from ntk_theory.experiments import net_seeds
+from ntk_theory.ladder import Ladder
+from ntk_theory.verdicts import Options, Verdict
+from progress import Silent
+
+
+def planned(options=TOY):
+    return claim._plan(options)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Toy nets, trained once."""
+    plan = planned()
+    ladder = Ladder(plan.problem.dataset.clean, plan.widths, plan.nets, 0, "float64", "cpu")
+    pairs = claim._Pairs()
+    for width in plan.widths:
+        claim._climb_one(ladder, plan, pairs, width, Silent())
+    return plan, ladder, pairs
+
+
+@pytest.fixture
+def toy(trained):
+    """The trained nets, in copies that a test may change."""
+    plan, ladder, pairs = trained
+    return SimpleNamespace(
+        plan=plan,
+        ladder=replace(ladder, rungs={name: list(rungs) for name, rungs in ladder.rungs.items()}),
+        pairs=claim._Pairs(
+            {stop: list(rows) for stop, rows in pairs.distance.items()},
+            {stop: list(rows) for stop, rows in pairs.miss.items()},
+            pairs.wrong.copy(),
+            pairs.scatter,
+        ),
+    )
+
+
+def change(toy, name, index, **fields):
+    rungs = toy.ladder.rungs[name]
+    rungs[index] = replace(rungs[index], **fields)
+
+
+def every_row(toy):
+    plan, ladder, pairs = toy.plan, toy.ladder, toy.pairs
+    return [
+        claim._exponent(plan, ladder),
+        *claim._u_curve(plan, ladder),
+        *claim._copy_rows(plan, ladder, pairs),
+        *claim._hardened_rows(plan, ladder),
+        claim._bound(plan, ladder),
+        *claim._round_rows(plan, ladder, pairs),
+    ]
+
+
+def row(toy, name):
+    (found,) = (measurement for measurement in every_row(toy) if measurement.name == name)
+    return found
+
+
+def test_nets_that_follow_theory_satisfy_every_row_and_premise(toy):
+    assert all(measurement.holds for measurement in every_row(toy))
+    assert claim._trained_premise(toy.plan, toy.pairs).holds
+
+
+# ---------------------------------------------------------------- rows
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_a_student_off_its_teachers_curve_is_seen(toy, which):
+    name = claim._student(toy.plan.stops[which])
+    widest = toy.ladder.rungs[name][-1]
+    change(toy, name, -1, error=widest.error + 0.07)
+    assert row(toy, f"{name}: RMS error").holds is False
+    assert row(toy, f"{name}: RMS error, limit").holds is False
+
+
+def test_a_student_of_another_teacher_is_seen(toy):
+    stop = toy.plan.stops.best
+    distances = toy.pairs.distance[stop]
+    # Two teachers of this width are about their deviation apart.
+    distances[-1] = distances[-1] + toy.ladder.rungs[claim._TEACHER][-1].deviation[:, stop]
+    assert row(toy, f"{claim._student(stop)}: RMS distance to its own teacher").holds is False
+
+
+def test_one_wrong_sign_of_a_student_of_right_signs_is_seen_at_every_width(toy):
+    narrowest = toy.ladder.rungs[claim._HARDENED][0]
+    change(toy, claim._HARDENED, 0, zero_one=narrowest.zero_one + 0.05)
+    assert row(toy, f"{claim._HARDENED}: 0-1 error, worst net of all widths").holds is False
+
+
+def test_a_student_of_right_signs_that_stops_at_the_best_error_of_plain_training_is_seen(toy):
+    widest = toy.ladder.rungs[claim._HARDENED][-1]
+    change(toy, claim._HARDENED, -1, error=widest.error + 0.4, margin=widest.margin - 0.4)
+    assert row(toy, f"{claim._HARDENED}: RMS error").holds is False
+    assert row(toy, f"{claim._HARDENED}: margin").holds is False
+
+
+def test_a_student_below_the_bound_is_seen(toy):
+    name = claim._student(toy.plan.stops.best)
+    change(toy, name, -1, error=toy.ladder.rungs[name][-1].error - 0.2)
+    assert claim._bound(toy.plan, toy.ladder).holds is False
+
+
+@pytest.mark.parametrize(("which", "share"), [(0, 0.0), (1, 0.0), (2, 0.2)])
+def test_rounds_with_other_signs_than_predicted_are_seen(toy, which, share):
+    toy.pairs.wrong[which, 0] = share
+    failed = [m for m in every_row(toy) if m.name.endswith("0-1 error") and not m.holds]
+    assert len(failed) == 1
+
+
+def test_a_deviation_that_does_not_fall_with_the_width_is_seen(toy):
+    name = claim._student(toy.plan.stops.best)
+    for index in range(len(toy.plan.widths)):
+        change(toy, name, index, deviation=toy.ladder.rungs[name][0].deviation)
+    assert claim._exponent(toy.plan, toy.ladder).holds is False
+
+
+def test_the_bound_on_the_exponent_leaves_scattered_nets_open(toy):
+    name = claim._student(toy.plan.stops.best)
+    for index, rung in enumerate(toy.ladder.rungs[name]):
+        # Ten times, and a tenth of, what the nets do: an exponent with a wide interval.
+        factors = np.array([0.1, 10.0, 1.0, 0.1, 10.0])[:, None]
+        change(toy, name, index, deviation=rung.deviation * factors)
+    assert claim._exponent(toy.plan, toy.ladder).holds is None
+
+
+# ---------------------------------------------------------------- premises
+
+
+def test_nets_that_scatter_more_than_the_margins_unmake_the_premise(toy):
+    toy.pairs.scatter = 1.0
+    assert not claim._trained_premise(toy.plan, toy.pairs).holds
+
+
+def test_two_late_rounds_are_wrong_each_alone_and_right_together():
+    plan = planned()
+    late, second, spare = plan.rounds
+    assert plan.teacher.margin()[late] <= -spare < 0
+    assert plan.student().margin()[second] <= -spare
+    assert plan.student(late).margin()[second] >= spare
+
+
+@pytest.mark.parametrize(
+    ("changes", "premise"),
+    [
+        ({"ratio": 1.8}, "recoverable noise rate"),
+        ({"learning_rate": 0.6}, "no overshoot"),
+        ({"widths": (8, 16, 32, 64)}, "narrowest net moves little"),
+    ],
+)
+def test_a_problem_outside_the_theorem_has_its_premise_unmet(changes, premise):
+    result = claim.run(replace(TOY, **changes), Silent())
+    assert result.verdict is Verdict.PREMISE_UNMET
+    assert premise in result.finding
+    assert not result.controls
+
+
+def test_students_start_from_other_nets_than_their_teachers():
+    streams = (0, claim._STUDENT_STREAM, claim._CONTROL_STREAM, claim._CONTROL_STUDENT_STREAM)
+    drawn = [seed for stream in streams for seed in net_seeds(0, 256, 5, stream)]
+    assert len(set(drawn)) == len(drawn)
+
+
+# ---------------------------------------------------------------- controls
+
+
+def controls(toy, **stops):
+    plan = replace(toy.plan, widths=toy.plan.widths[:1])
+    plan.__dict__["stops"] = toy.plan.stops._replace(**stops)
+    return {control.id: control for control in claim._controls(plan, toy.ladder, Silent())}
+
+
+def test_controls_that_break_nothing_do_not_hold(toy):
+    kept = controls(toy, late=toy.plan.stops.surest, end=toy.plan.stops.best)
+    assert kept["fully-trained-teacher"].verdict is Verdict.SUPPORTED
+    assert kept["late-hardening"].verdict is Verdict.SUPPORTED
+    assert not kept["fully-trained-teacher"].holds
+    assert not kept["late-hardening"].holds
+
+
+# ---------------------------------------------------------------- options
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 1}, "seeds must be at least 2"),
+        ({"widths": (64, 128, 256)}, "widths must be at least 4"),
+        ({"ratio": 0.5}, "ratio"),
+        ({"noise_rate": 0.0}, "noise_rate"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        claim.predict(replace(TOY, **changes))
+
+
+def test_default_widths_start_where_a_fully_trained_teacher_moves_little():
+    plan = planned(Options(preset="quick"))
+    assert 4 * plan.lazy_width <= plan.widths[0]
+    assert planned(Options(preset="quick", ratio=80.0)).widths[-1] == 2**13
