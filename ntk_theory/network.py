@@ -64,10 +64,11 @@ def initialise(
     outputs: int = 1,
     antisymmetric: bool = True,
     scale: float = 1.0,
+    output_scale: float = 1.0,
     dtype: torch.dtype = torch.float64,
     device: str | torch.device = "cpu",
 ) -> TwoLayerReLU:
-    """Random nets, one for each seed: w_r ~ N(0, scale² I), a = ±1.
+    """Random nets, one for each seed: w_r ~ N(0, scale² I), a = ±output_scale.
 
     Antisymmetric initialisation takes neurons in pairs with equal w and opposite a, so f = 0
     exactly at the start. Plain initialisation draws all independently, so f = O(scale). The
@@ -80,11 +81,13 @@ def initialise(
         outputs: C.
         antisymmetric: pairs of opposite neurons.
         scale: standard deviation of the weights.
+        output_scale: size of the output weights. 1 is the NTK parametrisation; m^{-1/2}, with a
+            learning rate m times as large, the mean-field one, f = (1/m) Σ ± relu.
         dtype: precision of the weights; they are drawn in float64 and rounded.
         device: where the weights live.
 
     Raises:
-        ValueError: for a width that is odd or below 2, or a scale that is not positive.
+        ValueError: for a width that is odd or below 2, or a scale that is not positive and finite.
 
     Reference: docs/theory.md, section 1.
     """
@@ -93,8 +96,9 @@ def initialise(
             "width must be at least 2, and even for antisymmetric initialisation (neurons come in "
             f"pairs); got {width}"
         )
-    if not (np.isfinite(scale) and scale > 0):
-        raise ValueError(f"scale must be positive and finite; got {scale}")
+    for name, value in (("scale", scale), ("output_scale", output_scale)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be positive and finite; got {value}")
     if any(not 0 <= seed < 2**32 for seed in seeds):
         raise ValueError(
             "seeds must lie in 0..2^32 − 1: torch's CPU generator tells no more apart; "
@@ -111,6 +115,7 @@ def initialise(
         generator = torch.Generator().manual_seed(seed)
         weights = scale * torch.randn(drawn, dimension, generator=generator, dtype=torch.float64)
         signs = torch.randint(0, 2, (outputs, drawn), generator=generator).double() * 2 - 1
+        signs = output_scale * signs
         hidden.append(torch.cat([weights, weights]) if antisymmetric else weights)
         output.append(torch.cat([signs, -signs], dim=1) if antisymmetric else signs)
     return TwoLayerReLU(

@@ -204,7 +204,7 @@ def _rates(learning_rate: float | ArrayLike, steps: int) -> Array:
     rates = np.asarray(learning_rate, dtype=float)
     if rates.ndim == 0:
         if not (np.isfinite(rates) and rates > 0):
-            raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
+            raise ValueError(f"learning_rate must be positive and finite; got {float(rates)}")
         return np.full(steps, float(rates))
     if rates.shape != (steps,):
         raise ValueError(
