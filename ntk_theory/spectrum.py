@@ -11,6 +11,7 @@ __all__ = [
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,6 +71,46 @@ class Spectrum:
     def project(self, values: ArrayLike) -> Array:
         """Coefficients along the eigenvectors of vectors in the last axis, shape (..., n)."""
         return np.asarray(values, dtype=float) @ self.eigenvectors
+
+    def eigenspaces(self) -> tuple[slice, ...]:
+        """Runs of eigenvalues that are equal to rounding, 8 n eps λ_max, ascending.
+
+        The basis within such a run is arbitrary; only the space it spans has a meaning.
+        """
+        width = 8 * self.eigenvalues.size * float(np.finfo(float).eps) * self.eigenvalues[-1]
+        ends = np.flatnonzero(np.diff(self.eigenvalues) > width) + 1
+        bounds = [0, *(int(end) for end in ends), self.eigenvalues.size]
+        return tuple(slice(low, high) for low, high in pairwise(bounds))
+
+    def bands(
+        self, labels: ArrayLike, *, factor: float = 1.0, least: float = 0.0
+    ) -> tuple[slice, ...]:
+        """Runs of eigenspaces that hold enough of some labels to be seen, ascending.
+
+        Built from the top: a band is closed once it holds the share `least` of ‖labels‖² and the
+        next eigenvalue is at most its largest one divided by `factor`. What is left at the bottom
+        with less than that joins the lowest band.
+
+        Args:
+            labels: shape (n,), not zero.
+            factor: at least 1; with 1 each eigenspace is a band if it holds enough.
+            least: in [0, 1].
+        """
+        energy = self.project(labels) ** 2
+        enough = least * float(energy.sum())
+        bands: list[slice] = []
+        stop = self.eigenvalues.size
+        for space in reversed(self.eigenspaces()):
+            start = space.start
+            full = energy[start:stop].sum() >= enough
+            if full and (
+                start == 0 or self.eigenvalues[start - 1] <= self.eigenvalues[stop - 1] / factor
+            ):
+                bands.append(slice(start, stop))
+                stop = start
+        if stop > 0:
+            bands[-1:] = [slice(0, bands[-1].stop if bands else stop)]
+        return tuple(reversed(bands))
 
     def _check_rank(self, rank: int) -> None:
         if not 0 <= rank <= self.eigenvalues.size:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-__all__ = ["lazy_width", "memorisation_time", "recoverability_threshold"]
+__all__ = [
+    "first_wrong_step",
+    "lazy_width",
+    "memorisation_time",
+    "overshoot_error",
+    "recoverability_threshold",
+    "relative_margin",
+    "retrieval_ratio",
+    "whole_cluster_margin",
+]
+
+import math
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ntk_theory.predictions.spectra import ClusterSpectrum
+
+Array = NDArray[np.float64]
+
+
+def _retrieved(learning_rate: float, eigenvalue: float, step: ArrayLike) -> Array:
+    """g_λ(t) = 1 − (1 − ηλ)^t, without cancellation where ηλ is small."""
+    steps, rate = np.asarray(step, dtype=float), learning_rate * eigenvalue
+    if rate < 1:
+        return np.asarray(-np.expm1(steps * np.log1p(-rate)))
+    return np.asarray(1 - np.power(1 - rate, steps))
 
 
 def memorisation_time(noise_rate: float, learning_rate: float, noise_eigenvalue: float) -> float:
@@ -21,6 +43,89 @@ def memorisation_time(noise_rate: float, learning_rate: float, noise_eigenvalue:
     return float(np.log(2 * (1 - noise_rate)) / -np.log1p(-learning_rate * noise_eigenvalue))
 
 
+def relative_margin(
+    spectrum: ClusterSpectrum, noise_rate: float, learning_rate: float, step: ArrayLike
+) -> Array:
+    """Least y_i u_i of plain training over the root mean square of its outputs, for ȳ = 0.
+
+    [(1−2ρ) g_+ − 2(1−ρ) g_−] / sqrt((1−2ρ)² g_+² + 4ρ(1−ρ) g_−²): it falls strictly from step 1,
+    where it depends on ρ and the ratio alone, to −1 (for ηλ_+ <= 1).
+
+    Args:
+        spectrum: eigenvalues of the clusters.
+        noise_rate: ρ in (0, 1/2).
+        learning_rate: η, at most 1/λ_+.
+        step: t >= 1, any shape.
+
+    Reference: docs/theory.md, section 6.4.
+    """
+    signal = (1 - 2 * noise_rate) * _retrieved(learning_rate, spectrum.information, step)
+    noise = _retrieved(learning_rate, spectrum.noise, step)
+    size = np.sqrt(signal**2 + 4 * noise_rate * (1 - noise_rate) * noise**2)
+    return np.asarray((signal - 2 * (1 - noise_rate) * noise) / size)
+
+
+def first_wrong_step(
+    spectrum: ClusterSpectrum,
+    noise_rate: float,
+    learning_rate: float,
+    margin: float = 0.0,
+) -> int:
+    """First step t >= 1 of plain training with (1−2ρ) g_+ <= 2(1−ρ) g_−, for ȳ = 0.
+
+    From it on the flipped points show their wrong labels. With another `margin`: the first step at
+    which the relative margin has fallen to it. The steps between those of margin ν and −ν are where
+    outputs that deviate by the relative amount ν may have their first wrong sign.
+
+    Args:
+        spectrum: eigenvalues of the clusters.
+        noise_rate: ρ in (0, 1/2).
+        learning_rate: η, at most 1/λ_+.
+        margin: in (−1, 1); the relative margin tends to −1.
+
+    Raises:
+        ValueError: for a margin that is never reached.
+
+    Reference: docs/theory.md, section 6.4.
+    """
+    if not margin > -1:
+        raise ValueError(f"margin must be above −1, which is never reached; got {margin}")
+
+    def fallen(step: int) -> bool:
+        return bool(relative_margin(spectrum, noise_rate, learning_rate, step) <= margin)
+
+    last = 1
+    while not fallen(last):
+        last *= 2
+    first = last // 2  # not fallen yet there, if it is a step at all
+    while last - first > 1:
+        middle = (first + last) // 2
+        first, last = (first, middle) if fallen(middle) else (middle, last)
+    return last
+
+
+def retrieval_ratio(
+    spectrum: ClusterSpectrum, learning_rate: float, steps: int, label_mean: float = 0.0
+) -> float:
+    """Largest retrieved signal over retrieved noise, max_t [(1+|ȳ|) g_+ − |ȳ| g_0] / g_−.
+
+    A noise rate has a correct stopping time among these steps exactly if it is below the
+    recoverability threshold of this ratio. For ȳ = 0 it is λ_+/λ_−, reached at the first step.
+
+    Args:
+        spectrum: eigenvalues of the clusters.
+        learning_rate: η, at most 1/λ_0.
+        steps: T >= 1, the last step looked at.
+        label_mean: ȳ.
+
+    Reference: docs/theory.md, section 6.4.
+    """
+    step, share = np.arange(1, steps + 1), abs(label_mean)
+    signal = (1 + share) * _retrieved(learning_rate, spectrum.information, step)
+    signal = signal - share * _retrieved(learning_rate, spectrum.mean, step)
+    return float((signal / _retrieved(learning_rate, spectrum.noise, step)).max())
+
+
 def recoverability_threshold(ratio: float) -> float:
     """Largest noise rate with a correct stopping time: ρ* = (r − 2) / (2(r − 1)).
 
@@ -29,6 +134,26 @@ def recoverability_threshold(ratio: float) -> float:
     Reference: docs/theory.md, section 6.
     """
     return (ratio - 2) / (2 * (ratio - 1))
+
+
+def overshoot_error(ratio: float, noise_rate: float) -> float:
+    """RMS error after one step at ηλ_+ = 1/(1−2ρ), for ȳ = 0: 2 sqrt(ρ(1−ρ)) / ((1−2ρ) r).
+
+    That step retrieves the clean labels in full, so it can beat 2ρ; it is stable for ρ < 1/4.
+
+    Reference: docs/theory.md, section 6.3.
+    """
+    return 2 * math.sqrt(noise_rate * (1 - noise_rate)) / ((1 - 2 * noise_rate) * ratio)
+
+
+def whole_cluster_margin(spectrum: ClusterSpectrum, learning_rate: float, step: ArrayLike) -> Array:
+    """Least y_i u_i where whole clusters are flipped, as many of either label: −g_+(t), for ȳ = 0.
+
+    Such noise lies in the information's eigenspace: it is retrieved as fast and never told from it.
+
+    Reference: docs/theory.md, section 6.7.
+    """
+    return -_retrieved(learning_rate, spectrum.information, step)
 
 
 def lazy_width(
