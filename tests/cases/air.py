@@ -1,0 +1,72 @@
+"""Toy run and wrong formulas of the claim `air`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(
+    preset="quick",
+    seeds=4,
+    widths=(256, 512, 1024, 2048, 4096),
+    clusters=4,
+    points=6,
+    ratio=4.0,
+    noise_rate=0.2,
+)
+
+MUTANTS = [
+    Mutant(
+        "half-times of information and noise exchanged",
+        "ntk_theory.predictions.half_time_ratio",
+        lambda right: lambda information, noise, rate: right(noise, information, rate),
+    ),
+    Mutant(
+        "half-time to a tenth, log 10 for log 2",
+        "ntk_theory.predictions.half_time",
+        lambda right: lambda value, rate: right(value, rate) * np.log(10) / np.log(2),
+    ),
+    Mutant(
+        "filter with twice the learning rate",
+        "ntk_theory.predictions.retrieval_filter",
+        lambda right: lambda values, rate, steps: right(values, 2 * rate, steps),
+    ),
+    Mutant(
+        "filter one step late",
+        "ntk_theory.predictions.retrieval_filter",
+        lambda right: (
+            lambda values, rate, steps: np.vstack(
+                [np.zeros((1, np.size(values))), right(values, rate, steps - 1)]
+            )
+        ),
+    ),
+    Mutant(
+        "noise not subtracted",
+        "ntk_theory.predictions.retrieval_gap",
+        lambda right: (
+            lambda values, energy, rate, steps: right(
+                values, energy + 1 / np.size(energy), rate, steps
+            )
+        ),
+    ),
+    Mutant(
+        "λ_− for λ_+ in the gap on clusters",
+        "ntk_theory.predictions.cluster_gap",
+        lambda right: (
+            lambda levels, rate, steps: right(
+                replace(levels, information=levels.noise), rate, steps
+            )
+        ),
+    ),
+    Mutant(
+        "twice the noise eigenvalue",
+        "ntk_theory.predictions.cluster_spectrum",
+        lambda right: (
+            lambda *arguments: (lambda levels: replace(levels, noise=2 * levels.noise))(
+                right(*arguments)
+            )
+        ),
+    ),
+]

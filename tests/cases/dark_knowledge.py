@@ -1,0 +1,57 @@
+"""Toy run and wrong formulas of the claim `dark-knowledge`."""
+
+from dataclasses import replace
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(preset="quick", seeds=4, widths=(128, 256, 512, 1024, 2048))
+
+MUTANTS = [
+    Mutant(
+        "not divided by the classes of a superclass",
+        "ntk_theory.predictions.dark_knowledge",
+        lambda right: lambda spectrum, *rest: spectrum.classes * right(spectrum, *rest),
+    ),
+    Mutant(
+        "λ_− for λ_class",
+        "ntk_theory.predictions.dark_knowledge",
+        lambda right: (
+            lambda spectrum, *rest: right(replace(spectrum, class_=spectrum.noise), *rest)
+        ),
+    ),
+    Mutant(
+        "peak where classes are half retrieved",
+        "ntk_theory.predictions.dark_knowledge_peak",
+        lambda right: (
+            lambda spectrum, rate: (
+                0.693 / (rate * spectrum.class_),
+                right(spectrum, rate)[1],
+            )
+        ),
+    ),
+    Mutant(
+        "peak of twice the height",
+        "ntk_theory.predictions.dark_knowledge_peak",
+        lambda right: (
+            lambda spectrum, rate: (
+                right(spectrum, rate)[0],
+                2 * right(spectrum, rate)[1],
+            )
+        ),
+    ),
+    Mutant(
+        "levels exchanged",
+        "ntk_theory.predictions.tree_outputs",
+        lambda right: (
+            lambda spectrum, *rest: right(
+                replace(spectrum, class_=spectrum.super_, super_=spectrum.class_), *rest
+            )
+        ),
+    ),
+    Mutant(
+        "siblings' labels left out of the noise",
+        "ntk_theory.predictions.dark_knowledge",
+        lambda right: lambda spectrum, rate, steps, *noise: right(spectrum, rate, steps),
+    ),
+]

@@ -1,0 +1,48 @@
+"""Toy run and mutants of `generalisation`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(
+    preset="quick",
+    seeds=3,
+    widths=(64, 128, 256, 512, 1024),
+    clusters=4,
+    points=10,
+    ratio=12.0,
+    noise_rate=0.2,
+)
+
+DISTANCE = "ntk_theory.predictions.linearised_distance"
+
+MUTANTS = [
+    Mutant(
+        "distance with λ_+ for λ_−",
+        DISTANCE,
+        lambda right: lambda levels, *rest: right(replace(levels, noise=levels.information), *rest),
+    ),
+    Mutant(
+        "distance with √2 too much",
+        DISTANCE,
+        lambda right: lambda *arguments: np.sqrt(2) * right(*arguments),
+    ),
+    Mutant(
+        "distance without the square root",
+        DISTANCE,
+        lambda right: lambda *arguments: right(*arguments) ** 2,
+    ),
+    Mutant(
+        "distance with 4ρ for 4ρ(1 − ρ), at twice the rate",
+        DISTANCE,
+        lambda right: lambda levels, rate, *rest: right(levels, min(2 * rate, 0.5), *rest),
+    ),
+    Mutant(
+        "separation from the other side: 1/r* for r*",
+        "ntk_theory.predictions.least_ratio",
+        lambda right: lambda *arguments: 1 / right(*arguments),
+    ),
+]

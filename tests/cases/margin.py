@@ -1,0 +1,57 @@
+"""Toy run and mutants of `margin`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(
+    preset="quick",
+    seeds=6,
+    widths=(256, 512, 1024, 2048, 4096),
+    clusters=4,
+    points=5,
+    ratio=8.0,
+    noise_rate=0.2,
+)
+
+MUTANTS = [
+    Mutant(
+        "fresh points as good as training points: 1 for 1 − 1/r",
+        "ntk_theory.predictions.unseen_margin",
+        lambda right: lambda levels, mean, information, label_mean=0.0: 1 + np.asarray(information),
+    ),
+    Mutant(
+        "fresh margin with 1/r for 1 − 1/r",
+        "ntk_theory.predictions.unseen_margin",
+        lambda right: (
+            lambda levels, mean, information, label_mean=0.0: (
+                (1 + np.asarray(information)) / levels.ratio
+            )
+        ),
+    ),
+    Mutant(
+        "least margin with ρ for 1 − ρ",
+        "ntk_theory.predictions.ErrorCurve.margin",
+        lambda right: lambda curve: right(replace(curve, noise_rate=1 - curve.noise_rate)),
+    ),
+    Mutant(
+        "plain training with the filter of λ_+ on the noise",
+        "ntk_theory.predictions.plain_training",
+        lambda right: lambda levels, *rest: right(replace(levels, noise=levels.information), *rest),
+    ),
+    Mutant(
+        "noise retrieved at half the rate",
+        "ntk_theory.predictions.self_distillation",
+        lambda right: lambda levels, *rest: right(replace(levels, noise=levels.noise / 2), *rest),
+    ),
+    Mutant(
+        "information shrunk by 1 − ρ for 1 − 2ρ",
+        "ntk_theory.predictions.plain_training",
+        lambda right: (
+            lambda levels, rate, *rest: replace(right(levels, rate / 2, *rest), noise_rate=rate)
+        ),
+    ),
+]

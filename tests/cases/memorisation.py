@@ -1,0 +1,73 @@
+"""Toy run and mutants of `memorisation`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(seed=0, seeds=12, widths=(512, 1024, 2048, 4096), points=10, ratio=10.0, steps=80)
+
+FIRST_WRONG = "ntk_theory.predictions.first_wrong_step"
+PLAIN = "ntk_theory.predictions.plain_training"
+
+
+def without_one_minus_rho(_):
+    def rms_error(self):
+        return np.sqrt(self.information_error**2 + 4 * self.noise_rate * self.memorised_noise**2)
+
+    return rms_error
+
+
+def at_rate(factor):
+    def change(train):
+        def wrong(*args, learning_rate, **kwargs):
+            return train(*args, learning_rate=factor * learning_rate, **kwargs)
+
+        return wrong
+
+    return change
+
+
+MUTANTS = [
+    Mutant("twice the first wrong step", FIRST_WRONG, lambda f: lambda *args: 2 * f(*args)),
+    Mutant("one step late", FIRST_WRONG, lambda f: lambda *args: f(*args) + 1),
+    Mutant(
+        "the first wrong step forgets the factor 2 of ρ",
+        FIRST_WRONG,
+        lambda f: lambda s, rho, *rest: f(s, rho / 2, *rest),
+    ),
+    Mutant(
+        "the first wrong step has twice λ_−",
+        FIRST_WRONG,
+        lambda f: lambda s, *rest: f(replace(s, noise=2 * s.noise), *rest),
+    ),
+    Mutant(
+        "plain training at ρ/2",
+        PLAIN,
+        lambda f: lambda s, rho, *rest: replace(f(s, rho / 2, *rest), noise_rate=rho),
+    ),
+    Mutant(
+        "λ_+ and λ_− change places",
+        PLAIN,
+        lambda f: lambda s, *rest: f(replace(s, noise=s.information, information=s.noise), *rest),
+    ),
+    Mutant(
+        "the error forgets 1 − ρ",
+        "ntk_theory.predictions.ErrorCurve.rms_error",
+        without_one_minus_rho,
+    ),
+    Mutant("the nets' rate lacks a factor", "ntk_theory.experiments.train", at_rate(2**0.5)),
+    Mutant(
+        "the kernel lacks a factor",
+        "ntk_theory.kernels.ntk_limit",
+        lambda f: lambda *args, **kwargs: 2 * f(*args, **kwargs),
+    ),
+    Mutant(
+        "whole clusters are retrieved like noise",
+        "ntk_theory.predictions.whole_cluster_margin",
+        lambda f: lambda s, *rest: f(replace(s, information=s.noise), *rest),
+    ),
+    Mutant("targets are soft", "ntk_theory.targets.harden", lambda _: lambda outputs: outputs),
+]

@@ -1,0 +1,54 @@
+"""Toy run and mutants of `threshold`."""
+
+from dataclasses import replace
+
+from cases import Mutant
+from ntk_theory.verdicts import Options
+
+TOY = Options(seed=0, seeds=6, widths=(512, 1024, 2048, 4096), points=10, ratio=4.0)
+
+THRESHOLD = "ntk_theory.predictions.recoverability_threshold"
+MARGIN = "ntk_theory.predictions.relative_margin"
+
+
+def on_clean_labels(train):
+    """Nets never see a wrong label: the clusters' majority in place of the observed labels."""
+
+    def wrong(network, inputs, observed, *args, **kwargs):
+        clusters = (inputs @ inputs.T > 0.1).astype(float)
+        majority = clusters @ observed
+        return train(network, inputs, majority / abs(majority), *args, **kwargs)
+
+    return wrong
+
+
+MUTANTS = [
+    Mutant("ρ* without the 2", THRESHOLD, lambda _: lambda r: (r - 2) / (r - 1)),
+    Mutant("ρ* = (r − 1)/(2r)", THRESHOLD, lambda _: lambda r: (r - 1) / (2 * r)),
+    Mutant("ρ* = (r − 2)/(2r)", THRESHOLD, lambda _: lambda r: (r - 2) / (2 * r)),
+    Mutant("ρ* of λ_0 + λ_+", THRESHOLD, lambda f: lambda r: f(2 * r)),
+    Mutant(
+        "the margin has ρ for 1 − ρ",
+        MARGIN,
+        lambda f: lambda s, rho, *rest: -f(s, 1 - rho, *rest),
+    ),
+    Mutant(
+        "the margin has λ_+ for λ_−",
+        MARGIN,
+        lambda f: lambda s, *rest: f(replace(s, noise=s.information), *rest),
+    ),
+    Mutant(
+        "λ_− twice too large",
+        "ntk_theory.predictions.plain_training",
+        lambda f: lambda s, *rest: f(replace(s, noise=2 * s.noise), *rest),
+    ),
+    Mutant(
+        "the kernel is squared",
+        "ntk_theory.kernels.ntk_limit",
+        lambda f: lambda *args, **kwargs: f(*args, **kwargs) ** 2,
+    ),
+    Mutant("nets see no wrong label", "ntk_theory.experiments.train", on_clean_labels),
+    Mutant(
+        "hard targets are wrong", "ntk_theory.targets.harden", lambda f: lambda outputs: -f(outputs)
+    ),
+]

@@ -1,0 +1,248 @@
+"""What is special to the claim `generalisation`: its rows on made-up data, premises, refusals."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cases.generalisation import TOY
+from ntk_theory.claims import generalisation
+from ntk_theory.training import train_kernel_limit
+from ntk_theory.verdicts import Verdict
+from progress import Silent
+
+EPS = np.finfo(float).eps
+FAMILIES = generalisation._FAMILIES
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+
+
+def tasks_of(family, count=2, seed=7):
+    root = np.random.SeedSequence(seed)
+    return [generalisation._task(family, 20, child) for child in root.spawn(count)]
+
+
+def made_up(leads, ratio=8.0, shifts=None, measured=None, family=FAMILIES[0]):
+    """A comparison with given leads over the best stopping time, and r_eff."""
+    tasks = tasks_of(family, 3)
+    for task in tasks:
+        # A cached property would be as good; the class is frozen.
+        object.__setattr__(task, "__class__", _WithRatio)
+        task.__dict__["ratio"] = ratio
+    gains = np.array([[0.95, 0.25, 0.02]] * 3)
+    noise = np.random.default_rng(0).normal(0, 0.003, (9, 3)) if shifts is None else shifts
+    return generalisation._Comparison(
+        tasks,
+        np.asarray(leads),
+        gains,
+        gains if measured is None else np.asarray(measured),
+        noise,
+        np.zeros((3, 16)),
+        np.zeros((3, 16)),
+    )
+
+
+class _WithRatio(generalisation._Task):
+    @property
+    def information_ratio(self):
+        return self.__dict__["ratio"]
+
+
+@every_family
+def test_tasks_train_on_as_many_points_as_the_family_says_with_its_share_of_noise(family):
+    for task in tasks_of(family):
+        assert len(task.dataset.inputs) == family.groups * family.points
+        assert task.dataset.noise_rate == pytest.approx(
+            family.noise_rate, abs=2 * family.groups / len(task.gram)
+        )
+        assert set(task.fresh_classes) == set(range(family.classes))
+        both = np.vstack([task.dataset.inputs, task.fresh_inputs])
+        assert len(np.unique(both, axis=0)) == len(both)
+
+
+@every_family
+def test_all_tasks_together_follow_the_recursion_of_one(family):
+    tasks = tasks_of(family)
+    ends = generalisation._distilled_limits(tasks, [task.job for task in tasks])
+    for task, end in zip(tasks, ends, strict=True):
+        outputs = train_kernel_limit(
+            task.gram,
+            task.dataset.observed,
+            task.distillation,
+            learning_rate=task.learning_rate,
+            steps=task.steps,
+        )[-1]
+        fresh = task.fresh_gram @ np.linalg.solve(task.gram, outputs)
+        # The solve loses the condition number; outputs of order one, kernel rows up to n/2.
+        condition = np.linalg.cond(task.gram)
+        assert np.abs(end - fresh).max() <= len(task.gram) * EPS * condition * len(task.gram)
+
+
+@every_family
+def test_plain_training_at_the_stopping_times_is_the_recursion(family):
+    from ntk_theory.targets import PLAIN
+
+    (task,) = tasks_of(family, 1)
+    outputs = train_kernel_limit(
+        task.gram,
+        task.dataset.observed,
+        PLAIN,
+        learning_rate=task.learning_rate,
+        steps=task.steps,
+    )[task.grid]
+    condition = np.linalg.cond(task.gram)
+    tolerance = len(task.gram) ** 2 * EPS * condition
+    for reached, read in zip(outputs, task.plain_limit(), strict=True):
+        fresh = task.fresh_gram @ np.linalg.solve(task.gram, reached)
+        assert np.abs(read - fresh).max() <= tolerance
+    assert task.grid[0] == 1
+    assert task.grid[-1] == task.steps
+    assert len(task.grid[:: generalisation._EVERY]) == 16
+    assert task.grid[:: generalisation._EVERY][-1] == task.steps
+
+
+def test_the_information_ratio_is_the_squared_ratio_of_two_measures():
+    (task,) = tasks_of(FAMILIES[2], 1)
+    inverse, y = np.linalg.inv(task.gram), task.dataset.clean - task.dataset.clean.mean()
+    slow = (np.trace(inverse) / len(y)) / ((y @ inverse @ y) / (y @ y))
+    condition = np.linalg.cond(task.gram)
+    assert task.information_ratio == pytest.approx(slow, rel=len(y) * EPS * condition)
+
+
+@pytest.mark.parametrize(
+    ("mean", "ratio", "holds"),
+    [(0.02, 8.0, True), (-0.02, 8.0, False), (-0.02, 2.0, True), (0.02, 2.0, False)],
+)
+def test_the_lead_has_to_be_on_the_side_that_the_spectrum_says(mean, ratio, holds):
+    leads = mean + np.random.default_rng(1).normal(0, 0.01, 48)
+    side = generalisation._sides(made_up(leads, ratio))[1]
+    assert side.holds is holds
+    assert ("ahead" in side.name) == (ratio > 3.14)
+
+
+def test_a_lead_that_could_have_either_sign_is_left_open():
+    leads = 0.001 + np.random.default_rng(1).normal(0, 0.02, 48)
+    centred = 0.001 + leads - leads.mean()
+    assert generalisation._sides(made_up(centred))[1].holds is None
+
+
+def test_nets_that_lose_what_the_kernel_limit_gains_fail():
+    measured = np.array([[0.7, 0.0, -0.2]] * 3)
+    rows = generalisation._family_rows(made_up(np.full(48, 0.02), measured=measured))
+    failed = [row.name for row in rows if row.holds is False]
+    assert len(failed) == 3
+
+
+def test_a_mean_lead_over_the_memorised_net_that_is_not_ahead_fails_on_either_kind_of_data():
+    for ratio in (8.0, 2.0):
+        compared = made_up(np.full(48, 0.02), ratio)
+        compared.limits = np.random.default_rng(2).normal(-0.05, 0.01, (48, 3))
+        assert generalisation._sides(compared)[0].holds is False
+        compared.limits = -compared.limits
+        assert generalisation._sides(compared)[0].holds is True
+
+
+def test_scattered_narrower_nets_leave_an_accuracy_open():
+    shifts = np.random.default_rng(0).normal(0, 0.3, (9, 3))
+    rows = generalisation._family_rows(made_up(np.full(48, 0.02), shifts=shifts))
+    assert rows[0].holds is None
+
+
+def test_overlapping_clusters_in_the_first_place_leave_the_premise_unmet():
+    (premise,) = generalisation._family_premises([made_up(np.zeros(48), ratio=2.0)])
+    assert not premise.holds
+    (premise,) = generalisation._family_premises([made_up(np.zeros(48), ratio=8.0)])
+    assert premise.holds
+
+
+def norms(values):
+    """Norms of made-up nets at four widths."""
+    from ntk_theory.ladder import Ladder
+
+    plan = generalisation._plan(replace(TOY, widths=(256, 512, 1024, 2048)))
+    ladder = Ladder(plan.problem.dataset.clean, plan.widths, plan.nets, 0, "float64", "cpu")
+    found = generalisation._Norms(plan, ladder)
+    return found, found.allowance(values, 1.0)
+
+
+def test_the_allowance_follows_the_deviations_of_the_narrower_nets():
+    rng = np.random.default_rng(3)
+    widths = np.array([256, 512, 1024, 2048])
+    values = [1 + rng.normal(0, 1 / math.sqrt(width), 3) for width in widths]
+    found, allowed = norms(values)
+    assert abs(values[-1].mean() - 1) < allowed < 12 / math.sqrt(2048)
+    _, doubled = norms([1 + 2 * (one - 1) for one in values])
+    rounding = found.ladder.rounding_allowance(2048)
+    assert doubled - rounding == pytest.approx(2 * (allowed - rounding), rel=1e-12)
+
+
+def test_the_allowance_is_exceeded_as_often_as_it_says():
+    """Mean squares of 3 over 9 normal deviations: Fisher's 1e-4 quantile, in 2000 trials."""
+    rng = np.random.default_rng(4)
+    widths = np.array([256, 512, 1024, 2048])
+    exceeded = 0
+    found, _ = norms([np.full(3, 1.1)] * 4)
+    for _ in range(2000):
+        values = [1 + rng.normal(0, 1 / math.sqrt(width), 3) for width in widths]
+        exceeded += abs(values[-1].mean() - 1) > found.allowance(values, 1.0)
+    # At most 0.2 expected: more than 3 have a probability below 1e-4.
+    assert exceeded <= 3
+
+
+@pytest.mark.parametrize(
+    ("measured", "holds"), [(0.5, True), (0.93, False), (0.2, False), (float("nan"), False)]
+)
+def test_a_control_holds_only_if_it_fails_as_predicted(measured, holds):
+    control = generalisation._control("id", "broken", "accuracy", 0.5, [measured] * 2, 0.95, 0.1)
+    assert control.holds is holds
+
+
+@pytest.mark.parametrize(
+    ("change", "premise"),
+    [
+        ({"noise_rate": 0.4, "ratio": 3.0}, "recoverable noise rate"),
+        ({"schedule": "constant:level=0.25"}, "observed labels fade out"),
+        ({"ratio": 300.0, "widths": (32, 64, 128, 256)}, "narrowest net moves little"),
+    ],
+)
+def test_broken_premises_are_named_and_nothing_is_trained(change, premise):
+    result = generalisation.run(replace(TOY, **change), Silent())
+    assert result.verdict is Verdict.PREMISE_UNMET
+    assert premise in result.finding
+    assert not result.measurements
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": 2}, "seeds must be at least 3"),
+        ({"widths": (64, 128)}, "widths must be at least 4"),
+        ({"widths": (16, 32, 64, 128)}, "widths must end at 256"),
+        ({"noise_rate": 0.0}, "noise_rate must lie in"),
+        ({"points": 1}, "points must be at least 2"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        generalisation.predict(replace(TOY, **change))
+
+
+def test_the_bound_says_something_at_the_default_size_and_nothing_of_the_memorised_net():
+    plan = generalisation._plan(replace(TOY, clusters=None, points=None, ratio=None))
+    measures = [
+        float(generalisation._measure(plan, generalisation._norm(plan, curve)))
+        for _, curve in plan.ways.values()
+    ]
+    assert measures[0] < 0.7
+    assert measures[1] > 2
+
+
+def test_a_run_whose_norms_are_off_looks_at_no_family(monkeypatch):
+    from ntk_theory import predictions
+
+    right = predictions.linearised_distance
+    monkeypatch.setattr(predictions, "linearised_distance", lambda *given: 2 * right(*given))
+    result = generalisation.run(replace(TOY, widths=(128, 256, 512, 1024)), Silent())
+    assert result.verdict is Verdict.VIOLATED
+    assert not any("fresh" in row.name for row in result.measurements)
+    assert not any(row.holds for row in result.measurements)
