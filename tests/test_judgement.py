@@ -152,7 +152,7 @@ def test_another_margin_fails(plan):
 def test_a_stopping_time_that_beats_the_bound_fails_at_any_width(plan, index):
     ladder = climb(plan)
     rung = ladder.rungs[PLAIN][index]
-    allowed = ladder.fit(PLAIN, lambda each: each.largest_deviation).upper(rung.width)
+    allowed = ladder.fit(PLAIN, lambda each: each.largest_deviation, -1).upper(rung.width)
     error = rung.error.copy()
     error[2, 7] = 2 * plan.problem.noise_rate - 1.05 * allowed
     change(ladder, PLAIN, index, error=error)

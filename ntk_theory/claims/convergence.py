@@ -343,7 +343,8 @@ def _separation(ladder: Ladder, problem: NoisyClusters, plain_steps: int) -> lis
     """
     plain = ladder.rungs[_PLAIN]
     bound = 2 * problem.noise_rate
-    fitted = ladder.fit(_PLAIN, lambda rung: rung.largest_deviation)
+    # Without the widest nets, which would widen their own bound by breaking it.
+    fitted = ladder.fit(_PLAIN, lambda rung: rung.largest_deviation, -1)
 
     def slack(rung: Rung) -> float:
         return float(rung.error.min()) + fitted.upper(rung.width)

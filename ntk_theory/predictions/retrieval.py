@@ -106,8 +106,8 @@ def energy_dominance(energy: ArrayLike) -> float:
 
     Reference: docs/theory.md, section 6.5.
 
-    >>> energy_dominance([0.1, 0.2, 0.7])
-    0.2333333333333333
+    >>> energy_dominance([0.125, 0.125, 0.25, 0.5])
+    0.125
     """
     share = np.asarray(energy, dtype=float)
     excess = np.cumsum(share[::-1] - 1 / share.size)
