@@ -1,8 +1,9 @@
 """The ledger of the paper's claims: `python -m ntk_theory.paper_checks`.
 
 Runs every claim with its default options, records the results in paper_checks.json, draws them in
-figures/ and renders them as paper_checks.md. With --render it only renders what is recorded; with
---check it only says whether all is up to date (exit status 1 if not).
+figures/ and renders them as paper_checks.md. With --only it runs some of them again, with --render
+it only renders what is recorded, with --check it only says whether all is up to date (exit status 1
+if not).
 """
 
 from __future__ import annotations
@@ -201,16 +202,25 @@ def _differences(id_: str, entry: Mapping[str, Any]) -> list[str]:
     return reasons
 
 
-def _record(directory: Path) -> dict[str, Any]:
-    """Run every claim, write the record and the pictures."""
+def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Run claims, write the record and the pictures.
+
+    Args:
+        directory: of the ledger.
+        names: claims to run; the others keep what is recorded of them.
+    """
     from ntk_theory.environment import describe_environment
     from ntk_theory.report import save_picture, to_document, to_json
     from ntk_theory.verify import run_claims
 
-    claims = all_claims()
+    claims = {id_: claim for id_, claim in all_claims().items() if id_ in names}
     options = dict.fromkeys(claims, Options())
     results = run_claims(list(claims.values()), options, show_progress=True)
     document = to_document(results, describe_environment())
+    if len(claims) < len(all_claims()):
+        kept = json.loads((directory / _RECORD).read_text(encoding="utf-8"))["claims"]
+        fresh = {entry["id"]: entry for entry in [*kept, *document["claims"]]}
+        document["claims"] = [fresh[id_] for id_ in all_claims() if id_ in fresh]
     (directory / _RECORD).write_text(to_json(document), encoding="utf-8")
     (directory / _PICTURES).mkdir(exist_ok=True)
     for result in results:
@@ -224,6 +234,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--render", action="store_true", help="render what is recorded")
     action.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    action.add_argument(
+        "--only", nargs="+", metavar="CLAIM", help="run these claims again, keep the others' record"
+    )
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="where both files are (default: here)"
     )
@@ -233,11 +246,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         reasons = stale(directory)
         print("\n".join(reasons) or "up to date")
         return 1 if reasons else 0
+    names = arguments.only or list(all_claims())
+    unknown = [name for name in names if name not in all_claims()]
+    if unknown:
+        parser.error(f"no claim {unknown[0]!r}; the claims are {', '.join(all_claims())}")
     try:
         if arguments.render:
             record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
         else:
-            record = _record(directory)
+            record = _record(directory, names)
         (directory / _MARKDOWN).write_text(render(record), encoding="utf-8")
     except OSError as error:
         print(f"{_COMMAND}: error: {error.filename}: {error.strerror}", file=sys.stderr)

@@ -1,10 +1,12 @@
 """The ledger paper_checks.md is generated, complete and up to date."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cases.lazy import TOY
 from ntk_theory import paper_checks
 from ntk_theory.claims import all_claims
 
@@ -84,3 +86,24 @@ def test_a_missing_ledger_is_stale_and_not_an_accident(tmp_path, capsys):
     assert paper_checks.main(["--check", "--directory", str(tmp_path)]) == 1
     assert "cannot be read" in capsys.readouterr().out
     assert paper_checks.main(["--render", "--directory", str(tmp_path)]) == 2
+
+
+def test_one_claim_can_be_run_again_and_the_others_keep_their_record(ledger, monkeypatch):
+    lazy = all_claims()["lazy"]
+    toy = replace(lazy, run=lambda _, progress: lazy.run(TOY, progress))
+    monkeypatch.setattr(paper_checks, "all_claims", lambda: all_claims() | {"lazy": toy})
+    before = json.loads((ledger / "paper_checks.json").read_text(encoding="utf-8"))["claims"]
+    assert paper_checks.main(["--only", "lazy", "--directory", str(ledger)]) == 0
+    after = json.loads((ledger / "paper_checks.json").read_text(encoding="utf-8"))["claims"]
+    assert [entry["id"] for entry in after] == [entry["id"] for entry in before]
+    changed = [new["id"] for new, old in zip(after, before, strict=True) if new != old]
+    assert changed == ["lazy"]
+    assert (ledger / "figures" / "lazy.png").stat().st_size > 0
+    assert any("lazy" in reason for reason in paper_checks.stale(ledger))
+
+
+def test_an_unknown_claim_is_refused_by_name(ledger, capsys):
+    with pytest.raises(SystemExit) as stop:
+        paper_checks.main(["--only", "lasy", "--directory", str(ledger)])
+    assert stop.value.code == 2
+    assert "no claim 'lasy'" in capsys.readouterr().err

@@ -577,9 +577,10 @@ CLAIM = Claim(
     ),
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 7",
     paper_claims={
-        "C3": "the teacher is the current prediction; no lag",
+        "C3": "taught by the current prediction, or that of an epoch before, or with restarts",
         "C4": "ℓ2 error on the training inputs, against every stopping time",
-        "C5": "from zero initial output, in antisymmetric pairs; plain initialisation is a control",
+        "C5": "from antisymmetric pairs; also with several classes, other schedules, both layers, "
+        "Gaussian clusters and a power law",
     },
     knobs=frozenset(
         {
