@@ -113,7 +113,7 @@ def students(gains, noise=0.005, hard=0.5):
     for column, (expected, found) in enumerate(gains, start=1):
         predicted[:, column] += expected
         measured[:, column] += found
-    return claim._Students(predicted, measured)
+    return claim._Students(predicted, measured, np.full(12, 0.01))
 
 
 RIGHT = [(0.12, 0.12), (0.02, 0.02), (0.01, 0.01), (0.0, 0.0), (-0.1, -0.1)]

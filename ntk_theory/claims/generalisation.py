@@ -1222,8 +1222,8 @@ CLAIM = Claim(
     statement=(
         "Self-distilled nets stay as near to their start as clean labels allow, where memorising "
         "takes a way that grows with the noise; on fresh points they need no stopping time to be "
-        "ahead of the memorised net, and are ahead of the best stopping time where the measured "
-        "spectrum separates information from noise."
+        "ahead of the memorised net, and on these data of the best stopping time where the "
+        "measured spectrum separates information from noise."
     ),
     formulas=(
         "‖W_T − W_0‖² = uᵀH⁻¹u = n[(1+E)²/λ_+ + 4ρ(1−ρ)q²/λ_−]",
