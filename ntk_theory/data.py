@@ -181,6 +181,10 @@ def equicorrelated_clusters(
                 f"ratio must be above 1 and finite: λ_+/λ_− = 1 means no clusters; got {ratio}"
             )
         angle = predictions.cluster_angle(points, ratio, cross_cosine)
+        if angle <= 0:
+            raise ValueError(
+                f"ratio must leave the points of a cluster apart; {ratio:g} makes their angle 0"
+            )
     assert angle is not None
     if not 0 < angle < np.arccos(cross_cosine):
         raise ValueError(

@@ -339,6 +339,8 @@ def noisy_clusters(
                 f"the noise is retrieved, more than {_MOST_STEPS}; raise the rate, lower the "
                 "ratio, or give steps"
             )
+    if steps > 10 * _MOST_STEPS:
+        raise ValueError(f"steps must be at most {10 * _MOST_STEPS}; got {steps}")
     if steps < 4 * (parsed.steps + 1):
         raise ValueError(
             f"steps must be at least {4 * (parsed.steps + 1)}, four times the burn-in of "

@@ -157,7 +157,9 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
     except ValueError as error:
         raise _Refusal(str(error)) from error
     except MemoryError as error:
-        raise _Refusal(f"clusters and points are too many for this machine: {error}") from error
+        raise _Refusal(
+            f"steps, clusters or points are too many for this machine: {error}"
+        ) from error
     return options
 
 

@@ -640,3 +640,8 @@ def test_kept_rows_of_a_power_law_are_those_farthest_from_the_boundary():
 def test_a_share_of_kept_rows_out_of_range_is_refused(kept):
     with pytest.raises(ValueError, match=r"kept must lie in \(0, 1\]"):
         data.power_law(10, 5, exponent=1.0, rng=np.random.default_rng(0), kept=kept)
+
+
+def test_a_ratio_at_which_the_points_of_a_cluster_coincide_is_refused_by_name():
+    with pytest.raises(ValueError, match="ratio must leave the points of a cluster apart"):
+        data.equicorrelated_clusters(4, 5, ratio=1e300)

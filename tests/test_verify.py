@@ -79,6 +79,7 @@ def test_the_exit_status_is_that_of_the_worst_verdict(verdicts, status):
     [
         (["--noise-rate", "1.5"], r"noise_rate must lie in \(0, 1\).*got 1.5"),
         (["--noise-rate", "nan"], "noise_rate"),
+        (["--steps", "1000000000"], "steps must be at most"),
         (["--noise-rate", "0.01"], "less than one label.*at least 0.2"),
         (["--ratio", "0.5"], "ratio must be above 1.*got 0.5"),
         (["--ratio", "inf"], "ratio must be above 1"),
@@ -100,7 +101,7 @@ def test_the_exit_status_is_that_of_the_worst_verdict(verdicts, status):
         (["--schedule", "power:burn_in=inf"], "burn_in must be a whole number"),
         (["--schedule", "power:decay=1,decay=2"], "decay is given twice"),
         (["--ratio", "1e9"], "take .* steps .*raise the rate, lower the ratio, or give steps"),
-        (["--clusters", "1000000"], "clusters and points are too many"),
+        (["--clusters", "1000000"], "steps, clusters or points are too many"),
         (["--widths", "2,4,8,16,2000000000"], "2000000000 needs about .* GiB"),
         (["--device", "gpu9"], "--device gpu9 is not usable"),
         (["--device", "meta"], "--device meta is not usable"),

@@ -819,7 +819,7 @@ def _gather(plan: _Plan, evidence: Evidence, progress: Progress) -> str:
         f"at width {widest.widths[-1]} plain training moves no neuron by more than "
         f"{max(widest.movement[-1]):.3g}, flips {100 * widest.flipped[-1].mean():.2g} % of the "
         f"activations and leaves the net {widest.deviation[-1].mean():.2g} (RMS) from its "
-        "linearisation; all fall like m^{-1/2} with the predicted constants"
+        "linearisation; all fall as predicted, like m^{-1/2} to leading order"
     )
 
 
@@ -890,7 +890,8 @@ CLAIM = Claim(
         "The wider the net, the less training moves it: the largest movement of a neuron, the "
         "share of flipped activations, the change of the empirical NTK, its distance from its "
         "limit at the start and the deviation of the net from its own linearisation all fall like "
-        "m^{-1/2}, with constants that the kernel limit predicts."
+        "m^{-1/2} to leading order, the change of the NTK and the deviation with a predicted part "
+        "of order m^{-3/4}; the kernel limit gives the constants."
     ),
     formulas=(
         "max_r ‖w_r(T) − w_r(0)‖ ≈ m^{-1/2} max_r ‖Xᵀ(A_r ∘ c)‖,  c = Σ_t η (z_t − u_t)",

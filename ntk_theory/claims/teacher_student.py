@@ -773,8 +773,8 @@ def _gather(plan: _Plan, evidence: Evidence, progress: Progress) -> str:
         f"clean labels if their teacher was stopped at its best step, "
         f"{end.error[:, -1].mean():.4g} if it was fully trained, and "
         f"{ladder.rungs[_HARDENED][-1].error[:, -1].mean():.2g} if they learn the signs of an "
-        "early one; each ends "
-        f"{pairs.distance[plan.stops.best][-1].mean():.1g} from its own teacher"
+        "early one; those of the best step end "
+        f"{pairs.distance[plan.stops.best][-1].mean():.1g} from their own teachers"
     )
 
 
