@@ -291,7 +291,7 @@ def _reference(options: Options) -> tuple[Design, ClusterSpectrum, float, float,
 
 def _plan(options: Options) -> _Plan:
     from ntk_theory import data, predictions
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
 
     preset = _PRESETS[options.preset]
     widths = tuple(preset.first * 2**k for k in range(preset.rungs))
@@ -303,9 +303,7 @@ def _plan(options: Options) -> _Plan:
             "noise_rate must lie in (0, 1/2), so that the labels hold information and noise; "
             f"got {noise_rate}"
         )
-    nets = chosen(options.seeds, preset.nets)
-    if nets < 2:
-        raise ValueError(f"seeds must be at least 2, to tell the spread of the nets; got {nets}")
+    nets = check_nets(chosen(options.seeds, preset.nets), 2)
     design, levels, angle, ratio, rate, steps = _reference(options)
     dtype = chosen(options.dtype, "float64")
     check_memory(widths[-1], design.inputs.shape, dtype)
@@ -325,6 +323,7 @@ def _plan(options: Options) -> _Plan:
 
 def _premises(plan: _Plan) -> list[Premise]:
     from ntk_theory import predictions
+    from ntk_theory.problems import lazy_premise
 
     eps = float(np.finfo(float).eps)
     premises = [Premise("zero initial output", 0.0, True, "f_0 = 0 (antisymmetric start)")]
@@ -349,11 +348,7 @@ def _premises(plan: _Plan) -> list[Premise]:
                 "their energy in the top k eigenvectors is at least k/n, for every k",
             ),
         ]
-    moved = math.sqrt(plan.lazy_width / plan.clusters.widths[0])
-    least = math.ceil(4 * plan.lazy_width)
-    requirement = f"sqrt(m_lazy/m) <= 1/2: widths from {least} on"
-    premises.append(Premise("narrowest net moves little", moved, moved <= 0.5, requirement))
-    return premises
+    return [*premises, lazy_premise(plan.lazy_width, plan.clusters.widths[0])]
 
 
 # ---------------------------------------------------------------- measurements

@@ -217,15 +217,13 @@ class _Plan:
 
 def _plan(options: Options) -> _Plan:
     from ntk_theory import data, predictions
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
 
     preset = _PRESETS[options.preset]
     widths = tuple(preset.first * 2**k for k in range(preset.rungs))
     if options.widths is not None:
         widths = check_widths(options.widths, _LEAST_WIDTHS)
-    nets = chosen(options.seeds, preset.nets)
-    if nets < 2:
-        raise ValueError(f"seeds must be at least 2, to tell the spread of the nets; got {nets}")
+    nets = check_nets(chosen(options.seeds, preset.nets), 2)
     superclasses, points = chosen(options.clusters, 3), chosen(options.points, 4)
     ratio = chosen(options.ratio, 4.0)
     if not 1 < ratio < math.inf:

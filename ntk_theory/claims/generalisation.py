@@ -434,7 +434,7 @@ def _problem(options: Options) -> NoisyClusters:
 
 
 def _plan(options: Options) -> _Plan:
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
 
     problem, preset = _problem(options), _PRESETS[options.preset]
     widths = check_widths(chosen(options.widths, preset.widths), _LEAST_WIDTHS)
@@ -443,11 +443,7 @@ def _plan(options: Options) -> _Plan:
             "widths must end at 256 or more: nets of a quarter of the last, down to one in 32, are "
             f"trained on the other data; got {widths[-1]}"
         )
-    nets = chosen(options.seeds, preset.nets)
-    if nets < _LEAST_NETS:
-        raise ValueError(
-            f"seeds must be at least {_LEAST_NETS}, to tell the spread of the nets; got {nets}"
-        )
+    nets = check_nets(chosen(options.seeds, preset.nets), _LEAST_NETS)
     dtype = chosen(options.dtype, "float64")
     check_memory(widths[-1], problem.dataset.inputs.shape, dtype)
     return _Plan(problem, widths, nets, preset.fresh, dtype, options)
@@ -1049,19 +1045,15 @@ def _retrain(
 
 
 def _premises(plan: _Plan) -> list[Premise]:
+    from ntk_theory.problems import lazy_premise
+
     problem = plan.problem
     premises = list(problem.premises())
     if not problem.predictable:
         return premises
-    moved = math.sqrt(problem.lazy_width / plan.widths[0])
     return [
         *premises,
-        Premise(
-            "narrowest net moves little",
-            moved,
-            moved <= 0.5,
-            f"sqrt(m_lazy/m) <= 1/2: widths from {math.ceil(4 * problem.lazy_width)} on",
-        ),
+        lazy_premise(problem.lazy_width, plan.widths[0]),
     ]
 
 

@@ -172,7 +172,7 @@ class _Plan:
 
 def _plan(options: Options) -> _Plan:
     from ntk_theory import predictions
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
     from ntk_theory.problems import noisy_clusters
 
     problem = noisy_clusters(
@@ -204,11 +204,7 @@ def _plan(options: Options) -> _Plan:
         )
     preset = _PRESETS[options.preset]
     widths = check_widths(chosen(options.widths, preset.widths), _LEAST_WIDTHS)
-    nets = chosen(options.seeds, preset.nets)
-    if nets < _LEAST_NETS:
-        raise ValueError(
-            f"seeds must be at least {_LEAST_NETS}, to tell the spread of the nets; got {nets}"
-        )
+    nets = check_nets(chosen(options.seeds, preset.nets), _LEAST_NETS)
     dtype = chosen(options.dtype, "float64")
     plan = _Plan(problem, preset.fresh, widths, nets, dtype, options)
     check_memory(widths[-1], plan.recipe.inputs.shape, dtype)
@@ -324,21 +320,17 @@ def _climb(found: _Margins, evidence: Evidence, progress: Progress) -> None:
 
 
 def _planned_premises(plan: _Plan) -> list[Premise]:
+    from ntk_theory.problems import lazy_premise
+
     problem = plan.problem
     premises = list(problem.premises())
     if not problem.predictable:
         return premises
     # No sign has to be right for plain training; its best step still has to be a step.
     best = float(problem.plain.margin()[plan.best_step])
-    moved = math.sqrt(problem.lazy_width / plan.widths[0])
     return [
         *premises,
-        Premise(
-            "narrowest net moves little",
-            moved,
-            moved <= 0.5,
-            f"sqrt(m_lazy/m) <= 1/2: widths from {math.ceil(4 * problem.lazy_width)} on",
-        ),
+        lazy_premise(problem.lazy_width, plan.widths[0]),
         Premise("plain training has a margin at some step", best, best > 0, "best margin > 0"),
     ]
 

@@ -206,7 +206,7 @@ def _oracles(problem: NoisyClusters) -> list[_Way]:
 
 def _plan(options: Options) -> _Plan:
     from ntk_theory import predictions
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
     from ntk_theory.problems import noisy_clusters
 
     preset = _PRESETS[options.preset]
@@ -242,11 +242,7 @@ def _plan(options: Options) -> _Plan:
     widths = preset.widths
     if options.widths is not None:
         widths = check_widths(options.widths, _LEAST_WIDTHS)
-    nets = chosen(options.seeds, preset.nets)
-    if nets < _LEAST_NETS:
-        raise ValueError(
-            f"seeds must be at least {_LEAST_NETS}, to bound what one more net does; got {nets}"
-        )
+    nets = check_nets(chosen(options.seeds, preset.nets), _LEAST_NETS)
     dtype = chosen(options.dtype, "float64")
     check_memory(widths[-1], problems[0].dataset.inputs.shape, dtype)
     return _Plan(tuple(problems), reference, widths, nets, dtype, options)

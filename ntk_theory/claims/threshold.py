@@ -215,7 +215,7 @@ def _problem(
 
 def _plan(options: Options) -> _Plan:
     from ntk_theory import predictions
-    from ntk_theory.experiments import check_memory, check_widths
+    from ntk_theory.experiments import check_memory, check_nets, check_widths
 
     preset = _PRESETS[options.preset]
     ratios = preset.ratios if options.ratio is None else (options.ratio,)
@@ -238,11 +238,7 @@ def _plan(options: Options) -> _Plan:
     widths = preset.widths
     if options.widths is not None:
         widths = check_widths(options.widths, _LEAST_WIDTHS)
-    nets = chosen(options.seeds, preset.nets)
-    if nets < _LEAST_NETS:
-        raise ValueError(
-            f"seeds must be at least {_LEAST_NETS}, to bound what one more net does; got {nets}"
-        )
+    nets = check_nets(chosen(options.seeds, preset.nets), _LEAST_NETS)
     dtype = chosen(options.dtype, "float64")
     check_memory(widths[-1], cells[0].problem.dataset.inputs.shape, dtype)
     return _Plan(tuple(cells), tuple(ratios), widths, nets, dtype, options)
