@@ -179,7 +179,7 @@ class _Plan:
 
     def work(self) -> float:
         ladder = sum(self.widths) * self.nets * self.steps
-        controls = 2 * self.control_width * _CONTROL_NETS * self.steps
+        controls = 3 * self.control_width * _CONTROL_NETS * self.steps
         students = (len(_STUDENTS) - 1) * self.student_width * _STUDENT_STEPS
         teachers = self.trained_out_width * 5 / 4 * _TRAINED_OUT + self.student_width * 3
         return ladder + controls + self.worlds * (students + teachers)
@@ -770,21 +770,21 @@ def _tree_controls(plan: _Plan, climbed: _Climbed, progress: Progress) -> Iterat
     peak, spectrum = plan.peak_step, plan.spectrum
     height, left = float(plan.knowledge[peak]), float(plan.knowledge[-1])
     name = "dark knowledge after {} steps"
-    yield _control(
-        "trained-out",
-        f"the teacher is stopped: here it trains for {plan.steps} steps",
-        name.format(plan.steps),
-        left,
-        climbed.knowledge[-1, :, -1],
-        climbed.signed_allowance(climbed.knowledge[..., -1] - left),
-        height,
-    )
     allowed = {
         step: climbed.signed_allowance(
             climbed.knowledge[..., step] - plan.knowledge[step], plan.control_width
         )
         for step in (peak, plan.steps)
     }
+    yield _control(
+        "trained-out",
+        f"the teacher is stopped: here it trains for {plan.steps} steps",
+        name.format(plan.steps),
+        left,
+        _trained(plan, plan.recipe, progress)[:, -1],
+        allowed[plan.steps],
+        height,
+    )
     angle = predictions.tree_angles(
         _CLASSES, spectrum.points, _CLASS_RATIO, _CLASS_RATIO * plan.ratio
     )[1]
