@@ -33,6 +33,9 @@ Array = NDArray[np.float64]
 _TOGETHER = 2**17
 """Seeds run together while all their pre-activations are at most this many; more are slower."""
 
+_MOST_NETS = 10_000
+"""More nets at each width are taken for a slip: seeds are counted, not named."""
+
 _REPORT_EVERY = 16
 """Steps between two reports of progress."""
 
@@ -50,10 +53,11 @@ def check_widths(widths: Sequence[int], least: int) -> tuple[int, ...]:
 
 
 def check_nets(nets: int, least: int) -> int:
-    """How many nets are trained at each width; raises ValueError if they are too few."""
-    if nets < least:
+    """How many nets are trained at each width; raises ValueError if too few, or absurdly many."""
+    if not least <= nets <= _MOST_NETS:
         raise ValueError(
-            f"seeds must be at least {least}, to tell the spread of the nets; got {nets}"
+            f"seeds must be at least {least}, to tell the spread of the nets, and at most "
+            f"{_MOST_NETS}; got {nets}"
         )
     return nets
 

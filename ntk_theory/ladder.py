@@ -2,26 +2,166 @@
 
 from __future__ import annotations
 
-__all__ = ["Ladder"]
+__all__ = ["Ladder", "NetPlan", "falling_row", "plan_nets"]
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory.experiments import Rung, compare, net_seeds, train_nets
+from ntk_theory.experiments import (
+    Rung,
+    check_memory,
+    check_nets,
+    check_widths,
+    compare,
+    net_seeds,
+    train_nets,
+)
 from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.problems import Recipe
+from ntk_theory.runs import chosen
 from ntk_theory.training import Trajectory
-from ntk_theory.verdicts import Progress
+from ntk_theory.verdicts import Measurement, Options, Progress, Relation
 
 Array = NDArray[np.float64]
 
-_NETS_STREAM, _BOOTSTRAP_STREAM = 0, 2
-"""Keep the seeds of nets and of resampling apart (controls have stream 1)."""
+_NETS_STREAM, _CONTROL_STREAM, _BOOTSTRAP_STREAM = 0, 1, 2
+"""Keep the seeds of the claim's nets, of its control nets and of resampling apart."""
+
+_EXPONENT, _EXPONENT_TOLERANCE = -0.5, 0.15
+"""Room for some curvature at these widths, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
+
+
+def _largest_deviation(rung: Rung) -> Array:
+    return rung.largest_deviation
+
+
+def falling_row(widths: Sequence[int], deviations: Sequence[Array], title: str) -> Measurement:
+    """Mean deviation at the widest over that at the narrowest width: m^{-1/2} gives their ratio.
+
+    Tolerances come from deviations from the prediction itself, so a prediction that is off by a
+    constant widens them with it; but it does not let the deviation fall. The bound is half way
+    between the predicted ratio and 1, on a logarithmic scale (docs/theory.md, section 11).
+
+    Args:
+        widths: ascending.
+        deviations: for each width, one a net.
+        title: what deviates.
+    """
+    predicted = math.sqrt(widths[0] / widths[-1])
+    narrowest, widest = (float(deviations[end].mean()) for end in (0, -1))
+    return Measurement(
+        f"{title}: deviation at width {widths[-1]} over that at {widths[0]}",
+        predicted,
+        widest / narrowest,
+        math.sqrt(predicted) - predicted,
+        relation=Relation.AT_MOST,
+    )
+
+
+@dataclass(frozen=True)
+class NetPlan:
+    """Which nets a claim trains.
+
+    Attributes:
+        preset: name of the preset that chose what the user left open.
+        seed: of all randomness.
+        widths: ascending.
+        count: nets at each width.
+        dtype: their precision.
+        device: where they are trained.
+    """
+
+    preset: str
+    seed: int
+    widths: tuple[int, ...]
+    count: int
+    dtype: str
+    device: str
+
+    def config(self) -> dict[str, Any]:
+        """Every number of the plan, under the names of the knobs."""
+        return {
+            "preset": self.preset,
+            "seed": self.seed,
+            "seeds": self.count,
+            "widths": list(self.widths),
+            "device": self.device,
+            "dtype": self.dtype,
+        }
+
+    def ladder(self, clean: Array, seed: int | None = None) -> Ladder:
+        """An empty ladder.
+
+        Args:
+            clean: labels that errors are taken against.
+            seed: of its nets; that of the run when left out.
+        """
+        seed = self.seed if seed is None else seed
+        return Ladder(clean, self.widths, self.count, seed, self.dtype, self.device)
+
+    def train_controls(
+        self,
+        recipe: Recipe,
+        width: int,
+        count: int,
+        *,
+        progress: Progress | None = None,
+        keep_network: bool = False,
+    ) -> Trajectory:
+        """Train nets that no row of the claim is about.
+
+        Args:
+            recipe: with a premise broken.
+            width: m.
+            count: how many.
+            progress: advanced as they train.
+            keep_network: form the trained weights.
+        """
+        return train_nets(
+            recipe,
+            width,
+            net_seeds(self.seed, width, count, _CONTROL_STREAM),
+            dtype=self.dtype,
+            device=self.device,
+            progress=progress,
+            keep_network=keep_network,
+        )
+
+
+def plan_nets(
+    options: Options,
+    widths: Sequence[int],
+    count: int,
+    *,
+    least_widths: int,
+    least_count: int,
+    shape: tuple[int, ...],
+    dtype: str = "float64",
+) -> NetPlan:
+    """Nets that the user asked for, or else the claim's own.
+
+    Args:
+        options: of the run.
+        widths: ladder where the options leave it open.
+        count: nets at each width where the options leave it open.
+        least_widths: how many widths the claim's fits need.
+        least_count: how many nets it takes to tell their spread.
+        shape: of the inputs, (n, d).
+        dtype: precision where the options leave it open.
+
+    Raises:
+        ValueError: for too few widths or nets, or for ones that do not fit this machine's memory.
+    """
+    ladder = check_widths(chosen(options.widths, tuple(widths)), least_widths)
+    nets = check_nets(chosen(options.seeds, count), least_count)
+    precision = chosen(options.dtype, dtype)
+    check_memory(ladder[-1], shape, precision)
+    return NetPlan(options.preset, options.seed, ladder, nets, precision, options.device)
 
 
 @dataclass
@@ -107,11 +247,11 @@ class Ladder:
             value: the quantity, shape (S,).
             rungs: how many widths, from the narrowest on; all when left out.
         """
-        chosen = self.rungs[name][:rungs]
+        fitted = self.rungs[name][:rungs]
         key = np.random.SeedSequence(self.seed, spawn_key=(_BOOTSTRAP_STREAM,))
         return fit_power_law(
-            [rung.width for rung in chosen],
-            [value(rung) for rung in chosen],
+            [rung.width for rung in fitted],
+            [value(rung) for rung in fitted],
             rng=np.random.default_rng(key),
         )
 
@@ -126,6 +266,32 @@ class Ladder:
         """Bound on a deviation at any width in any way of training, with rounding."""
         fitted = [self.fit(name, value).upper(width) for name in self.rungs]
         return max(fitted) + self.rounding_allowance(width)
+
+    def exponent_row(
+        self, name: str, title: str, value: Callable[[Rung], Array] = _largest_deviation
+    ) -> Measurement:
+        """The deviation from the infinitely wide net falls like m^{-1/2}, with its whole interval.
+
+        Args:
+            name: way of training.
+            title: of the row.
+            value: the deviation, shape (S,); its supremum over t when left out.
+        """
+        fitted = self.fit(name, value)
+        return Measurement(
+            title,
+            _EXPONENT,
+            fitted.exponent,
+            _EXPONENT_TOLERANCE,
+            fitted.interval,
+            whole_interval=True,
+        )
+
+    def falling_row(
+        self, name: str, title: str, value: Callable[[Rung], Array] = _largest_deviation
+    ) -> Measurement:
+        """`falling_row` of the ends of this ladder, for one way of training."""
+        return falling_row(self.widths, [value(rung) for rung in self.rungs[name]], title)
 
     def stopped(self) -> str | None:
         """Explanation of the first divergence, or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Evidence", "chosen", "conduct", "over_nets"]
+__all__ = ["Evidence", "chosen", "conduct", "judged_control", "over_nets"]
 
 import time
 from collections.abc import Callable, Mapping
@@ -166,6 +166,36 @@ def over_nets(
         relation,
         resolution=float(resolution),
     )
+
+
+def judged_control(
+    id_: str,
+    broken_premise: str,
+    failure: Measurement,
+    claimed: float,
+    tolerance: float,
+    unmet: bool | None = None,
+) -> Control:
+    """Control whose verdict follows from what its nets show.
+
+    It is VIOLATED where they are farther from the claim than the tolerance, SUPPORTED where they
+    are not, and PREMISE_UNMET where the premise that it breaks is known to fail.
+
+    Args:
+        id_: short name.
+        broken_premise: what was changed.
+        failure: what theory predicts instead, against what was seen.
+        claimed: what would have been seen had the claim held all the same.
+        tolerance: how far from `claimed` would still have counted as that.
+        unmet: whether the premise that this has to unmake is unmet; None if it unmakes none, and
+            the measurement alone has to tell.
+    """
+    apart = abs(failure.measured - claimed) > tolerance
+    verdict = Verdict.VIOLATED if apart else Verdict.SUPPORTED
+    if unmet:
+        verdict = Verdict.PREMISE_UNMET
+    expected = Verdict.VIOLATED if unmet is None else Verdict.PREMISE_UNMET
+    return Control(id_, broken_premise, expected, verdict, failure, claimed, tolerance)
 
 
 def chosen(value: Value | None, default: Value) -> Value:

@@ -12,6 +12,7 @@ __all__ = [
     "Progress",
     "Relation",
     "Verdict",
+    "deferred",
     "judge",
 ]
 
@@ -19,6 +20,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -284,3 +286,16 @@ class Claim:
             raise ValueError(f"knobs must be names of Options; got {sorted(unknown)}")
         if not self.controls:
             raise ValueError(f"claim {self.id} has no control: a check that cannot fail")
+
+
+def deferred(name: str) -> Callable[..., Any]:
+    """Function that is imported when it is first called, so that listing claims loads no torch.
+
+    Args:
+        name: "package.module:function".
+    """
+
+    def call(*arguments: Any) -> Any:
+        return resolve_name(name)(*arguments)
+
+    return call

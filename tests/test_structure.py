@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ MODULES = {
 # A module may import from the layers above its own only.
 CLOSED_FORMS = {name for name in MODULES if name.startswith("predictions.")}
 CLAIMS = {name for name in MODULES if name.startswith("claims.")}
+CLAIM_PACKAGES = sorted(
+    path.name for path in (PACKAGE / "claims").iterdir() if path.is_dir() and path.name[0] != "_"
+)
+CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"verdicts", "fitting", "drawing", "environment", "predictions.spectra"},
     CLOSED_FORMS - {"predictions.spectra"},
@@ -60,7 +65,19 @@ def test_a_module_imports_from_layers_below_it_only(name):
         below |= layer
     # The network is a type annotation of the kernels.
     allowed = below | ({"network"} if name == "kernels" else set())
+    if name in CLAIMS:
+        allowed = allowed | {part for part in CLAIMS if part.split(".")[1] == name.split(".")[1]}
     assert imported(MODULES[name]) <= allowed
+
+
+@pytest.mark.parametrize("claim", CLAIM_PACKAGES)
+def test_a_claim_has_its_parts_and_they_import_each_other_in_one_direction(claim):
+    parts = {name for name in CLAIMS if name.split(".")[1] == claim}
+    assert {name.split(".")[2] for name in parts} >= CLAIM_PARTS
+    graph = {name: imported(MODULES[name]) & parts for name in parts}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+    assert not graph[f"claims.{claim}.picture"], "a picture is drawn from the result alone"
+    assert not any(f"claims.{claim}.run" in imports for imports in graph.values())
 
 
 def test_predictions_share_no_code_with_measurements():
@@ -84,8 +101,7 @@ def test_every_module_lists_its_public_names(name):
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
     }
-    private_hooks = {"run", "predict", "draw"} if name.startswith("claims.") else set()
-    assert defined - private_hooks <= set(exported)
+    assert defined <= set(exported)
     assert sorted(exported, key=str.casefold) == sorted(set(exported), key=str.casefold)
 
 
