@@ -1,0 +1,135 @@
+"""The ladder of widths: what its rows demand of the deviation, and which nets a claim trains."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ntk_theory import data, problems
+from ntk_theory.experiments import Rung
+from ntk_theory.ladder import Ladder, falling_row, plan_nets
+from ntk_theory.problems import Recipe
+from ntk_theory.targets import PLAIN
+from ntk_theory.verdicts import Options
+
+WIDTHS = (256, 512, 1024, 2048, 4096)
+LEAST = {"least_widths": 4, "least_count": 3, "shape": (20, 21)}
+
+
+def rung(width, deviation):
+    """Nets of one width whose deviation is the same at both of two steps."""
+    of_nets = np.asarray(deviation, dtype=float)
+    zero = np.zeros(of_nets.size)
+    both = np.stack([of_nets, of_nets], axis=1)
+    return Rung(width, both, both, both, zero, zero, zero, zero, zero, None)
+
+
+def ladder_of(law, scatter=0.05, nets=6):
+    """Nets that deviate by law(width), with some scatter."""
+    rng = np.random.default_rng(0)
+    ladder = Ladder(np.ones(4), WIDTHS, nets, 0, "float64", "cpu")
+    ladder.rungs["way"] = [
+        rung(width, law(width) * np.exp(scatter * rng.standard_normal(nets))) for width in WIDTHS
+    ]
+    return ladder
+
+
+def test_a_deviation_of_order_one_over_root_width_falls():
+    row = ladder_of(lambda width: 3 * width**-0.5).falling_row("way", "plain")
+    assert row.holds is True
+    assert row.predicted == pytest.approx(0.25)
+    assert row.name == "plain: deviation at width 4096 over that at 256"
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda width: 0.1,
+        lambda width: width**-0.1,
+        lambda width: math.hypot(width**-0.5, 0.04),  # off by a constant, which the widest nets see
+        lambda width: width**0.5,
+    ],
+)
+def test_a_deviation_that_does_not_fall_like_that_is_seen(law):
+    assert ladder_of(law).falling_row("way", "plain").holds is False
+
+
+@given(st.floats(-1.0, 0.5), st.floats(1e-6, 1e3))
+def test_the_bound_is_half_way_between_the_predicted_ratio_and_one(exponent, constant):
+    deviations = [np.full(3, constant * width**exponent) for width in WIDTHS]
+    row = falling_row(WIDTHS, deviations, "any")
+    # Ratio 16^exponent against 16^{-1/4}.
+    if abs(exponent + 0.25) > 1e-9:
+        assert (row.holds is True) == (exponent < -0.25)
+
+
+def test_the_exponent_demands_its_whole_interval():
+    right = ladder_of(lambda width: width**-0.5).exponent_row("way", "exponent")
+    assert right.holds is True
+    assert right.predicted == -0.5
+    scattered = ladder_of(lambda width: width**-0.5, scatter=2.0, nets=3)
+    assert scattered.exponent_row("way", "exponent").holds is not True
+    for exponent in (-0.25, -0.75):
+        wrong = ladder_of(lambda width, e=exponent: width**e)
+        assert wrong.exponent_row("way", "exponent").holds is False
+
+
+def test_rows_can_be_about_another_deviation():
+    ladder = ladder_of(lambda width: 0.1)
+    falling = ladder.falling_row("way", "squared", lambda one: 1.0 / np.full(6, one.width) ** 0.5)
+    assert falling.holds is True
+
+
+def test_a_plan_of_nets_takes_what_the_options_say_and_the_claims_own_where_they_say_nothing():
+    own = plan_nets(Options(seed=3), WIDTHS, 5, **LEAST)
+    assert (own.widths, own.count, own.dtype, own.seed) == (WIDTHS, 5, "float64", 3)
+    asked = Options(preset="quick", widths=(64, 32, 128, 256), seeds=4, dtype="float32")
+    plan = plan_nets(asked, WIDTHS, 5, **LEAST)
+    assert plan.config() == {
+        "preset": "quick",
+        "seed": 0,
+        "seeds": 4,
+        "widths": [32, 64, 128, 256],
+        "device": "cpu",
+        "dtype": "float32",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(seeds=2), "seeds must be at least 3"),
+        (Options(seeds=1_000_000), "at most 10000; got 1000000"),
+        (Options(widths=(64, 128)), "widths must be at least 4"),
+        (Options(widths=(63, 128, 256, 512)), "widths must be even"),
+        (Options(widths=(64, 128, 256, 2**40)), "GiB of memory"),
+    ],
+)
+def test_a_plan_of_nets_refuses_what_cannot_be_trained(options, message):
+    with pytest.raises(ValueError, match=message):
+        plan_nets(options, WIDTHS, 5, **LEAST)
+
+
+def test_control_nets_are_no_nets_of_the_claim():
+    design = data.equicorrelated_clusters(2, 3, ratio=4.0)
+    recipe = Recipe(design.inputs, np.ones(6), PLAIN, 0.1, 2)
+    plan = plan_nets(Options(), (32, 64, 128, 256), 3, **LEAST)
+    ladder = plan.ladder(np.ones(6))
+    own = ladder.train("plain", recipe, 32, np.zeros((3, 6)))
+    others = plan.train_controls(recipe, 32, 3)
+    assert not np.isclose(own.outputs[:, -1], others.outputs[:, -1]).any()
+    np.testing.assert_array_equal(others.outputs, plan.train_controls(recipe, 32, 3).outputs)
+
+
+def test_ladders_of_other_seeds_have_other_nets():
+    plan = plan_nets(Options(seed=1), WIDTHS, 3, **LEAST)
+    assert plan.ladder(np.ones(2)).seeds(64) != plan.ladder(np.ones(2), seed=2).seeds(64)
+
+
+def test_the_premise_of_little_movement_names_the_width_it_takes():
+    premise = problems.lazy_premise(100.0, 256)
+    assert not premise.holds
+    assert "widths from 400 on" in premise.requirement
+    assert problems.lazy_premise(100.0, 400).holds
