@@ -31,7 +31,7 @@ LAYERS = [
     {"problems"},
     {"experiments", "variants"},
     {"ladder", "controls"},
-    {"variant_checks"},
+    {"variant_checks", "noise_grid"},
     CLAIMS,
     {"report", "explain"},
     {"verify"},

@@ -24,7 +24,28 @@ def at_other_rate(f):
     return lambda s, rho, *rest: replace(f(s, rho / 2, *rest), noise_rate=rho)
 
 
+def rate_times(factor):
+    """A formula of spectrum, noise rate and learning rate, at a wrong learning rate."""
+    return lambda f: lambda s, rho, rate, *rest: f(s, rho, factor * rate, *rest)
+
+
+def at_rate(factor):
+    """Training at a wrong learning rate."""
+    return lambda train: (
+        lambda *args, learning_rate, **kwargs: train(
+            *args, learning_rate=factor * learning_rate, **kwargs
+        )
+    )
+
+
 MUTANTS = [
+    *(
+        Mutant(
+            f"{target.rpartition('.')[2]} at {factor} times the rate", target, rate_times(factor)
+        )
+        for target in (DISTILLATION, PLAIN, SOFT)
+        for factor in (0.9, 1.2)
+    ),
     Mutant("the source of E is ρ and not 2ρ", DISTILLATION, at_other_rate),
     Mutant(
         "λ_+ for λ_− in self-distillation",
