@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ntk_theory.claims import all_claims
+from ntk_theory.report.markdown import environment_line, section, table
 from ntk_theory.verdicts import Options
 
 PAPER_CLAIMS = {
@@ -67,23 +68,6 @@ Regenerate this file with `{_COMMAND}`.
 """
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "**no**"
-    if isinstance(value, float | int):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return " … ".join(map(_cell, value))
-    return str(value).replace("|", "\\|")
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
-
-
 def _overview(record: Mapping[str, Any]) -> str:
     claims, recorded = all_claims(), {entry["id"]: entry for entry in record["claims"]}
     rows = []
@@ -94,70 +78,18 @@ def _overview(record: Mapping[str, Any]) -> str:
             if paper_claim in claim.paper_claims and id_ in recorded
         ]
         rows.append([paper_claim, statement, "<br>".join(checks) or "no check yet"])
-    return _table(["claim", "statement (abstract, in our words)", "checks"], rows)
-
-
-def _section(entry: Mapping[str, Any]) -> str:
-    failures = [(control, control["failure"]) for control in entry["controls"]]
-    minutes = max(0.1, math.ceil(entry["seconds"] / 6) / 10)
-    parts = [
-        f"## {entry['id']}",
-        f"{entry['statement']}",
-        f"Source: {entry['source']}.",
-        f"```\npython -m ntk_theory.verify {entry['id']}\n```",
-        f"**{entry['verdict']}** in {minutes:g} minutes: {entry['finding']}.",
-        f"![{entry['id']}: prediction over measurement]({_PICTURES}/{entry['id']}.png)",
-        _table(
-            ["measurement", "predicted", "relation", "measured", "interval", "tolerance", "holds"],
-            [
-                [
-                    m["name"],
-                    m["predicted"],
-                    m["relation"],
-                    m["measured"],
-                    m["interval"],
-                    m["tolerance"],
-                    m["holds"],
-                ]
-                for m in entry["measurements"]
-            ],
-        ),
-        _table(
-            ["premise", "value", "required", "holds"],
-            [[p["name"], p["value"], p["requirement"], p["holds"]] for p in entry["premises"]],
-        ),
-        _table(
-            ["control", "broken premise", "claimed", "failure predicted", "measured", "verdict"],
-            [
-                [
-                    c["id"],
-                    c["broken_premise"],
-                    c["claimed"],
-                    f["predicted"],
-                    f["measured"],
-                    c["verdict"],
-                ]
-                for c, f in failures
-            ],
-        ),
-        f"With every number that it chose by itself:\n\n```\n{entry['command']}\n```",
-    ]
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+    return table(["claim", "statement (abstract, in our words)", "checks"], rows)
 
 
 def render(record: Mapping[str, Any]) -> str:
     """Markdown of recorded results."""
-    machine = ", ".join(
-        f"{key} {record['environment'][key]}" for key in ("python", "numpy", "scipy", "torch")
-    )
-    threads = record["environment"]["threads"]
     parts = [
         _INTRODUCTION,
         _overview(record),
         "What is not checked:\n",
         "".join(f"- **{what}**: {why}\n" for what, why in NOT_CHECKED.items()),
-        *[_section(entry) for entry in record["claims"]],
-        f"Recorded on {record['environment']['platform']} with {threads} threads; {machine}.\n",
+        *[section(entry, f"{_PICTURES}/{entry['id']}.png") for entry in record["claims"]],
+        environment_line(record["environment"]) + "\n",
     ]
     return "\n".join(parts)
 
@@ -210,7 +142,8 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
         names: claims to run; the others keep what is recorded of them.
     """
     from ntk_theory.environment import describe_environment
-    from ntk_theory.report import save_picture, to_document, to_json
+    from ntk_theory.report.document import to_document, to_json
+    from ntk_theory.report.files import save_picture
     from ntk_theory.verify import run_claims
 
     claims = {id_: claim for id_, claim in all_claims().items() if id_ in names}

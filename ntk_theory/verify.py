@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["main", "run_claims"]
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ verdicts and exit status:
 examples:
   python -m ntk_theory.verify convergence
   python -m ntk_theory.verify convergence --explain
-  python -m ntk_theory.verify all --preset quick
+  python -m ntk_theory.verify all --preset quick --report report.html
   python -m ntk_theory.verify convergence --preset quick --out out
   python -m ntk_theory.verify convergence --clusters 4 --points 20 --ratio 40 --noise-rate 0.2
 """
@@ -116,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument(
         "--out", type=Path, metavar="DIR", help="write JSON, metrics, arrays and pictures"
     )
+    output.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write a report to read: FILE.html (one page, needs no network) or FILE.md",
+    )
     output.add_argument("--no-progress", action="store_true", help="no progress bar")
     return parser
 
@@ -173,23 +180,35 @@ def _check_device(device: str) -> None:
         raise _Refusal(f"--device {device} is not usable here: {reason}") from None
 
 
-def _prepare_output(json_file: Path | None, directory: Path | None) -> None:
+def _prepare_output(arguments: argparse.Namespace) -> None:
     """Fail before the work, not after it, where its results could not be written."""
+    directory, report = arguments.out, arguments.report
+    files = {"--json": arguments.json, "--report": report}
+    if report is not None and report.suffix not in (".html", ".md"):
+        raise _Refusal(f"--report must end in .html or .md; got {report}")
     try:
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
             probe = directory / ".write-test"
             probe.touch()
             probe.unlink()
-        if json_file is not None:
-            existed = json_file.exists()
-            with json_file.open("a", encoding="utf-8"):
+        for file in filter(None, files.values()):
+            existed = file.exists()
+            with file.open("a", encoding="utf-8"):
                 pass
             if not existed:
-                json_file.unlink()
+                file.unlink()
     except OSError as error:
-        flag = "--json" if error.filename == str(json_file) else "--out"
-        raise _Refusal(f"{flag}: cannot write {error.filename}: {error.strerror}") from None
+        named = (flag for flag, file in files.items() if str(file) == error.filename)
+        raise _Refusal(
+            f"{next(named, '--out')}: cannot write {error.filename}: {error.strerror}"
+        ) from None
+
+
+def _command(argv: Sequence[str] | None) -> str:
+    """The command that was given, as it is typed."""
+    words = sys.argv[1:] if argv is None else argv
+    return shlex.join(["python", "-m", "ntk_theory.verify", *words])
 
 
 class _Bar:
@@ -233,7 +252,7 @@ def run_claims(
     """
     from rich.console import Console
 
-    from ntk_theory.report import print_result, print_summary
+    from ntk_theory.report.console import print_result, print_summary
 
     # The bar goes to standard error, so that standard output is the report alone.
     errors, results = Console(stderr=True), []
@@ -275,9 +294,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         options = _checked_options(arguments, chosen)
         _check_device(arguments.device)
-        _prepare_output(arguments.json, arguments.out)
+        _prepare_output(arguments)
         results = run_claims(chosen, options, show_progress=not arguments.no_progress)
-        _write(results, arguments.json, arguments.out)
+        _write(results, arguments, _command(argv))
     except _Refusal as refusal:
         print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
         return 2
@@ -287,21 +306,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _status(results)
 
 
-def _write(results: Sequence[ClaimResult], json_file: Path | None, directory: Path | None) -> None:
+def _write(results: Sequence[ClaimResult], arguments: argparse.Namespace, command: str) -> None:
     from ntk_theory.environment import describe_environment
-    from ntk_theory.report import to_document, to_json, write_files
+    from ntk_theory.report.document import to_document, to_json
+    from ntk_theory.report.files import write_files, write_report
 
-    if json_file is None and directory is None:
+    json_file, directory, report = arguments.json, arguments.out, arguments.report
+    if json_file is None and directory is None and report is None:
         return
     environment = describe_environment()
+    written: list[Path] = []
     try:
         if json_file is not None:
             json_file.write_text(to_json(to_document(results, environment)), encoding="utf-8")
         if directory is not None:
             files = write_files(directory, results, environment)
             print(f"Written to {directory}: {', '.join(file.name for file in files)}")
+        if report is not None:
+            written = write_report(report, results, environment, command)
+            print(f"Report: {', '.join(map(str, written))}")
     except OSError as error:
-        place = error.filename or " or ".join(str(p) for p in (json_file, directory) if p)
+        place = error.filename or " or ".join(str(p) for p in (json_file, directory, report) if p)
         raise _Refusal(f"cannot write {place}: {error.strerror}") from None
 
 

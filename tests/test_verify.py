@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ntk_theory import report, verify
+from ntk_theory import verify
+from ntk_theory.report.document import finite, to_json
 from ntk_theory.verdicts import Verdict
 
 TOY = [
@@ -142,7 +143,10 @@ def test_an_unwritable_place_is_refused_before_the_work(tmp_path, capsys, monkey
 def test_testing_a_place_leaves_nothing_behind_and_loses_nothing(tmp_path):
     kept = tmp_path / "kept.json"
     kept.write_text("precious")
-    verify._prepare_output(kept, tmp_path)
+    parser = verify._parser()
+    report = str(tmp_path / "new.html")
+    arguments = ["margin", "--json", str(kept), "--out", str(tmp_path), "--report", report]
+    verify._prepare_output(parser.parse_args(arguments))
     assert kept.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [kept]
 
@@ -225,7 +229,7 @@ def test_the_metrics_have_one_row_for_each_net(folder):
 
 
 def test_json_has_no_nan():
-    text = report.to_json(report._finite({"value": math.nan, "list": [math.inf, 1.0]}))
+    text = to_json(finite({"value": math.nan, "list": [math.inf, 1.0]}))
     assert json.loads(text) == {"value": None, "list": [None, 1.0]}
 
 

@@ -1,0 +1,1 @@
+"""Results for people and for programs: console, JSON, files, Markdown, and one HTML page."""

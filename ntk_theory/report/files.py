@@ -1,0 +1,99 @@
+"""Results as files: JSON, metrics, arrays, pictures, and one page to read."""
+
+from __future__ import annotations
+
+__all__ = ["save_picture", "svg_picture", "write_files", "write_report"]
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from ntk_theory.report.document import finite, to_document, to_json
+from ntk_theory.report.markdown import to_markdown
+from ntk_theory.report.page import to_page
+from ntk_theory.verdicts import ClaimResult
+
+
+def _drawn(result: ClaimResult) -> Figure:
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    result.claim.draw(figure, result)
+    return figure
+
+
+def save_picture(file: Path, result: ClaimResult) -> None:
+    """Draw a claim's prediction over its measurement and save it as PNG."""
+    _drawn(result).savefig(file, dpi=160)
+
+
+def svg_picture(result: ClaimResult) -> str:
+    """The same picture as an SVG element, to stand inside a page with others.
+
+    The same result gives the same text: ids come from the claim, and no date is written.
+    """
+    buffer = StringIO()
+    with mpl.rc_context({"svg.hashsalt": result.claim.id, "svg.fonttype": "path"}):
+        _drawn(result).savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    # Ids of glyphs are the same in every picture; in one page they would name each other's.
+    text = re.sub(r'\bid="', f'id="{result.claim.id}-', text[text.index("<svg") :])
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{result.claim.id}-", text)
+    return text.rstrip() + "\n"
+
+
+def write_files(
+    directory: Path, results: Sequence[ClaimResult], environment: Mapping[str, Any]
+) -> list[Path]:
+    """Write results.json, and for each claim ID metrics ID.jsonl, arrays ID.npz, picture ID.png.
+
+    Returns:
+        The files written.
+    """
+    files = [directory / "results.json"]
+    files[0].write_text(to_json(to_document(results, environment)), encoding="utf-8")
+    for result in results:
+        stem = directory / result.claim.id
+        rows = ({"claim": result.claim.id} | dict(row) for row in result.metrics)
+        metrics = "".join(json.dumps(finite(row)) + "\n" for row in rows)
+        stem.with_suffix(".jsonl").write_text(metrics, encoding="utf-8")
+        files.append(stem.with_suffix(".jsonl"))
+        if result.arrays:
+            np.savez_compressed(stem.with_suffix(".npz"), **result.arrays)
+            save_picture(stem.with_suffix(".png"), result)
+            files += [stem.with_suffix(".npz"), stem.with_suffix(".png")]
+    return files
+
+
+def write_report(
+    file: Path, results: Sequence[ClaimResult], environment: Mapping[str, Any], command: str
+) -> list[Path]:
+    """Write a report to read: one self-contained page (.html), or Markdown with pictures (.md).
+
+    Args:
+        file: its ending says which; pictures of FILE.md go to the folder FILE-pictures beside it.
+        results: of the claims, in the order of the report.
+        environment: what they ran on.
+        command: that made them.
+
+    Returns:
+        The files written.
+    """
+    document = to_document(results, environment)
+    drawn = {result.claim.id: svg_picture(result) for result in results if result.arrays}
+    if file.suffix == ".html":
+        file.write_text(to_page(document, drawn, command), encoding="utf-8")
+        return [file]
+    folder = file.with_name(f"{file.stem}-pictures")
+    folder.mkdir(exist_ok=True)
+    pictures = {}
+    for id_, svg in drawn.items():
+        (folder / f"{id_}.svg").write_text(svg, encoding="utf-8")
+        pictures[id_] = f"{folder.name}/{id_}.svg"
+    file.write_text(to_markdown(document, pictures, command), encoding="utf-8")
+    return [file, *(folder / f"{id_}.svg" for id_ in drawn)]
