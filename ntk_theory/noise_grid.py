@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "CONTROL_NETS",
     "RISK",
+    "Broken",
     "ControlNets",
     "LimitRun",
     "Way",
@@ -34,10 +35,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import data, predictions, spectrum, training
+from ntk_theory import data, kernels, predictions, spectrum, training
 from ntk_theory.experiments import Rung
 from ntk_theory.ladder import Ladder, NetPlan
-from ntk_theory.predictions import ErrorCurve
+from ntk_theory.predictions import ClusterSpectrum, ErrorCurve
 from ntk_theory.problems import NoisyClusters, Recipe
 from ntk_theory.runs import Evidence
 from ntk_theory.targets import PLAIN
@@ -218,41 +219,86 @@ class LimitRun(NamedTuple):
     rounding: float
 
 
-def limit_run(problem: NoisyClusters, way: Way) -> LimitRun:
+def limit_run(levels: ClusterSpectrum, way: Way) -> LimitRun:
     """Kernel limit of one way of training.
 
     Rounding of a product with H, n eps λ_max, accumulates over the 1/(ηλ_−) steps that the slowest
     mode remembers.
+
+    Args:
+        levels: eigenvalues of the clusters that are trained on.
+        way: of training.
     """
+    recipe = way.recipe
+    gram = kernels.ntk_limit(recipe.inputs)
     outputs = training.train_kernel_limit(
-        problem.gram,
-        way.recipe.observed,
-        way.recipe.distillation,
-        learning_rate=way.recipe.learning_rate,
-        steps=way.recipe.steps,
+        gram,
+        recipe.observed,
+        recipe.distillation,
+        learning_rate=recipe.learning_rate,
+        steps=recipe.steps,
     )
-    levels = problem.spectrum
-    rounding = len(problem.gram) * float(np.finfo(float).eps) * levels.mean / levels.noise
+    rounding = len(gram) * float(np.finfo(float).eps) * levels.mean / levels.noise
     return LimitRun(outputs, float(np.abs(outputs - way.outputs).max()), rounding)
 
 
-def worst_limit_row(runs: Sequence[LimitRun]) -> Measurement:
-    """The run that is farthest from its closed form, in units of its rounding."""
+def worst_limit_row(runs: Sequence[LimitRun], of: str = "") -> Measurement:
+    """The run that is farthest from its closed form, in units of its rounding.
+
+    Args:
+        runs: kernel limits.
+        of: what they are limits of, if not of the claim's own nets.
+    """
     # NaN is the worst of all.
     worst = max(runs, key=lambda run: math.inf if math.isnan(run.gap) else run.gap / run.rounding)
     return Measurement(
-        "kernel limit: outputs − closed form, largest", 0.0, worst.gap, worst.rounding
+        f"kernel limit{of}: outputs − closed form, largest", 0.0, worst.gap, worst.rounding
     )
 
 
 # ---------------------------------------------------------------- controls
 
 
-def whole_clusters(design: data.Design, learning_rate: float, steps: int) -> tuple[Recipe, Array]:
-    """Plain training with two whole clusters flipped, one of either label, and the clean labels."""
+@dataclass(frozen=True)
+class Broken:
+    """A run with one premise broken.
+
+    Attributes:
+        levels: eigenvalues of its clusters.
+        clean: their clean labels.
+        way: what its nets are trained on, and what that leads to.
+    """
+
+    levels: ClusterSpectrum
+    clean: Array
+    way: Way
+
+    def limit(self) -> LimitRun:
+        """Its kernel limit."""
+        return limit_run(self.levels, self.way)
+
+
+def whole_clusters(points: int, ratio: float, learning_rate: float, steps: int) -> Broken:
+    """Plain training on six clusters, of which one of either label is flipped whole (section 6.7).
+
+    Args:
+        points: s per cluster.
+        ratio: λ_+/λ_−.
+        learning_rate: η.
+        steps: T.
+    """
+    clusters = 6
+    design = data.equicorrelated_clusters(clusters, points, ratio=ratio)
+    levels = predictions.cluster_spectrum(
+        clusters, points, predictions.cluster_angle(points, ratio)
+    )
     clean = data.encode(design.groups % 2, 2)
     observed = np.where(design.groups < 2, -clean, clean)
-    return Recipe(design.inputs, observed, PLAIN, learning_rate, steps), clean
+    retrieved = -predictions.whole_cluster_margin(levels, learning_rate, np.arange(steps + 1))
+    outputs = np.outer(retrieved, observed)
+    error = np.sqrt(np.square(outputs - clean).mean(axis=1))
+    recipe = Recipe(design.inputs, observed, PLAIN, learning_rate, steps)
+    return Broken(levels, clean, Way("whole clusters", recipe, outputs, error))
 
 
 def control_width(nets: NetPlan) -> int:
@@ -279,3 +325,8 @@ class ControlNets:
         return self.nets.train_controls(
             recipe, control_width(self.nets), CONTROL_NETS, progress=self.progress
         )
+
+    def least_margins(self, broken: Broken) -> Array:
+        """Least y_i u_i(t) of each of them, shape (S, T + 1)."""
+        trajectory = self.train(broken.way.recipe)
+        return np.asarray(trajectory.margins(broken.clean).min(axis=2))

@@ -11,6 +11,8 @@ TOY = Options(seed=0, seeds=12, widths=(512, 1024, 2048, 4096), points=10, ratio
 
 FIRST_WRONG = "ntk_theory.predictions.first_wrong_step"
 PLAIN = "ntk_theory.predictions.plain_training"
+SOFT = "ntk_theory.predictions.soft_self_distillation"
+DISTILLATION = "ntk_theory.predictions.self_distillation"
 
 
 def without_one_minus_rho(_):
@@ -30,7 +32,27 @@ def at_rate(factor):
     return change
 
 
+def rate_times(factor):
+    """A formula of spectrum, noise rate and learning rate, at a wrong learning rate."""
+    return lambda f: lambda s, rho, rate, *rest: f(s, rho, factor * rate, *rest)
+
+
 MUTANTS = [
+    *(
+        Mutant(
+            f"{target.rpartition('.')[2]} at {factor} times the rate", target, rate_times(factor)
+        )
+        for target in (FIRST_WRONG, PLAIN, SOFT, DISTILLATION)
+        for factor in (0.9, 1.2)
+    ),
+    *(
+        Mutant(
+            f"whole clusters at {factor} times the rate",
+            "ntk_theory.predictions.whole_cluster_margin",
+            lambda f, factor=factor: lambda s, rate, *rest: f(s, factor * rate, *rest),
+        )
+        for factor in (0.9, 1.2)
+    ),
     Mutant("twice the first wrong step", FIRST_WRONG, lambda f: lambda *args: 2 * f(*args)),
     Mutant("one step late", FIRST_WRONG, lambda f: lambda *args: f(*args) + 1),
     Mutant(

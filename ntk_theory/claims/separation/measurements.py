@@ -24,7 +24,7 @@ def _kernel_rows(plan: Plan) -> list[Measurement]:
     runs, least, rounding = [], math.inf, 0.0
     for index, problem in enumerate(plan.problems):
         for way in plan.ways(index):
-            limit = limit_run(problem, way)
+            limit = limit_run(problem.spectrum, way)
             runs.append(limit)
             rounding = max(rounding, limit.rounding)
             if way.name != DISTILLED:
