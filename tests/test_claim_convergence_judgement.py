@@ -10,16 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ntk_theory import controls, experiments, kernels
-from ntk_theory.claims import convergence
+from ntk_theory import experiments, kernels
+from ntk_theory.claims.convergence import controls, measurements
+from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING, trained_premises
+from ntk_theory.claims.convergence.plan import make_plan
 from ntk_theory.experiments import Rung
-from ntk_theory.ladder import Ladder
+from ntk_theory.ladder import NetPlan
 from ntk_theory.verdicts import Options, Verdict
+from progress import Silent
 
 OPTIONS = Options(
     seeds=4, widths=(128, 256, 512, 1024, 2048), clusters=4, points=5, ratio=12.0, noise_rate=0.2
 )
-DISTILLED, PLAIN = "self-distillation", "plain training"
 
 
 def made_up_rung(curve, steps, width, exponent, scatter, rng):
@@ -46,18 +48,18 @@ def made_up_rung(curve, steps, width, exponent, scatter, rng):
 
 @pytest.fixture
 def plan():
-    return convergence._plan(OPTIONS)
+    return make_plan(OPTIONS)
 
 
 def climb(plan, exponent=-0.5, scatter=0.1):
     rng = np.random.default_rng(0)
-    ladder = Ladder(plan.problem.dataset.clean, plan.widths, plan.nets, 0, "float64", "cpu")
+    ladder = plan.nets.ladder(plan.problem.dataset.clean)
     for name, curve, steps in (
         (DISTILLED, plan.problem.distilled, plan.problem.steps),
-        (PLAIN, plan.problem.plain, plan.plain_steps),
+        (PLAIN_TRAINING, plan.problem.plain, plan.plain_steps),
     ):
         ladder.rungs[name] = [
-            made_up_rung(curve, steps, width, exponent, scatter, rng) for width in plan.widths
+            made_up_rung(curve, steps, width, exponent, scatter, rng) for width in plan.nets.widths
         ]
     return ladder
 
@@ -68,16 +70,14 @@ def change(ladder, name, index, **fields):
 
 
 def row(ladder, plan, start):
-    (found,) = (m for m in convergence._measure(ladder, plan) if m.name.startswith(start))
+    (found,) = (m for m in measurements.measurements(ladder, plan) if m.name.startswith(start))
     return found
 
 
 def test_nets_that_follow_theory_satisfy_every_row_and_premise(plan):
     ladder = climb(plan)
-    assert all(measurement.holds for measurement in convergence._measure(ladder, plan))
-    assert all(
-        premise.holds for premise in convergence._trained_premises(ladder, plan.problem, 0.0)
-    )
+    assert all(measurement.holds for measurement in measurements.measurements(ladder, plan))
+    assert all(premise.holds for premise in trained_premises(ladder, plan.problem, 0.0))
 
 
 @pytest.mark.parametrize("exponent", [0.0, -0.25, -0.75, -1.0])
@@ -90,6 +90,18 @@ def test_a_scattered_exponent_is_left_open(plan):
     low, high = found.interval
     assert low < -0.65 or high > -0.35
     assert found.holds is not True
+
+
+@pytest.mark.parametrize("way", [DISTILLED, PLAIN_TRAINING])
+def test_a_prediction_that_is_off_by_a_constant_does_not_let_the_deviation_fall(plan, way):
+    ladder = climb(plan)
+    for index, rung in enumerate(ladder.rungs[way]):
+        # Off by as much as the nets of a middle width deviate, independently of them.
+        off = ladder.rungs[way][2].deviation
+        change(ladder, way, index, deviation=np.hypot(rung.deviation, off))
+    for other in (DISTILLED, PLAIN_TRAINING):
+        for end in ("sup over t", "at the end"):
+            assert row(ladder, plan, f"{other}, {end}").holds is (other != way)
 
 
 @pytest.mark.parametrize("quarter", [1, 2, 4])
@@ -151,11 +163,11 @@ def test_another_margin_fails(plan):
 @pytest.mark.parametrize("index", range(5))
 def test_a_stopping_time_that_beats_the_bound_fails_at_any_width(plan, index):
     ladder = climb(plan)
-    rung = ladder.rungs[PLAIN][index]
-    allowed = ladder.fit(PLAIN, lambda each: each.largest_deviation, -1).upper(rung.width)
+    rung = ladder.rungs[PLAIN_TRAINING][index]
+    allowed = ladder.fit(PLAIN_TRAINING, lambda each: each.largest_deviation, -1).upper(rung.width)
     error = rung.error.copy()
     error[2, 7] = 2 * plan.problem.noise_rate - 1.05 * allowed
-    change(ladder, PLAIN, index, error=error)
+    change(ladder, PLAIN_TRAINING, index, error=error)
     found = row(ladder, plan, "plain training: best")
     assert f"width {rung.width}" in found.name
     assert found.holds is False
@@ -163,7 +175,7 @@ def test_a_stopping_time_that_beats_the_bound_fails_at_any_width(plan, index):
 
 def test_plain_training_that_does_not_memorise_fails(plan):
     ladder = climb(plan)
-    change(ladder, PLAIN, -1, error=0.9 * ladder.rungs[PLAIN][-1].error)
+    change(ladder, PLAIN_TRAINING, -1, error=0.9 * ladder.rungs[PLAIN_TRAINING][-1].error)
     assert row(ladder, plan, "plain training: RMS").holds is False
 
 
@@ -188,15 +200,15 @@ def test_a_deviation_above_the_margin_at_one_step_is_an_unmet_premise(plan):
     worst = ladder.rungs[DISTILLED][0].worst_deviation.copy()
     worst[3, t] = 1.001 * problem.distilled.margin()[t]
     change(ladder, DISTILLED, 0, worst_deviation=worst)
-    assert not convergence._trained_premises(ladder, plan.problem, 0.0)[0].holds
+    assert not trained_premises(ladder, plan.problem, 0.0)[0].holds
 
 
 def test_rounding_near_the_deviation_is_an_unmet_premise(plan):
     ladder = climb(plan)
     ladder.dtype = "float32"
     tenth = ladder.rungs[DISTILLED][0].largest_deviation.mean() / 10
-    assert convergence._trained_premises(ladder, plan.problem, 0.99 * tenth)[1].holds
-    assert not convergence._trained_premises(ladder, plan.problem, 1.01 * tenth)[1].holds
+    assert trained_premises(ladder, plan.problem, 0.99 * tenth)[1].holds
+    assert not trained_premises(ladder, plan.problem, 1.01 * tenth)[1].holds
 
 
 @pytest.mark.parametrize("broken", ["singular", "indefinite"])
@@ -208,14 +220,14 @@ def test_a_kernel_that_is_not_positive_definite_is_an_unmet_premise(plan, broken
     else:
         gram -= 0.3 * np.eye(len(gram))
     monkeypatch.setattr(kernels, "ntk_limit", lambda *_, **__: gram)
-    problem = convergence._plan(OPTIONS).problem
+    problem = make_plan(OPTIONS).problem
     unmet = {premise.name for premise in problem.premises() if not premise.holds}
     assert "kernel positive definite" in unmet
 
 
 def test_the_first_prediction_needs_no_sign_without_a_burn_in():
     options = replace(OPTIONS, schedule="power:burn_in=0")
-    problem = convergence._plan(options).problem
+    problem = make_plan(options).problem
     margin = problem.distilled.margin()
     assert margin[0] == 0
     assert problem.worst_margin == margin[1:].min() > 0
@@ -224,16 +236,15 @@ def test_the_first_prediction_needs_no_sign_without_a_burn_in():
 # ---------------------------------------------------------------- controls
 
 
-SETTING = controls.ControlSetting(
-    width=512, nets=3, seed=0, dtype="float64", device="cpu", tolerance=0.05, widest_tolerance=0.02
-)
+def setting_of(plan):
+    return controls.ControlSetting(plan, 0.05, 0.02, Silent())
 
 
-def control_of(make, problem, monkeypatch, errors):
+def control_of(make, plan, monkeypatch, errors):
     monkeypatch.setattr(
-        controls.ControlSetting, "train_error", lambda *_, nets=3, **__: errors * np.ones(nets or 3)
+        controls.ControlSetting, "train_error", lambda *_, nets=3, **__: errors * np.ones(nets)
     )
-    return make(problem, SETTING)
+    return make(setting_of(plan))
 
 
 @pytest.mark.parametrize(
@@ -247,27 +258,26 @@ def control_of(make, problem, monkeypatch, errors):
     ],
 )
 def test_a_control_holds_only_if_it_fails_as_predicted(make, plan, monkeypatch):
-    problem = plan.problem
-    probe = control_of(make, problem, monkeypatch, 0.5)
+    probe = control_of(make, plan, monkeypatch, 0.5)
     predicted, tolerance = probe.failure.predicted, probe.failure.tolerance
-    assert control_of(make, problem, monkeypatch, predicted).holds
-    assert not control_of(make, problem, monkeypatch, predicted + 1.01 * tolerance).holds
-    assert not control_of(make, problem, monkeypatch, predicted - 1.01 * tolerance).holds
-    success = control_of(make, problem, monkeypatch, probe.claimed)
+    assert control_of(make, plan, monkeypatch, predicted).holds
+    assert not control_of(make, plan, monkeypatch, predicted + 1.01 * tolerance).holds
+    assert not control_of(make, plan, monkeypatch, predicted - 1.01 * tolerance).holds
+    success = control_of(make, plan, monkeypatch, probe.claimed)
     assert not success.holds
     # The two outcomes are told apart by more than both tolerances.
     assert abs(predicted - probe.claimed) > tolerance + probe.claimed_tolerance
 
 
 def test_a_random_failure_is_predicted_to_four_standard_errors(plan, monkeypatch):
-    probe = control_of(controls._plain_initialisation, plan.problem, monkeypatch, 0.5)
-    spread = probe.failure.tolerance - SETTING.tolerance
+    probe = control_of(controls._plain_initialisation, plan, monkeypatch, 0.5)
+    spread = probe.failure.tolerance - setting_of(plan).tolerance
     # The error is at most 2 sqrt(1) = 2 (all signs wrong), so its deviation is below 1.
     assert 0 < spread < 4 / math.sqrt(16)
 
 
 def test_the_late_burn_in_lasts_twice_the_memorisation_time(plan, monkeypatch):
-    probe = control_of(controls._late_burn_in, plan.problem, monkeypatch, 0.5)
+    probe = control_of(controls._late_burn_in, plan, monkeypatch, 0.5)
     (steps,) = map(int, re.findall(r"takes (\d+) steps", probe.broken_premise))
     assert steps == math.ceil(2 * plan.problem.memorisation_time)
 
@@ -275,7 +285,7 @@ def test_the_late_burn_in_lasts_twice_the_memorisation_time(plan, monkeypatch):
 def test_a_control_whose_premise_is_met_all_the_same_does_not_hold(plan, monkeypatch):
     # A level of 0 fades out: the premise is no longer broken.
     monkeypatch.setattr(controls, "Constant", lambda level: Zero())
-    control = control_of(controls._constant_weight, plan.problem, monkeypatch, 0.3)
+    control = control_of(controls._constant_weight, plan, monkeypatch, 0.3)
     assert control.verdict is not Verdict.PREMISE_UNMET
     assert not control.holds
 
@@ -293,8 +303,8 @@ def test_a_narrow_net_that_follows_theory_does_not_hold_as_a_control(plan, monke
     rung = climb(plan).rungs[DISTILLED][-1]
     small = replace(rung, deviation=0.01 * rung.deviation)
     monkeypatch.setattr(controls, "compare", lambda *_: small)
-    monkeypatch.setattr(controls, "train_nets", lambda *_, **__: None)
-    assert not controls._narrow(plan.problem, SETTING).holds
+    monkeypatch.setattr(NetPlan, "train_controls", lambda *_, **__: None)
+    assert not controls._narrow(setting_of(plan)).holds
 
 
 def test_nets_of_claim_and_controls_differ():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ntk_theory import data, kernels
+from ntk_theory.claims.convergence.variants import variant_on_clusters, variants
 from ntk_theory.targets import Agreement
 from ntk_theory.training import train_kernel_limit
-from ntk_theory.variants import variant_on_clusters, variants
 
 EPS = float(np.finfo(float).eps)
 ALL = {variant.name: variant for variant in variants(np.random.SeedSequence(11))}

@@ -10,7 +10,7 @@ from ntk_theory.verdicts import Options
 TOY = Options(
     seed=0,
     seeds=4,
-    widths=(128, 256, 512, 1024, 2048),
+    widths=(256, 512, 1024, 2048, 4096),
     clusters=4,
     points=5,
     ratio=12.0,
@@ -27,6 +27,18 @@ def without_one_minus_rho(_):
         return np.sqrt(self.information_error**2 + 4 * self.noise_rate * self.memorised_noise**2)
 
     return rms_error
+
+
+def times_rate(factor, index):
+    """A prediction at another learning rate, its argument number `index`."""
+
+    def change(right):
+        def wrong(*args):
+            return right(*args[:index], factor * args[index], *args[index + 1 :])
+
+        return wrong
+
+    return change
 
 
 def with_rate(factor):
@@ -72,6 +84,24 @@ MUTANTS = [
         lambda right: lambda self: right(replace(self, noise_rate=1 - self.noise_rate)),
     ),
     Mutant("the net's rate lacks a factor", "ntk_theory.experiments.train", with_rate(np.sqrt(2))),
+    *(
+        Mutant(f"rate of the nets × {factor}", "ntk_theory.experiments.train", with_rate(factor))
+        for factor in (1.2, 0.9)
+    ),
+    *(
+        Mutant(
+            f"rate × {factor} in {name}",
+            f"ntk_theory.predictions.{name}",
+            times_rate(factor, index),
+        )
+        for name, index in (
+            ("self_distillation", 2),
+            ("plain_training", 2),
+            ("cluster_outputs", 3),
+            ("gram_outputs", 3),
+        )
+        for factor in (1.2, 0.9)
+    ),
     Mutant(
         "the kernel lacks a factor",
         "ntk_theory.kernels.ntk_limit",

@@ -2,43 +2,76 @@
 
 from __future__ import annotations
 
-__all__ = ["check_variants", "variant_premise"]
+__all__ = ["check_variants"]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ntk_theory import kernels, spectrum, training
+from ntk_theory.claims.convergence.plan import Plan
+from ntk_theory.claims.convergence.variants import Variant
+from ntk_theory.experiments import Rung
 from ntk_theory.ladder import Ladder
 from ntk_theory.runs import Evidence, over_nets
-from ntk_theory.variants import Variant
 from ntk_theory.verdicts import Measurement, Premise, Progress
 
+Array = NDArray[np.float64]
 
-def variant_premise(variants: Sequence[Variant]) -> Premise:
-    """In the kernel limit the prediction of every variant is right wherever it teaches."""
-    worst = min(variants, key=lambda variant: variant.worst_margin)
-    return Premise(
-        f"variants: every taught prediction right in the limit (least margin: {worst.name})",
-        worst.worst_margin,
-        worst.worst_margin > 0,
-        "worst margin > 0",
+
+def _kernel_limit(variants: Sequence[Variant]) -> Measurement:
+    """Every variant, run step by step on the measured kernel, against its prediction.
+
+    The difference is in units of rounding, n eps λ_max/λ_min, as for the problem of the claim.
+    """
+    largest = 0.0
+    for variant in variants:
+        recipe = variant.recipe
+        gram = kernels.ntk_limit(recipe.inputs, layers=recipe.layers)
+        limit = training.train_kernel_limit(
+            gram,
+            recipe.observed,
+            recipe.distillation,
+            learning_rate=recipe.learning_rate,
+            steps=recipe.steps,
+        )
+        eigenvalues = spectrum.eigendecomposition(gram).eigenvalues
+        rounding = len(gram) * np.finfo(float).eps * eigenvalues[-1] / eigenvalues[0]
+        largest = max(largest, float(np.abs(limit - variant.predicted).max()) / rounding)
+    return Measurement(
+        "variants: kernel recursion − prediction in units of rounding, largest",
+        0.0,
+        largest,
+        1.0,
     )
 
 
-def _rows(ladder: Ladder, variant: Variant) -> list[Measurement]:
+def _final_deviation(rung: Rung) -> Array:
+    return rung.deviation[:, -1]
+
+
+def _rows(ladder: Ladder, variant: Variant) -> Iterator[Measurement]:
     """Final error against the closed form, and against its limit where there is one.
 
-    A tolerance of half the predicted error still tells it from 0 and from its double.
+    A tolerance of half the predicted error still tells it from 0 and from its double; that it does
+    not hide an error of the prediction, the last row says, the deviation it is made from falling.
     """
-    widest, predicted = ladder.rungs[variant.name][-1], float(variant.rms_error[-1])
-    tolerance = ladder.allowance(variant.name, lambda rung: rung.deviation[:, -1])
+    name = variant.name
+    widest, predicted = ladder.rungs[name][-1], float(variant.rms_error[-1])
+    tolerance = ladder.allowance(name, _final_deviation)
     error = widest.error[:, -1]
-    rows = [
-        over_nets(f"{variant.name}: final RMS error", predicted, error, tolerance, predicted / 2)
-    ]
+    yield over_nets(f"{name}: final RMS error", predicted, error, tolerance, predicted / 2)
     if variant.limit is not None:
         left = abs(predicted - variant.limit)
-        name = f"{variant.name}: final RMS error against its limit"
-        rows.append(over_nets(name, variant.limit, error, tolerance + left, variant.limit / 2))
-    return rows
+        yield over_nets(
+            f"{name}: final RMS error against its limit",
+            variant.limit,
+            error,
+            tolerance + left,
+            variant.limit / 2,
+        )
+    yield ladder.falling_row(name, f"{name}, at the end", _final_deviation)
 
 
 def _train(ladder: Ladder, variant: Variant, progress: Progress) -> float:
@@ -53,17 +86,13 @@ def _train(ladder: Ladder, variant: Variant, progress: Progress) -> float:
     return min(margins)
 
 
-def check_variants(
-    variants: Sequence[Variant],
-    evidence: Evidence,
-    ladder_of: Callable[[Variant], Ladder],
-    progress: Progress,
-) -> None:
+def check_variants(plan: Plan, evidence: Evidence, progress: Progress) -> None:
     """Train every variant and add its rows, premise and metrics to the evidence."""
     least, wrong = {}, [0.0]
-    for variant in variants:
+    evidence.measurements.append(_kernel_limit(plan.variants))
+    for variant in plan.variants:
         evidence.progress_note = f"at the variant {variant.name!r}"
-        ladder = ladder_of(variant)
+        ladder = plan.variant_nets.ladder(variant.clean)
         least[variant.name] = _train(ladder, variant, progress)
         evidence.metrics += [{"variant": variant.name} | dict(row) for row in ladder.metrics()]
         if evidence.diverged(ladder.stopped()):
