@@ -9,6 +9,7 @@ TOY = Options(seed=0, seeds=6, widths=(512, 1024, 2048, 4096), points=10, ratio=
 
 THRESHOLD = "ntk_theory.predictions.recoverability_threshold"
 MARGIN = "ntk_theory.predictions.relative_margin"
+PLAIN = "ntk_theory.predictions.plain_training"
 
 
 def on_clean_labels(train):
@@ -22,7 +23,33 @@ def on_clean_labels(train):
     return wrong
 
 
+def at_rate(factor):
+    """Training at a wrong learning rate."""
+    return lambda train: (
+        lambda *args, learning_rate, **kwargs: train(
+            *args, learning_rate=factor * learning_rate, **kwargs
+        )
+    )
+
+
+# The margin of the first step does not depend on the rate: nothing is wrong with it at another one.
 MUTANTS = [
+    *(
+        Mutant(
+            f"plain_training at {factor} times the rate",
+            PLAIN,
+            lambda f, factor=factor: lambda s, rho, rate, *rest: f(s, rho, factor * rate, *rest),
+        )
+        for factor in (0.9, 1.2)
+    ),
+    *(
+        Mutant(
+            f"whole clusters at {factor} times the rate",
+            "ntk_theory.predictions.whole_cluster_margin",
+            lambda f, factor=factor: lambda s, rate, *rest: f(s, factor * rate, *rest),
+        )
+        for factor in (0.9, 1.2)
+    ),
     Mutant("ρ* without the 2", THRESHOLD, lambda _: lambda r: (r - 2) / (r - 1)),
     Mutant("ρ* = (r − 1)/(2r)", THRESHOLD, lambda _: lambda r: (r - 1) / (2 * r)),
     Mutant("ρ* = (r − 2)/(2r)", THRESHOLD, lambda _: lambda r: (r - 2) / (2 * r)),
@@ -39,7 +66,7 @@ MUTANTS = [
     ),
     Mutant(
         "λ_− twice too large",
-        "ntk_theory.predictions.plain_training",
+        PLAIN,
         lambda f: lambda s, *rest: f(replace(s, noise=2 * s.noise), *rest),
     ),
     Mutant(
