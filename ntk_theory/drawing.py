@@ -1,37 +1,233 @@
-"""Prediction drawn over measurement, in one style for all figures."""
+"""Prediction drawn over measurement, in one style for all figures, with the drawn data by name.
+
+Every artist is made by a function of this module and carries the name of its series, so that what
+a picture shows can be written down beside it and held against the results (`plotted`).
+"""
 
 from __future__ import annotations
 
-__all__ = ["BLACK", "BLUE", "GREY", "ORANGE", "band", "loglog_fit", "prediction"]
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "COLUMN",
+    "GREEN",
+    "GREY",
+    "INDIGO",
+    "ORANGE",
+    "Series",
+    "band",
+    "bound",
+    "dots",
+    "heatmap",
+    "line",
+    "loglog_fit",
+    "plotted",
+    "prediction",
+    "step_axis",
+    "style",
+]
 
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, cast
+
+import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike, NDArray
 
-# Okabe and Ito's palette: told apart by colour-blind readers, and in grey by lightness.
-BLUE, ORANGE, BLACK, GREY = "#0072B2", "#D55E00", "#000000", "#777777"
+Array = NDArray[np.float64]
+
+# Told apart by colour-blind readers, and in grey by lightness (L* = 23, 46, 58, 71).
+INDIGO, BLUE, GREEN, ORANGE = "#332288", "#0072B2", "#009E73", "#E69F00"
+BLACK, GREY = "#000000", "#777777"
+
+COLUMN = (3.25, 2.5)
+"""Size in inches of one panel: the column of a journal."""
+
+
+class Series(NamedTuple):
+    """What one artist of a picture shows.
+
+    Attributes:
+        name: of the series; several dots or nets may share one.
+        columns: "x" and "y"; "low" and "high" of a band; "value" of a map.
+    """
+
+    name: str
+    columns: dict[str, Array]
+
+
+def style() -> AbstractContextManager[None]:
+    """Settings of every figure: readable at column width, text kept as text in PDF."""
+    settings: dict[str, Any] = {
+        "font.size": 8,
+        "axes.labelsize": 8,
+        "legend.fontsize": 7,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "legend.handlelength": 1.8,
+        "legend.borderaxespad": 0.2,
+        "mathtext.fontset": "dejavusans",
+        "pdf.fonttype": 42,
+        "svg.fonttype": "path",
+        "savefig.dpi": 300,
+    }
+    return mpl.rc_context(cast(Any, settings))
+
+
+def _named(artist: Artist, name: str) -> None:
+    artist.set_gid(name)
+
+
+def line(
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    colour: str,
+    label: str,
+    *,
+    show: bool = True,
+    **kwargs: Any,
+) -> None:
+    """One measured curve."""
+    (drawn,) = axes.plot(
+        np.asarray(x), np.asarray(y), color=colour, lw=1.5, label=label if show else None, **kwargs
+    )
+    _named(drawn, label)
 
 
 def band(axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str) -> None:
     """Mean of runs (rows) as a line over the band from the least to the largest run."""
     values, x = np.asarray(runs), np.asarray(x)
-    axes.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0)
-    axes.plot(x, values.mean(axis=0), color=colour, lw=2.5, label=label)
+    filled = axes.fill_between(
+        x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.3, lw=0
+    )
+    _named(filled, f"{label}: range over nets")
+    (mean,) = axes.plot(x, values.mean(axis=0), color=colour, lw=1.8, label=label)
+    _named(mean, label)
+
+
+def dots(
+    axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str, marker: str = "o"
+) -> None:
+    """Runs as dots: a row of `runs` for each x, one net a column."""
+    values = np.asarray(runs, dtype=float)
+    values = values.reshape(len(values), -1)
+    for net, column in enumerate(values.T):
+        (drawn,) = axes.plot(
+            np.asarray(x),
+            column,
+            color=colour,
+            marker=marker,
+            ms=3,
+            mew=0,
+            ls="",
+            alpha=0.7,
+            label=label if net == 0 else None,
+        )
+        _named(drawn, label)
 
 
 def prediction(axes: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None) -> None:
     """A closed form: thin, black, dashed, above everything measured."""
-    axes.plot(
-        np.asarray(x), np.asarray(y), color=BLACK, lw=1, ls=(0, (4, 2)), label=label, zorder=5
+    (drawn,) = axes.plot(
+        np.asarray(x), np.asarray(y), color=BLACK, lw=0.9, ls=(0, (4, 2)), label=label, zorder=5
     )
+    _named(drawn, f"prediction {label or ''}".strip())
+
+
+def bound(axes: Axes, value: float, label: str) -> None:
+    """A constant that theory knows, as a grey line across."""
+    _named(axes.axhline(value, color=GREY, lw=0.8, label=label, zorder=1), label)
 
 
 def loglog_fit(axes: Axes, widths: ArrayLike, values: ArrayLike, exponent: float) -> None:
     """Runs (a row for each width) as dots, with the power law of this exponent through them."""
     x, y = np.asarray(widths, dtype=float), np.asarray(values)
-    axes.plot(x, y, color=BLUE, marker="o", ms=3.5, ls="", alpha=0.7)
+    dots(axes, x, y, BLUE, "trained nets")
     constant = np.exp(np.log(y).mean() - exponent * np.log(x).mean())
     label = f"fit, slope {exponent:.2f}".replace("-", "−")
-    axes.plot(x, constant * x**exponent, color=BLUE, lw=1.5, label=label)
+    line(axes, x, constant * x**exponent, BLUE, label)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+
+
+def heatmap(
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    values: ArrayLike,
+    label: str,
+    *,
+    least: float = 0.0,
+    most: float = 1.0,
+) -> None:
+    """Values on a grid: light is low, dark is high, with its scale beside it.
+
+    Args:
+        axes: to draw on.
+        x: of the columns.
+        y: of the rows.
+        values: shape (len(y), len(x)).
+        label: what is shown.
+        least: value of the lightest colour.
+        most: value of the darkest.
+    """
+    columns, rows = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    mesh = axes.pcolormesh(
+        columns, rows, np.asarray(values), cmap="Blues", vmin=least, vmax=most, shading="nearest"
+    )
+    _named(mesh, label)
+    figure = axes.get_figure()
+    if figure is not None:
+        figure.colorbar(mesh, ax=axes, label=label)
+
+
+def step_axis(axes: Axes, last: float) -> None:
+    """Steps along x, the first ones apart: linear up to 1, logarithmic from there on."""
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set(xlabel="step $t$", xlim=(0, last))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _columns(artist: Artist) -> dict[str, Array]:
+    if isinstance(artist, Line2D):
+        x, y = artist.get_data(orig=True)
+        return {"x": np.atleast_1d(np.asarray(x, float)), "y": np.atleast_1d(np.asarray(y, float))}
+    if isinstance(artist, QuadMesh):
+        grid = np.asarray(artist.get_array(), dtype=float)
+        corners = np.asarray(artist.get_coordinates())
+        centres = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+        return {"x": centres[..., 0].ravel(), "y": centres[..., 1].ravel(), "value": grid.ravel()}
+    if isinstance(artist, PolyCollection):
+        # fill_between: along the lower edge, back along the upper one, each end given twice.
+        corners = np.asarray(artist.get_paths()[0].vertices)
+        half = (len(corners) - 3) // 2
+        lower, upper = corners[1 : half + 1], corners[half + 2 : 2 * half + 2][::-1]
+        return {"x": lower[:, 0], "low": lower[:, 1], "high": upper[:, 1]}
+    raise TypeError(f"no data of a {type(artist).__name__}")
+
+
+def plotted(axes: Axes) -> list[Series]:
+    """Everything that this module has drawn on axes, in its order.
+
+    Raises:
+        ValueError: for a line or a collection without a name: its data would be lost.
+    """
+    series = []
+    for artist in (*axes.lines, *axes.collections):
+        name = artist.get_gid()
+        if name is None:
+            raise ValueError(f"{artist} has no name: draw it with a function of ntk_theory.drawing")
+        series.append(Series(name, _columns(artist)))
+    return series

@@ -88,7 +88,7 @@ def render(record: Mapping[str, Any]) -> str:
         _overview(record),
         "What is not checked:\n",
         "".join(f"- **{what}**: {why}\n" for what, why in NOT_CHECKED.items()),
-        *[section(entry, f"{_PICTURES}/{entry['id']}.png") for entry in record["claims"]],
+        *[section(entry, [f"{_PICTURES}/{entry['id']}.png"]) for entry in record["claims"]],
         environment_line(record["environment"]) + "\n",
     ]
     return "\n".join(parts)

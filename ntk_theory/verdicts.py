@@ -24,6 +24,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -264,7 +265,8 @@ class Claim:
         predict: config and some predicted values that the options lead to, without training;
             raises ValueError for options that make no sense. The command line asks it before any
             work, and the ledger paper_checks.md is held against it.
-        draw: draws prediction over measurement.
+        panels: what draws prediction over measurement on axes, by the name of the picture; the
+            result may be of an interrupted run, whose arrays lack what it did not come to.
     """
 
     id: str
@@ -278,7 +280,8 @@ class Claim:
     controls: tuple[str, ...]
     run: Callable[[Options, Progress], ClaimResult]
     predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
-    draw: Callable[[Figure, ClaimResult], None]
+    panels: Mapping[str, Callable[[Axes, ClaimResult], None]] = field(default_factory=dict)
+    draw: Callable[[Figure, ClaimResult], None] | None = None
 
     def __post_init__(self) -> None:
         unknown = self.knobs - set(Options.__dataclass_fields__)

@@ -13,17 +13,12 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from ntk_theory import __version__
 from ntk_theory.claims import all_claims
 from ntk_theory.explain import explanation
 from ntk_theory.verdicts import Claim, ClaimResult, Options, Verdict
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
 
 _EPILOG = """\
 verdicts and exit status:
@@ -211,35 +206,6 @@ def _command(argv: Sequence[str] | None) -> str:
     return shlex.join(["python", "-m", "ntk_theory.verify", *words])
 
 
-class _Bar:
-    """Progress of the claims as one bar a claim, with the time left."""
-
-    def __init__(self, bars: RichProgress) -> None:
-        self.bars = bars
-        self.task: TaskID | None = None
-
-    def start(self, description: str, total: float) -> None:
-        self.task = self.bars.add_task(description, total=total)
-
-    def advance(self, amount: float) -> None:
-        if self.task is not None:
-            self.bars.advance(self.task, amount)
-
-
-def _bars(console: Console, enabled: bool) -> RichProgress:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not enabled,
-        transient=True,
-    )
-
-
 def run_claims(
     claims: Sequence[Claim], options: Mapping[str, Options], *, show_progress: bool
 ) -> list[ClaimResult]:
@@ -252,14 +218,14 @@ def run_claims(
     """
     from rich.console import Console
 
+    from ntk_theory.progress import Bar, bars
     from ntk_theory.report.console import print_result, print_summary
 
-    # The bar goes to standard error, so that standard output is the report alone.
-    errors, results = Console(stderr=True), []
+    results = []
     console = Console(width=None if sys.stdout.isatty() else 160)
     for claim in claims:
-        with _bars(errors, show_progress and errors.is_terminal) as bars:
-            result = claim.run(options[claim.id], _Bar(bars))
+        with bars(show_progress) as shown:
+            result = claim.run(options[claim.id], Bar(shown))
         results.append(result)
         print_result(console, result)
         if result.interrupted:

@@ -1,7 +1,6 @@
 """What is special to the claim `margin`: rows and controls that can fail, premises, refusals."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,11 +173,3 @@ def test_odd_numbers_of_clusters_are_predicted_too():
     rows = [one for one in result.measurements if "margin" in one.name]
     assert rows
     assert all(one.holds is not False for one in rows)
-
-
-def test_nothing_is_drawn_of_a_run_without_nets():
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    CLAIM.draw(figure, SimpleNamespace(arrays={}, config={}))
-    assert all(not axes.lines for axes in figure.axes)

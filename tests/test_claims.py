@@ -6,13 +6,12 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from ntk_theory import explain
 from ntk_theory.claims import all_claims
+from ntk_theory.report.files import save_picture
 from ntk_theory.verdicts import Options, Verdict
 from progress import Impatient, Silent
 
@@ -98,16 +97,13 @@ def test_metrics_and_arrays_can_be_written(id_, results):
 
 @every_claim
 def test_a_picture_is_drawn_of_a_whole_run_and_of_an_interrupted_one(id_, results, tmp_path):
-    mpl.use("Agg")
     interrupted = CLAIMS[id_].run(TOYS[id_], Impatient(0.05))
     assert interrupted.interrupted
     assert interrupted.verdict is not Verdict.SUPPORTED
     for result in (results(id_), interrupted):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
         if result.arrays:
-            CLAIMS[id_].draw(figure, result)
-            assert figure.axes
-        figure.savefig(tmp_path / "picture.png", dpi=30)
+            save_picture(tmp_path / "picture.png", result)
+            assert (tmp_path / "picture.png").stat().st_size > 0
 
 
 @every_claim

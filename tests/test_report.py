@@ -16,7 +16,7 @@ from ntk_theory import verify
 from ntk_theory.claims import all_claims
 from ntk_theory.environment import describe_environment
 from ntk_theory.report.document import to_document
-from ntk_theory.report.files import svg_picture, write_report
+from ntk_theory.report.files import svg_pictures, write_report
 from ntk_theory.report.page import gauge, to_page
 from progress import Impatient, Silent
 
@@ -104,15 +104,17 @@ def test_the_page_is_small(page):
 
 def test_the_same_results_give_the_same_page(page, results):
     document = to_document(results, describe_environment())
-    pictures = {result.claim.id: svg_picture(result) for result in results}
+    pictures = {result.claim.id: svg_pictures(result) for result in results}
     assert to_page(document, pictures, COMMAND) == page.read_text(encoding="utf-8")
 
 
 def test_a_picture_is_well_formed_and_has_no_date(results):
-    svg = svg_picture(results[0])
-    ElementTree.fromstring(svg)
-    assert "<dc:date>" not in svg
-    assert re.search(r"url\(#margin-", svg)
+    pictures = svg_pictures(results[0])
+    assert pictures.keys() == results[0].claim.panels.keys()
+    for name, svg in pictures.items():
+        ElementTree.fromstring(svg)
+        assert "<dc:date>" not in svg
+        assert f"url(#margin-{name}-" in svg
 
 
 def test_markdown_has_its_pictures_beside_it(tmp_path, results):
@@ -120,7 +122,11 @@ def test_markdown_has_its_pictures_beside_it(tmp_path, results):
     written = write_report(file, results, describe_environment(), COMMAND)
     text = file.read_text(encoding="utf-8")
     linked = re.findall(r"!\[.*?\]\((.*?)\)", text)
-    assert linked == ["report-pictures/margin.svg", "report-pictures/lazy.svg"]
+    assert linked == [
+        f"report-pictures/{result.claim.id}-{name}.svg"
+        for result in results
+        for name in result.claim.panels
+    ]
     assert [file, *(tmp_path / link for link in linked)] == written
     assert all(path.is_file() for path in written)
     for result in results:
@@ -259,5 +265,5 @@ def test_the_page_fits_a_phone_and_a_desk(page, browse, tmp_path, width):
     seen = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout).group(1))
     assert seen["window"] == width
     assert seen["page"] <= width
-    assert len(seen["pictures"]) == 2
-    assert all(0.5 * min(width, 1024) < picture <= width for picture in seen["pictures"])
+    assert len(seen["pictures"]) >= 3
+    assert all(280 < picture <= width for picture in seen["pictures"])

@@ -24,7 +24,7 @@ CLAIM_PACKAGES = sorted(
 )
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
-    {"verdicts", "fitting", "drawing", "environment", "predictions.spectra"},
+    {"verdicts", "fitting", "drawing", "environment", "progress", "predictions.spectra"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
     {"training"},

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ntk_theory import verify
+from ntk_theory import progress, verify
 from ntk_theory.report.document import finite, to_json
 from ntk_theory.verdicts import Verdict
 
@@ -241,7 +241,7 @@ def test_an_interrupted_command_reports_what_it_has(monkeypatch, tmp_path, capsy
         if len(done) > 30:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(verify._Bar, "advance", press)
+    monkeypatch.setattr(progress.Bar, "advance", press)
     file = tmp_path / "partial.json"
     assert verify.main([*TOY, "--json", str(file), "--out", str(tmp_path)]) == 130
     (claim,) = json.loads(file.read_text())["claims"]

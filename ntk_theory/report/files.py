@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["save_picture", "svg_picture", "write_files", "write_report"]
+__all__ = ["save_picture", "svg_pictures", "write_files", "write_report"]
 
 import json
 import re
@@ -15,35 +15,53 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from ntk_theory import drawing
 from ntk_theory.report.document import finite, to_document, to_json
 from ntk_theory.report.markdown import to_markdown
 from ntk_theory.report.page import to_page
 from ntk_theory.verdicts import ClaimResult
 
 
-def _drawn(result: ClaimResult) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    result.claim.draw(figure, result)
-    return figure
-
-
 def save_picture(file: Path, result: ClaimResult) -> None:
-    """Draw a claim's prediction over its measurement and save it as PNG."""
-    _drawn(result).savefig(file, dpi=160)
+    """Draw a claim's prediction over its measurement, its panels side by side, and save it."""
+    width, height = drawing.COLUMN
+    if result.claim.draw is not None:  # TRANSITION
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        result.claim.draw(figure, result)
+        figure.savefig(file, dpi=160)
+        return
+    with drawing.style():
+        figure = Figure(figsize=(width * len(result.claim.panels), height), layout="constrained")
+        axes = figure.subplots(1, len(result.claim.panels), squeeze=False)[0]
+        for one, panel in zip(axes, result.claim.panels.values(), strict=True):
+            panel(one, result)
+        figure.savefig(file)
 
 
-def svg_picture(result: ClaimResult) -> str:
-    """The same picture as an SVG element, to stand inside a page with others.
+def svg_pictures(result: ClaimResult) -> dict[str, str]:
+    """Every panel of a claim as an SVG element, to stand inside a page with others.
 
-    The same result gives the same text: ids come from the claim, and no date is written.
+    The same result gives the same text: ids come from claim and panel, and no date is written.
     """
-    buffer = StringIO()
-    with mpl.rc_context({"svg.hashsalt": result.claim.id, "svg.fonttype": "path"}):
-        _drawn(result).savefig(buffer, format="svg", metadata={"Date": None})
+    return {name: _svg(result, name) for name in result.claim.panels}
+
+
+def _svg(result: ClaimResult, name: str) -> str:
+    key, buffer = f"{result.claim.id}-{name}", StringIO()
+    with drawing.style(), mpl.rc_context({"svg.hashsalt": key}):
+        figure = Figure(figsize=drawing.COLUMN, layout="constrained")
+        result.claim.panels[name](figure.subplots(), result)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    # Ids of glyphs are the same in every picture; in one page they would name each other's.
-    text = re.sub(r'\bid="', f'id="{result.claim.id}-', text[text.index("<svg") :])
-    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{result.claim.id}-", text)
+    # Ids of glyphs are the same in every picture; in one page they would name each other's. Names
+    # of series may stand twice in one picture, and name nothing that is referred to.
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    text = re.sub(
+        r' id="([^"]*)"',
+        lambda match: f' id="{key}-{match[1]}"' if match[1] in used else "",
+        text[text.index("<svg") :],
+    )
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", text)
     return text.rstrip() + "\n"
 
 
@@ -85,15 +103,17 @@ def write_report(
         The files written.
     """
     document = to_document(results, environment)
-    drawn = {result.claim.id: svg_picture(result) for result in results if result.arrays}
+    drawn = {result.claim.id: svg_pictures(result) for result in results if result.arrays}
     if file.suffix == ".html":
         file.write_text(to_page(document, drawn, command), encoding="utf-8")
         return [file]
     folder = file.with_name(f"{file.stem}-pictures")
     folder.mkdir(exist_ok=True)
-    pictures = {}
-    for id_, svg in drawn.items():
-        (folder / f"{id_}.svg").write_text(svg, encoding="utf-8")
-        pictures[id_] = f"{folder.name}/{id_}.svg"
+    written, pictures = [file], {}
+    for id_, panels in drawn.items():
+        for name, svg in panels.items():
+            written.append(folder / f"{id_}-{name}.svg")
+            written[-1].write_text(svg, encoding="utf-8")
+        pictures[id_] = [f"{folder.name}/{id_}-{name}.svg" for name in panels]
     file.write_text(to_markdown(document, pictures, command), encoding="utf-8")
-    return [file, *(folder / f"{id_}.svg" for id_ in drawn)]
+    return written

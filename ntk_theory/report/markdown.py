@@ -27,12 +27,12 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "".join("| " + " | ".join(map(_cell, line)) + " |\n" for line in lines)
 
 
-def section(entry: Mapping[str, Any], picture: str | None) -> str:
+def section(entry: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """One claim of a document: what was found, tables, and the commands that repeat it.
 
     Args:
         entry: of the claim, as `document.to_document` has it.
-        picture: address of its picture, or None where nothing could be drawn.
+        pictures: addresses of its pictures; none where nothing could be drawn.
     """
     minutes = max(0.1, math.ceil(entry["seconds"] / 6) / 10)
     measurement = ("name", "predicted", "relation", "measured", "interval", "tolerance", "holds")
@@ -42,7 +42,7 @@ def section(entry: Mapping[str, Any], picture: str | None) -> str:
         f"Source: {entry['source']}.",
         f"```\npython -m ntk_theory.verify {entry['id']}\n```",
         f"**{entry['verdict']}** in {minutes:g} minutes: {entry['finding']}.",
-        *([f"![{entry['id']}: prediction over measurement]({picture})"] if picture else []),
+        " ".join(f"![{entry['id']}: prediction over measurement]({file})" for file in pictures),
         table(
             ("measurement", *measurement[1:]),
             [[row[key] for key in measurement] for row in entry["measurements"]],
@@ -67,7 +67,7 @@ def section(entry: Mapping[str, Any], picture: str | None) -> str:
         ),
         f"With every number that it chose by itself:\n\n```\n{entry['command']}\n```",
     ]
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 
 def environment_line(environment: Mapping[str, Any]) -> str:
@@ -80,12 +80,14 @@ def environment_line(environment: Mapping[str, Any]) -> str:
     )
 
 
-def to_markdown(document: Mapping[str, Any], pictures: Mapping[str, str], command: str) -> str:
+def to_markdown(
+    document: Mapping[str, Any], pictures: Mapping[str, Sequence[str]], command: str
+) -> str:
     """A whole document as a report.
 
     Args:
         document: of `document.to_document`.
-        pictures: address of the picture of each claim that has one, by its id.
+        pictures: addresses of the pictures of each claim that has some, by its id.
         command: that made it.
     """
     rows = [
@@ -102,7 +104,7 @@ def to_markdown(document: Mapping[str, Any], pictures: Mapping[str, str], comman
         f"```\n{command}\n```\n",
         "A numerical check supports a claim; it never proves it.\n",
         table(["claim", "of the abstract", "verdict", "found"], rows),
-        *[section(entry, pictures.get(entry["id"])) for entry in document["claims"]],
+        *[section(entry, pictures.get(entry["id"], ())) for entry in document["claims"]],
         environment_line(document["environment"]) + "\n",
     ]
     return "\n".join(parts)

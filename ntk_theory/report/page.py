@@ -43,7 +43,9 @@ th, td { padding: .3rem .6rem .3rem 0; vertical-align: top; }
 tbody tr { border-bottom: 1px solid var(--line); }
 td:first-child { min-width: 13rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; display: block; }
+.pictures { display: grid; gap: 1rem; margin: 1rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
+figure { margin: 0; max-width: 34rem; } figure svg { width: 100%; height: auto; display: block; }
 pre { background: var(--soft); padding: .6rem .8rem; font-size: .82rem; white-space: pre-wrap;
   overflow-wrap: anywhere; margin: .4rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .84rem; }
@@ -200,13 +202,14 @@ def _definitions(values: Mapping[str, Any]) -> str:
     return f"<dl>{items}</dl>\n"
 
 
-def _section(entry: Mapping[str, Any], picture: str | None) -> str:
+def _section(entry: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     id_, verdict = escape(entry["id"]), entry["verdict"]
     formulas = escape("\n".join(entry["formulas"]))
-    drawn = ""
-    if picture is not None:
-        label = f"{id_}: prediction (dashed) over measurement"
-        drawn = f'<figure role="img" aria-label="{label}">{picture}</figure>\n'
+    drawn = "".join(
+        f'<figure role="img" aria-label="{id_}, {escape(name)}: prediction (dashed) over '
+        f'measurement">{svg}</figure>\n'
+        for name, svg in pictures.items()
+    )
     head = (
         f'<h2>{id_}</h2><span class="of">{", ".join(entry["paper_claims"])}</span>'
         f'<span class="verdict {verdict}">{verdict}</span>'
@@ -215,7 +218,7 @@ def _section(entry: Mapping[str, Any], picture: str | None) -> str:
         f'<section id="{id_}">\n<div class="top">{head}</div>\n',
         f'<p class="statement">{escape(entry["statement"])}</p>\n',
         f'<p class="found">{escape(entry["finding"])}.</p>\n',
-        drawn,
+        f'<div class="pictures">\n{drawn}</div>\n' if drawn else "",
     ]
     for title, made, rows in (
         ("Measurements", _measurements, "measurements"),
@@ -249,12 +252,14 @@ def _summary(entries: Sequence[Mapping[str, Any]]) -> str:
     return _table(headings, rows, (4, 5), wide=(1, 3))
 
 
-def to_page(document: Mapping[str, Any], pictures: Mapping[str, str], command: str) -> str:
+def to_page(
+    document: Mapping[str, Any], pictures: Mapping[str, Mapping[str, str]], command: str
+) -> str:
     """A whole document as one self-contained page.
 
     Args:
         document: of `document.to_document`.
-        pictures: SVG element of each claim that has one, by its id.
+        pictures: SVG elements of each claim that has some, by its id and their names.
         command: that made it.
     """
     entries = document["claims"]
@@ -276,7 +281,7 @@ def to_page(document: Mapping[str, Any], pictures: Mapping[str, str], command: s
         f"<b>{sum(controls)} of {len(controls)}</b> controls failed as they must.</p>\n"
         f"<pre>{escape(command)}</pre>\n</header>\n"
         f"{_summary(entries)}"
-        + "".join(_section(entry, pictures.get(entry["id"])) for entry in entries)
+        + "".join(_section(entry, pictures.get(entry["id"], {})) for entry in entries)
         + '<section id="environment">\n<h2>Environment and words</h2>\n'
         f"{_definitions(document['environment'])}"
         f"<h3>Verdicts</h3>\n<dl>{meaning}</dl>\n"

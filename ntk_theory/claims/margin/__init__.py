@@ -59,5 +59,8 @@ CLAIM = Claim(
     controls=("plain-training", "soft-targets", "constant-weight", "new-cluster"),
     run=deferred("ntk_theory.claims.margin.run:run"),
     predict=deferred("ntk_theory.claims.margin.plan:predict"),
-    draw=deferred("ntk_theory.claims.margin.picture:draw"),
+    panels={
+        "least-margin": deferred("ntk_theory.claims.margin.picture:least_margin"),
+        "distribution": deferred("ntk_theory.claims.margin.picture:distribution"),
+    },
 )

@@ -1,49 +1,56 @@
-"""Picture of `margin`: least margin over time, and the distribution of margins at the end."""
+"""Pictures of `margin`: least margin over time, and the distribution of margins in the end."""
 
 from __future__ import annotations
 
-__all__ = ["draw"]
+__all__ = ["distribution", "least_margin"]
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
 
-def _draw_least(figure: Figure, result: ClaimResult) -> None:
-    axes, arrays = figure.axes[0], result.arrays
+def least_margin(axes: Axes, result: ClaimResult) -> None:
+    """Does self-distillation reach a margin that no stopping time has?"""
+    arrays = result.arrays
     steps = np.arange(len(arrays["self_distillation_predicted"]))
-    label = f"self-distillation, width {arrays['widths'][-1]}"
     drawing.band(axes, steps, arrays["plain_margin"], drawing.ORANGE, "plain training")
-    drawing.band(axes, steps, arrays["self_distillation_margin"], drawing.BLUE, label)
+    margins = arrays["self_distillation_margin"]
+    drawing.band(axes, steps, margins, drawing.BLUE, "self-distillation")
     drawing.prediction(axes, steps, arrays["self_distillation_predicted"], "closed forms")
     drawing.prediction(axes, steps, arrays["plain_predicted"])
-    bound = 1 - 2 * result.config["noise_rate"]
-    axes.axhline(bound, color=drawing.GREY, lw=1, label="1 − 2ρ, bound of every stopping time")
-    axes.set(xlabel="step $t$", ylabel=r"least margin  $\min_i\,y_iu_i$", xscale="symlog")
-    axes.set(xlim=(0, steps[-1]))
-    axes.legend(frameon=False, fontsize=8)
+    drawing.bound(axes, 1 - 2 * result.config["noise_rate"], "1 − 2ρ: bound of stopping")
+    drawing.step_axis(axes, steps[-1])
+    axes.set(ylabel=r"least margin  $\min_i\,y_iu_i$", ylim=(-1.05, 1.05))
+    axes.legend(loc="lower left")
 
 
-def _draw_distribution(figure: Figure, result: ClaimResult) -> None:
-    axes, arrays = figure.axes[1], result.arrays
-    points = arrays["flipped"].size
-    share = np.repeat(np.arange(points + 1), 2)[1:-1] / points  # steps: 0, 1/n, 1/n, ..., 1
-    ways = (("plain", drawing.ORANGE, "plain training"), ("self_distillation", drawing.BLUE, None))
+def _share_below(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the share of values below each of them."""
+    ordered = np.repeat(np.sort(np.asarray(values)), 2)
+    points = ordered.size // 2
+    return ordered, np.repeat(np.arange(points + 1), 2)[1:-1] / points
+
+
+def distribution(axes: Axes, result: ClaimResult) -> None:
+    """Where do the margins of all points lie: stopped at best, memorised, self-distilled?"""
+    arrays = result.arrays
+    ways = (
+        ("stopped", drawing.GREEN, "best stopping"),
+        ("plain", drawing.ORANGE, "memorised"),
+        ("self_distillation", drawing.BLUE, "self-distilled"),
+    )
     for key, colour, name in ways:
-        for net, values in enumerate(np.sort(arrays[f"{key}_final"], axis=1)):
-            label = (name or "self-distillation") if net == 0 else None
-            axes.plot(np.repeat(values, 2), share, color=colour, lw=2.5, alpha=0.5, label=label)
-        label = None if name else "two atoms each in the limit"
-        drawing.prediction(axes, np.repeat(np.sort(arrays[f"{key}_atoms"]), 2), share, label)
-    axes.set(xlabel="margin $y_iu_i$ at the end", ylabel="share of points below")
-    axes.legend(frameon=False, loc="center left")
-
-
-def draw(figure: Figure, result: ClaimResult) -> None:
-    """Least margin over time, and the distribution of margins at the end."""
-    figure.subplots(1, 2)
-    if "widths" in result.arrays:
-        _draw_least(figure, result)
-        _draw_distribution(figure, result)
+        for net, values in enumerate(arrays[f"{key}_final"]):
+            drawing.line(axes, *_share_below(values), colour, name, show=net == 0, alpha=0.6)
+    for key, _, _ in ways:
+        corners = _share_below(arrays[f"{key}_atoms"])
+        drawing.prediction(
+            axes, *corners, "two atoms each, in the limit" if key == "plain" else None
+        )
+    axes.axvline(0, color=drawing.GREY, lw=0.6, gid="margin 0")
+    axes.set(xlabel="margin $y_iu_i$", ylabel="share of points below", ylim=(-0.03, 1.03))
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.legend(loc="upper left")

@@ -24,31 +24,41 @@ from ntk_theory.verdicts import ClaimResult, Options, Progress
 
 Array = NDArray[np.float64]
 
+_KEYS = {DISTILLED: "self_distillation", PLAIN_TRAINING: "plain", STOPPED: "stopped"}
+"""Names of the ways in the arrays."""
+
 
 def _finding(found: Margins) -> str:
     plan, ladder = found.plan, found.ladder
     least = ladder.rungs[DISTILLED][-1].margin.mean()
     best = found.best[-1].mean()
     fresh = {way: rungs[-1].margins.mean() for way, rungs in found.fresh.items()}
+    predicted = plan.problem.distilled.margin()[-1]
     return (
         f"{plan.nets.count} nets of width {plan.nets.widths[-1]} have a least margin of "
-        f"{least:.4g} under self-distillation, predicted "
-        f"{plan.problem.distilled.margin()[-1]:.4g}; plain training has {best:.4g} at its best step. Fresh points: {fresh[DISTILLED]:.4g}, against "
+        f"{least:.4g} under self-distillation, predicted {predicted:.4g}; plain training has "
+        f"{best:.4g} at its best step. Fresh points: {fresh[DISTILLED]:.4g}, against "
         f"{fresh[STOPPED]:.4g} at that step"
     )
 
 
 def _arrays(found: Margins) -> dict[str, Array]:
     plan = found.plan
-    dataset, curves = plan.problem.dataset, (plan.problem.distilled, plan.problem.plain)
+    problem = plan.problem
+    dataset = problem.dataset
     arrays: dict[str, Array] = {"flipped": dataset.flipped.astype(float)}
-    for way, curve in zip((DISTILLED, PLAIN_TRAINING), curves, strict=True):
-        key = way.split(maxsplit=1)[0].replace("-", "_")
+    for way, curve, step in (
+        (DISTILLED, problem.distilled, -1),
+        (PLAIN_TRAINING, problem.plain, -1),
+        (STOPPED, problem.plain, plan.best_step),
+    ):
+        key = _KEYS[way]
         margins = found.outputs[way] * dataset.clean
+        predicted = curve.outputs(dataset.clean, dataset.flipped) * dataset.clean
         arrays[f"{key}_margin"] = margins.min(axis=2)
         arrays[f"{key}_final"] = margins[:, -1]
         arrays[f"{key}_predicted"] = curve.margin()
-        arrays[f"{key}_atoms"] = curve.outputs(dataset.clean, dataset.flipped)[-1] * dataset.clean
+        arrays[f"{key}_atoms"] = predicted[step]
     arrays["widths"] = np.array(plan.nets.widths)
     arrays["fresh"] = np.stack([one.margins.mean(axis=1) for one in found.fresh[DISTILLED]])
     return arrays

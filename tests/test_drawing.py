@@ -1,0 +1,94 @@
+"""One style for all figures, and data that can be read back from what was drawn."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from ntk_theory import drawing
+
+X = np.array([1.0, 2.0, 4.0, 8.0])
+RUNS = np.array([[1.0, 2.0, 3.0, 5.0], [2.0, 1.0, 4.0, 9.0], [3.0, 3.0, 2.0, 7.0]])
+
+
+@pytest.fixture
+def axes():
+    return Figure().subplots()
+
+
+def lightness(colour):
+    """CIE L* of an sRGB colour: what is left of it in grey."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 116 * np.dot([0.2126, 0.7152, 0.0722], linear) ** (1 / 3) - 16
+
+
+def test_the_colours_of_series_are_told_apart_in_grey_and_from_the_page():
+    colours = (drawing.INDIGO, drawing.BLUE, drawing.GREEN, drawing.ORANGE)
+    for one, other in itertools.combinations(map(lightness, (*colours, "#ffffff")), 2):
+        assert abs(one - other) > 10
+
+
+def test_everything_drawn_can_be_read_back_by_name(axes):
+    drawing.band(axes, X, RUNS, drawing.BLUE, "nets")
+    drawing.prediction(axes, X, X**2, "closed form")
+    drawing.prediction(axes, X, X)
+    drawing.dots(axes, X, RUNS.T, drawing.ORANGE, "runs")
+    drawing.bound(axes, 0.5, "bound")
+    drawing.line(axes, X, 2 * X, drawing.GREEN, "line", show=False)
+    series = drawing.plotted(axes)
+    by_name = {}
+    for one in series:
+        by_name.setdefault(one.name, []).append(one.columns)
+    assert set(by_name) == {
+        "nets",
+        "nets: range over nets",
+        "prediction closed form",
+        "prediction",
+        "runs",
+        "bound",
+        "line",
+    }
+    np.testing.assert_array_equal(by_name["nets"][0]["y"], RUNS.mean(axis=0))
+    spread = by_name["nets: range over nets"][0]
+    np.testing.assert_array_equal(spread["x"], X)
+    np.testing.assert_array_equal(spread["low"], RUNS.min(axis=0))
+    np.testing.assert_array_equal(spread["high"], RUNS.max(axis=0))
+    np.testing.assert_array_equal(by_name["prediction closed form"][0]["y"], X**2)
+    np.testing.assert_array_equal([one["y"] for one in by_name["runs"]], RUNS)
+    np.testing.assert_array_equal(by_name["bound"][0]["y"], [0.5, 0.5])
+    shown = [text.get_text() for text in axes.legend().get_texts()]
+    assert shown == ["nets", "closed form", "runs", "bound"]
+
+
+def test_the_data_of_a_map_can_be_read_back(axes):
+    drawing.heatmap(axes, [0, 1, 2], [5, 6], RUNS[:2, :3], "value", most=9.0)
+    (series,) = drawing.plotted(axes)
+    np.testing.assert_array_equal(series.columns["value"], RUNS[:2, :3].ravel())
+    np.testing.assert_array_equal(series.columns["x"], [0, 1, 2, 0, 1, 2])
+    np.testing.assert_array_equal(series.columns["y"], [5, 5, 5, 6, 6, 6])
+
+
+def test_what_was_drawn_past_this_module_is_refused(axes):
+    axes.plot([0, 1], [0, 1])
+    with pytest.raises(ValueError, match="has no name"):
+        drawing.plotted(axes)
+
+
+def test_a_power_law_is_drawn_with_its_slope(axes):
+    values = np.array([[1.0, 1.1], [0.5, 0.55], [0.25, 0.275]])
+    drawing.loglog_fit(axes, [16, 64, 256], values, -0.5)
+    named = {one.name: one.columns for one in drawing.plotted(axes)}
+    np.testing.assert_allclose(named["fit, slope −0.50"]["y"], np.sqrt(1.1) * 0.5 ** np.arange(3))
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+
+
+def test_the_style_ends_where_it_is_left():
+    import matplotlib as mpl
+
+    before = mpl.rcParams["font.size"]
+    with drawing.style():
+        assert mpl.rcParams["font.size"] == 8
+        assert mpl.rcParams["pdf.fonttype"] == 42
+    assert mpl.rcParams["font.size"] == before
