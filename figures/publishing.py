@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FORMATS", "PRESETS", "Picture", "Runs", "gallery", "publish"]
+__all__ = ["FORMATS", "PRESETS", "Picture", "Runs", "draw", "gallery", "publish"]
 
 import csv
 import json
@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -81,7 +82,8 @@ class Runs:
         return self.made[claim]
 
 
-def _draw(picture: Picture, runs: Runs) -> tuple[Figure, list[Axes]]:
+def draw(picture: Picture, runs: Runs) -> tuple[Figure, list[Axes]]:
+    """The figure, its panels below each other, in the style that is set."""
     width, height = drawing.COLUMN
     figure = Figure(figsize=(width, height * len(picture.panels)), layout="constrained")
     axes = list(figure.subplots(len(picture.panels), 1, squeeze=False)[:, 0])
@@ -124,8 +126,8 @@ def publish(
     runs = Runs() if runs is None else runs
     out.mkdir(parents=True, exist_ok=True)
     stem = out / picture.name
-    with drawing.style():
-        figure, axes = _draw(picture, runs)
+    with drawing.style(), mpl.rc_context({"svg.hashsalt": picture.name}):
+        figure, axes = draw(picture, runs)
         data = StringIO()
         writer = csv.writer(data, lineterminator="\n")
         writer.writerow(_COLUMNS)

@@ -5,7 +5,16 @@ Each module defines `TOY`, options at which a whole run takes seconds and is SUP
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
+
+from ntk_theory.verdicts import Options
+
+
+def toy(claim: str) -> Options:
+    """Options of the toy run of a claim."""
+    options: Options = import_module(f"cases.{claim.replace('-', '_')}").TOY
+    return options
 
 
 class Mutant(NamedTuple):
