@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ntk_theory.claims import lazy
+from ntk_theory.claims.lazy import CLAIM, controls, estimates
+from ntk_theory.claims.lazy.plan import make_plan
 from ntk_theory.network import initialise
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
@@ -27,7 +28,7 @@ def ratios(intercept, slope, scatter=0.0, nets=12):
 
 
 def test_a_constant_is_extrapolated_through_its_first_correction():
-    row = lazy._constant("c", 2.0, WIDTHS, ratios(1.0, -3.0, 0.01))
+    row = estimates.constant("c", 2.0, WIDTHS, ratios(1.0, -3.0, 0.01))
     # At width 256 the ratio is 0.81; a mean over widths would miss the constant by a tenth.
     assert row.predicted == 2.0
     assert row.holds is True
@@ -37,16 +38,16 @@ def test_a_constant_is_extrapolated_through_its_first_correction():
 
 @pytest.mark.parametrize("intercept", [0.0, 0.5, 0.9, 1 / np.sqrt(2), np.sqrt(2), 2.0])
 def test_another_constant_fails(intercept):
-    assert lazy._constant("c", 2.0, WIDTHS, ratios(intercept, 0.5, 0.02)).holds is False
+    assert estimates.constant("c", 2.0, WIDTHS, ratios(intercept, 0.5, 0.02)).holds is False
 
 
 def test_a_constant_that_scatters_too_much_is_left_open():
-    assert lazy._constant("c", 2.0, WIDTHS, ratios(1.0, 0.0, 1.0)).holds is None
+    assert estimates.constant("c", 2.0, WIDTHS, ratios(1.0, 0.0, 1.0)).holds is None
 
 
 def test_the_error_of_a_drawn_prediction_widens_the_tolerance():
-    exact = lazy._constant("c", 2.0, WIDTHS, ratios(1.0, 0.0, 0.01))
-    drawn = lazy._constant("c", 2.0, WIDTHS, ratios(1.0, 0.0, 0.01), 0.05)
+    exact = estimates.constant("c", 2.0, WIDTHS, ratios(1.0, 0.0, 0.01))
+    drawn = estimates.constant("c", 2.0, WIDTHS, ratios(1.0, 0.0, 0.01), 0.05)
     assert drawn.tolerance == pytest.approx(exact.tolerance + 2.0 * 4 * 0.05)
 
 
@@ -54,7 +55,7 @@ def test_a_mean_square_is_compared_at_every_width():
     rng = np.random.default_rng(1)
     distances = [np.sqrt(rng.chisquare(8, 50) / 8 * 3.0 / width) for width in WIDTHS]
     for predicted, holds in ((3.0, True), (1.5, False), (6.0, False)):
-        assert lazy._mean_square("d", predicted, WIDTHS, distances).holds is holds
+        assert estimates.mean_square("d", predicted, WIDTHS, distances).holds is holds
 
 
 # ---------------------------------------------------------------- exponents
@@ -66,28 +67,28 @@ def test_a_mean_square_is_compared_at_every_width():
 def test_exponents_other_than_a_half_fail(exponent, holds):
     rng = np.random.default_rng(2)
     values = [width**exponent * np.exp(0.02 * rng.standard_normal(8)) for width in WIDTHS]
-    plan = lazy._plan(TINY)
-    assert lazy._exponent(plan, "x", -0.5, WIDTHS, values).holds is holds
+    assert estimates.exponent_row(0, "x", -0.5, WIDTHS, values).holds is holds
 
 
 def test_a_control_whose_exponent_is_that_of_the_claim_does_not_hold(monkeypatch):
-    plan = lazy._plan(TINY)
+    plan = make_plan(TINY)
     recipe = replace(plan.problem.recipe, steps=8)
     monkeypatch.setattr(
         "ntk_theory.network.initialise",
         lambda *args, output_scale=1.0, **kwargs: initialise(*args, **kwargs),
     )
+    usual = controls._Scale("usual", "nothing is broken", 0.0)
     # The nets have the usual output scale, at the usual rate where γ = 0.
-    control = lazy._scaling_control(plan, recipe, "usual", "nothing is broken", 0.0, Silent())
+    control = controls._scaling_control(plan, recipe, usual, Silent())
     assert control.failure.predicted == -0.5
     assert control.verdict is Verdict.SUPPORTED
     assert not control.holds
 
 
 def test_a_control_that_diverges_does_not_hold():
-    plan = lazy._plan(replace(TINY, learning_rate=50.0, steps=40))
+    plan = make_plan(replace(TINY, learning_rate=50.0, steps=40))
     recipe = plan.problem.recipe
-    control = lazy._scaling_control(plan, recipe, "mean-field", "", -0.5, Silent())
+    control = controls._scaling_control(plan, recipe, controls._SCALES[0], Silent())
     assert not control.holds
     assert np.isnan(control.failure.measured)
 
@@ -104,14 +105,14 @@ def test_a_control_that_diverges_does_not_hold():
     ],
 )
 def test_broken_premises_are_named(change, unmet):
-    result = lazy.run(replace(TINY, **change), Silent())
+    result = CLAIM.run(replace(TINY, **change), Silent())
     assert result.verdict is Verdict.PREMISE_UNMET
     assert unmet in {premise.name for premise in result.premises if not premise.holds}
     assert unmet in result.finding
 
 
 def test_default_widths_start_well_above_the_lazy_width():
-    low, high = (lazy.predict(Options(preset="quick", ratio=ratio))[0] for ratio in (8.0, 20.0))
+    low, high = (CLAIM.predict(Options(preset="quick", ratio=ratio))[0] for ratio in (8.0, 20.0))
     assert low["widths"][0] == 512
     assert high["widths"][0] >= 4 * high["lazy_width"] > 512
 
@@ -127,4 +128,4 @@ def test_default_widths_start_well_above_the_lazy_width():
 )
 def test_options_that_make_no_sense_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        lazy.predict(replace(TINY, **change))
+        CLAIM.predict(replace(TINY, **change))

@@ -9,7 +9,7 @@ from ntk_theory.verdicts import Options
 
 TOY = Options(
     preset="quick",
-    seeds=14,
+    seeds=24,
     widths=(256, 512, 1024, 2048, 4096),
     clusters=2,
     points=5,
@@ -34,7 +34,53 @@ def changed(**factors):
     return change
 
 
+def times_rate(factor, index):
+    """A prediction at another learning rate, its argument number `index`."""
+
+    def change(right):
+        def wrong(*args):
+            return right(*args[:index], factor * args[index], *args[index + 1 :])
+
+        return wrong
+
+    return change
+
+
+def layer_times_rate(factor):
+    """Boundary layer at another learning rate, which is in the kernel and in the pulls."""
+
+    def change(right):
+        def wrong(cosines, kernel, pulls, *rest):
+            return right(cosines, factor * kernel, factor * pulls, *rest)
+
+        return wrong
+
+    return change
+
+
 MUTANTS = [
+    *(
+        mutant
+        for factor in (1.2, 0.9)
+        for mutant in (
+            Mutant(f"rate × {factor} in the boundary layer", LAYER, layer_times_rate(factor)),
+            Mutant(
+                f"rate × {factor} in the largest movement",
+                "ntk_theory.predictions.largest_movement",
+                times_rate(factor, 1),
+            ),
+            Mutant(
+                f"rate × {factor} in plain training",
+                "ntk_theory.predictions.plain_training",
+                times_rate(factor, 2),
+            ),
+            Mutant(
+                f"rate × {factor} in self-distillation",
+                "ntk_theory.predictions.self_distillation",
+                times_rate(factor, 2),
+            ),
+        )
+    ),
     Mutant("flips lack the factor 1/2 of two signs", LAYER, changed(flipped=2.0)),
     Mutant("the deviation lacks a factor", LAYER, changed(deviation=2.0)),
     Mutant("the kernel does not change in the mean", LAYER, changed(kernel_change=0.1)),
