@@ -5,26 +5,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cases.soft_identity import TOY
 from ntk_theory import predictions
-from ntk_theory.claims import soft_identity
+from ntk_theory.claims.soft_identity import CLAIM, controls, identity, measurements, nets
+from ntk_theory.claims.soft_identity.plan import CASES, STOPPING, Case, make_plan
+from ntk_theory.claims.soft_identity.theory import Theory
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 TINY = Options(
     preset="quick", seeds=3, widths=(128, 256, 512, 1024), clusters=2, points=5, ratio=5.0, steps=32
 )
-PLAN = soft_identity._plan(TINY)
-SCHEDULES = tuple(soft_identity._schedules(1.0))
+PLAN = make_plan(TINY)
+SCHEDULES = tuple(identity._schedules(1.0))
 
 
 def pair(case, width=64, schedule="power", pairs=True, plan=PLAN):
-    return soft_identity._pair(plan, case, width, schedule, pairs)
+    return identity.pair_of(plan, case, width, schedule, pairs=pairs)
 
 
 # ---------------------------------------------------------------- the identity
 
 
-@pytest.mark.parametrize("case", soft_identity._CASES)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("pairs", [True, False])
 def test_the_identity_holds_to_rounding_for_every_loss_layer_and_schedule(case, schedule, pairs):
@@ -39,12 +42,12 @@ def test_the_identity_holds_to_rounding_for_every_loss_layer_and_schedule(case, 
 
 def test_runs_differ_where_they_should_not_be_equal_bit_for_bit():
     # Two programs, not one compared with itself.
-    differences = [pair(case, 256).difference for case in soft_identity._CASES]
+    differences = [pair(case, 256).difference for case in CASES]
     assert max(differences) > 1e-16
 
 
 @pytest.mark.parametrize("error", [1e-6, 1e-2])
-@pytest.mark.parametrize("case", soft_identity._CASES)
+@pytest.mark.parametrize("case", CASES)
 def test_a_rate_that_is_wrong_by_a_millionth_is_seen(case, error, monkeypatch):
     right = predictions.equivalent_learning_rates
     monkeypatch.setattr(
@@ -58,14 +61,14 @@ def test_a_rate_that_is_wrong_by_a_millionth_is_seen(case, error, monkeypatch):
 
 def test_a_net_without_active_neurons_is_no_failure():
     # Width 4 has two independent neurons: some seeds leave every point inactive.
-    case = soft_identity._Case("square", "first", 1)
-    plans = [soft_identity._plan(replace(TINY, seed=seed)) for seed in range(40)]
+    case = Case("square", "first", 1)
+    plans = [make_plan(replace(TINY, seed=seed)) for seed in range(40)]
     found = [pair(case, 4, plan=plan) for plan in plans]
     assert all(p.stopped is None and p.difference <= p.bound for p in found)
 
 
 def made_up(**changes):
-    case = soft_identity._Case("square", "first", 1)
+    case = Case("square", "first", 1)
     values = {
         "difference": 1e-14,
         "bound": 1e-12,
@@ -75,14 +78,14 @@ def made_up(**changes):
         "same_activations": True,
         "stopped": None,
     }
-    return soft_identity._Pair(case, 64, "power", **values | changes)
+    return identity.Pair(case, 64, "power", **values | changes)
 
 
 def test_a_difference_above_its_bound_fails():
-    (row,) = soft_identity._identity_rows([made_up(), made_up(difference=2e-12)])
+    (row,) = identity.identity_rows([made_up(), made_up(difference=2e-12)])
     assert row.measured == pytest.approx(2.0)
     assert row.holds is False
-    (row,) = soft_identity._identity_rows([made_up()])
+    (row,) = identity.identity_rows([made_up()])
     assert row.holds is True
 
 
@@ -96,8 +99,8 @@ def test_a_difference_above_its_bound_fails():
     ],
 )
 def test_premises_of_the_bound_can_fail(change, unmet):
-    assert all(premise.holds for premise in soft_identity._identity_premises([made_up()]))
-    premises = soft_identity._identity_premises([made_up(**change)])
+    assert all(premise.holds for premise in identity.identity_premises([made_up()]))
+    premises = identity.identity_premises([made_up(**change)])
     assert [premise.name for premise in premises if not premise.holds] == [unmet]
 
 
@@ -110,25 +113,45 @@ def test_orders_other_than_one_fail(order, holds):
     flow = rng.standard_normal((4, 10))
     direction = rng.standard_normal((4, 10))
     ends = [flow + direction / steps**order for steps in PLAN.order_steps]
-    assert soft_identity._order_row(PLAN, ends, flow).holds is holds
+    assert measurements._order_row(PLAN, ends, flow).holds is holds
 
 
-def test_a_control_that_breaks_nothing_does_not_hold():
+@pytest.fixture(scope="module")
+def wide():
+    """The toy's ladder, trained."""
+    trained = nets.Wide.of(make_plan(TOY))
+    for width in TOY.widths:
+        nets.climb(trained, width, Silent())
+    return trained
+
+
+@pytest.mark.parametrize("name", nets.recipes(PLAN))
+def test_a_prediction_that_is_off_by_a_constant_does_not_let_the_deviation_fall(wide, name):
+    rungs = wide.ladders[name].rungs[name]
+    # Off by as much as the nets of a middle width deviate, independently of them.
+    off = rungs[1].deviation.mean(axis=0)
+    shifted = [replace(rung, deviation=np.hypot(rung.deviation, off)) for rung in rungs]
+    ladder = replace(wide.ladders[name], rungs=wide.ladders[name].rungs | {name: shifted})
+    bad = replace(wide, ladders=wide.ladders | {name: ladder})
+    outcomes = {
+        row.name.rpartition(", at the end")[0]: row.holds for row in measurements._falling(bad)
+    }
+    assert outcomes == {other: other != name for other in outcomes}
+    assert all(row.holds for row in measurements._falling(wide))
+
+
+def test_a_control_that_breaks_nothing_does_not_hold(wide):
     # Soft targets of the current prediction: the identity itself.
-    unbroken = soft_identity._Break("unbroken", "nothing", "soft", False, False)
-    ladders = soft_identity._ladders(PLAN)
-    theory = soft_identity._Theory(PLAN)
-    for width in PLAN.widths:
-        soft_identity._climb(PLAN, theory, ladders, Silent(), width)
-    control = soft_identity._control(PLAN, theory, ladders, unbroken, 1e-10, Silent())
+    unbroken = controls.Policy("unbroken", "nothing", "soft")
+    control = controls.control(wide, unbroken, 1e-10, Silent())
     assert control.verdict is Verdict.SUPPORTED
     assert not control.holds
 
 
 def test_the_kernel_recursion_of_soft_targets_is_the_closed_form():
-    theory = soft_identity._Theory(PLAN)
+    theory = Theory(PLAN)
     data = PLAN.problem.dataset
-    curve = theory.curve(soft_identity._STOPPING).outputs(data.clean, data.flipped)
+    curve = theory.curve(STOPPING).outputs(data.clean, data.flipped)
     recursion = theory.policy("soft", entropy=False)
     # 32 steps with ηλ <= 1 round numbers of size 1.
     assert np.abs(recursion - curve).max() < 32 * 10 * np.finfo(float).eps * 4
@@ -146,7 +169,7 @@ def test_the_kernel_recursion_of_soft_targets_is_the_closed_form():
     ],
 )
 def test_broken_premises_are_named(change, unmet):
-    result = soft_identity.run(replace(TINY, **change), Silent())
+    result = CLAIM.run(replace(TINY, **change), Silent())
     assert result.verdict is Verdict.PREMISE_UNMET
     assert unmet in {premise.name for premise in result.premises if not premise.holds}
 
@@ -162,4 +185,4 @@ def test_broken_premises_are_named(change, unmet):
 )
 def test_options_that_make_no_sense_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        soft_identity.predict(replace(TINY, **change))
+        CLAIM.predict(replace(TINY, **change))

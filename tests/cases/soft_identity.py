@@ -9,8 +9,8 @@ from ntk_theory.verdicts import Options
 
 TOY = Options(
     preset="quick",
-    seeds=10,
-    widths=(128, 256, 512, 1024, 2048),
+    seeds=16,
+    widths=(256, 512, 1024, 2048, 4096),
     clusters=2,
     points=5,
     ratio=5.0,
@@ -19,7 +19,54 @@ TOY = Options(
 RATES = "ntk_theory.predictions.equivalent_learning_rates"
 CURVE = "ntk_theory.predictions.soft_self_distillation"
 
+
+def times_rate(factor, index):
+    """A prediction at another learning rate, its argument number `index`."""
+
+    def change(right):
+        def wrong(*args):
+            return right(*args[:index], factor * args[index], *args[index + 1 :])
+
+        return wrong
+
+    return change
+
+
+def kernel_times_rate(factor):
+    """The recursion at another learning rate, which is in the product with ηH."""
+
+    def change(right):
+        def wrong(product, *rest):
+            return right(lambda vector: factor * product(vector), *rest)
+
+        return wrong
+
+    return change
+
+
 MUTANTS = [
+    *(
+        mutant
+        for factor in (1.2, 0.9)
+        for mutant in (
+            Mutant(f"rate × {factor} in the curve", CURVE, times_rate(factor, 2)),
+            Mutant(
+                f"rate × {factor} in the time of the flow",
+                "ntk_theory.predictions.gradient_flow",
+                times_rate(factor, 1),
+            ),
+            Mutant(
+                f"rates × {factor} in the small steps' gap",
+                "ntk_theory.predictions.small_step_gap",
+                times_rate(factor, 1),
+            ),
+            Mutant(
+                f"rate × {factor} in the recursion of cross-entropy and of the controls",
+                "ntk_theory.predictions.policy_recursion",
+                kernel_times_rate(factor),
+            ),
+        )
+    ),
     Mutant("the rate is η α²", RATES, lambda right: lambda eta, w: right(eta, np.square(w))),
     Mutant("the rate is η (1 − α)", RATES, lambda right: lambda eta, w: right(eta, 1 - w)),
     Mutant("the rate is η", RATES, lambda right: lambda eta, w: right(eta, np.ones_like(w))),
