@@ -123,6 +123,23 @@ def _taught(first: int, steps: int, epoch: int | None, restart: bool) -> NDArray
 # ---------------------------------------------------------------- clusters
 
 
+def _policy(name: str, units: _Units, burn_in: int, steps: int) -> BurnIn:
+    policies = {
+        "power": units.power(burn_in),
+        "geometric": BurnIn(burn_in, Geometric(steps / 4)),
+        "constant": BurnIn(burn_in, Constant(_LEVEL)),
+        "agreement": BurnIn(burn_in, Agreement()),
+    }
+    return policies[name]
+
+
+def _weights_if_right(policy: BurnIn, steps: int, noise_rate: float) -> Array:
+    """α_t while every prediction that teaches is right: then they disagree with ρ of the labels."""
+    if isinstance(policy.then, Agreement):
+        return np.where(np.arange(steps) < policy.steps, 1.0, noise_rate)
+    return weights(policy, steps)
+
+
 def variant_on_clusters(
     name: str,
     dataset: data.Dataset,
@@ -159,26 +176,15 @@ def variant_on_clusters(
         burn_in = max(burn_in, epoch if restart else 2 * epoch)
     steps = units.steps if epoch is None else epoch * math.ceil(units.steps / epoch)
     rho = dataset.noise_rate
-    policies = {
-        "power": units.power(burn_in),
-        "geometric": BurnIn(burn_in, Geometric(steps / 4)),
-        "constant": BurnIn(burn_in, Constant(_LEVEL)),
-        "agreement": BurnIn(burn_in, Agreement()),
-    }
-    policy = policies[schedule]
+    policy = _policy(schedule, units, burn_in, steps)
     # Section 7.1; a restarted net is cut short in every epoch and has no such limit.
     limits = {} if restart else {"constant": 2 * _LEVEL * rho**0.5, "agreement": 2 * rho**1.5}
-    alpha = (
-        np.where(np.arange(steps) < burn_in, 1.0, rho)
-        if schedule == "agreement"
-        else weights(policy, steps)
-    )
     outputs = predictions.cluster_outputs(
         levels,
         dataset.clean,
         dataset.observed,
         units.learning_rate,
-        alpha,
+        _weights_if_right(policy, steps, rho),
         epoch if restart else None,
     )
     return Variant(
