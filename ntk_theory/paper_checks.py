@@ -1,9 +1,9 @@
 """The ledger of the paper's claims: `python -m ntk_theory.paper_checks`.
 
 Runs every claim with its default options, records the results in paper_checks.json, draws them in
-figures/ and renders them as paper_checks.md. With --only it runs some of them again, with --render
-it only renders what is recorded, with --check it only says whether all is up to date (exit status 1
-if not).
+figures/claims/ and renders them as paper_checks.md. With --only it runs some of them again, with
+--render it only renders what is recorded, with --check it only says whether all is up to date (exit
+status 1 if not).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NOT_CHECKED = {
 """What of the paper no claim checks, and why."""
 
 _COMMAND = "python -m ntk_theory.paper_checks"
-_MARKDOWN, _RECORD, _PICTURES = "paper_checks.md", "paper_checks.json", "figures"
+_MARKDOWN, _RECORD, _PICTURES = "paper_checks.md", "paper_checks.json", "figures/claims"
 
 _INTRODUCTION = f"""\
 # What was checked of the paper
@@ -155,7 +155,7 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
         fresh = {entry["id"]: entry for entry in [*kept, *document["claims"]]}
         document["claims"] = [fresh[id_] for id_ in all_claims() if id_ in fresh]
     (directory / _RECORD).write_text(to_json(document), encoding="utf-8")
-    (directory / _PICTURES).mkdir(exist_ok=True)
+    (directory / _PICTURES).mkdir(parents=True, exist_ok=True)
     for result in results:
         save_picture(directory / _PICTURES / f"{result.claim.id}.png", result)
     return document

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parent.parent
 def ledger(tmp_path):
     for name in ("paper_checks.md", "paper_checks.json"):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "claims").mkdir(parents=True)
     for id_ in all_claims():
-        (tmp_path / "figures" / f"{id_}.png").touch()
+        (tmp_path / "figures" / "claims" / f"{id_}.png").touch()
     return tmp_path
 
 
@@ -53,7 +53,7 @@ def test_every_claim_of_the_abstract_is_checked_and_what_is_not_is_said():
 
 
 def test_a_missing_picture_is_stale(ledger):
-    (ledger / "figures" / "convergence.png").unlink()
+    (ledger / "figures" / "claims" / "convergence.png").unlink()
     assert any("picture" in reason for reason in paper_checks.stale(ledger))
 
 
@@ -98,7 +98,7 @@ def test_one_claim_can_be_run_again_and_the_others_keep_their_record(ledger, mon
     assert [entry["id"] for entry in after] == [entry["id"] for entry in before]
     changed = [new["id"] for new, old in zip(after, before, strict=True) if new != old]
     assert changed == ["lazy"]
-    assert (ledger / "figures" / "lazy.png").stat().st_size > 0
+    assert (ledger / "figures" / "claims" / "lazy.png").stat().st_size > 0
     assert any("lazy" in reason for reason in paper_checks.stale(ledger))
 
 
