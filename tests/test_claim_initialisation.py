@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import replace
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from cases.initialisation import TOY
+from cases.initialisation import RATES, SPREAD, TOY, times_rate
 from ntk_theory.claims.initialisation import CLAIM
 from ntk_theory.claims.initialisation import plan as planning
 from ntk_theory.claims.initialisation.controls import CONTROLS, ControlSetting
@@ -34,7 +35,7 @@ def toy(trained):
         replace(ladder, rungs={name: list(kept) for name, kept in ladder.rungs.items()})
         for ladder in (trained.pairs, trained.small)
     )
-    return Found(trained.plan, pairs, small, list(trained.plain))
+    return Found(trained.plan, pairs, small, list(trained.plain), list(trained.smallest))
 
 
 def every_row(toy):
@@ -56,6 +57,22 @@ def test_nets_that_follow_theory_satisfy_every_row(toy):
 # ---------------------------------------------------------------- rows
 
 
+@pytest.mark.parametrize(
+    ("target", "row"),
+    [
+        ("ntk_theory.predictions.self_distillation", "kernel limit from zero"),
+        ("ntk_theory.predictions.soft_self_distillation", "kernel limit on soft targets"),
+        (SPREAD, "kernel limit: variance"),
+        ("ntk_theory.predictions.block_recursion", "kernel limit from nets' own starts"),
+    ],
+)
+def test_a_millionth_of_the_rate_is_seen_on_the_measured_kernel(toy, target, row, monkeypatch):
+    wrong = times_rate(1 + 1e-6, RATES[target])(resolve_name(target))
+    monkeypatch.setattr(target, wrong)
+    toy.plan = make_plan(TOY)  # predicts anew
+    assert {name.startswith(row) for name in failed(toy)} == {True}
+
+
 def test_a_start_of_another_size_is_seen(toy):
     doctor(toy, lambda one: replace(one, initial=math.sqrt(2) * one.initial))
     assert "RMS initial output / scale" in failed(toy)
@@ -75,7 +92,9 @@ def test_a_start_that_does_not_shrink_is_seen(toy):
 
 def test_nets_that_follow_another_nets_start_are_seen(toy):
     # At the widest alone: narrower nets say how far it may lie off.
-    widest = next(index for index, one in enumerate(toy.plain) if one.width == toy.plan.nets.widths[-1])
+    widest = next(
+        index for index, one in enumerate(toy.plain) if one.width == toy.plan.nets.widths[-1]
+    )
     swapped = toy.plain[widest].initial[::-1]
     toy.plain[widest] = replace(toy.plain[widest], initial=swapped)
     assert {name for name in failed(toy) if "own start" in name}
@@ -96,10 +115,20 @@ def test_signs_of_the_scale_above_or_below_are_seen(toy, index):
     assert {name for name in failed(toy) if name.startswith(f"scale {scale:g}: share of wrong")}
 
 
-def test_nets_that_all_recover_at_the_large_scale_are_seen(toy):
-    clean, large = toy.plan.problem.dataset.clean, toy.plan.large
-    doctor(toy, lambda one: replace(one, final=0 * one.final + clean))
-    assert f"scale {large:g}: share of nets with every sign right at the end" in failed(toy)
+def test_signs_of_a_scale_where_hardly_any_is_wrong_are_seen(toy):
+    scale, other = toy.plan.scales[3], toy.plan.scales[2]
+    early = toy.plain[-2].early
+    assert toy.plain[-2].scale == other
+    doctor(toy, lambda one: replace(one, early=early) if one.scale == scale else one)
+    name = f"scale {scale:g}: share of wrong signs after {toy.plan.burn_in} steps"
+    assert failed(toy) == {name}
+
+
+@pytest.mark.parametrize(("index", "sign"), [(1, 1), (2, -1)])
+def test_nets_that_all_recover_or_none_are_seen(toy, index, sign):
+    clean, scale = toy.plan.problem.dataset.clean, toy.plan.scales[index]
+    doctor(toy, lambda one: replace(one, final=0 * one.final + sign * clean))
+    assert f"scale {scale:g}: share of nets with every sign right at the end" in failed(toy)
 
 
 def test_a_floor_that_falls_with_the_width_is_seen(toy):
@@ -122,6 +151,38 @@ def test_one_wrong_sign_without_a_random_start_or_with_a_small_one_is_seen(toy, 
     assert len([row for row in failed(toy) if "0-1 error" in row]) == 1
 
 
+def test_a_floor_of_pairs_is_seen(toy):
+    rungs = toy.pairs.rungs[PAIRS]
+    rungs[-1] = replace(rungs[-1], error=2 * rungs[-1].error)
+    assert failed(toy) == {f"{PAIRS}: final RMS error"}
+
+
+@pytest.mark.parametrize(("step", "when"), [(None, "steps"), (-1, "at the end")])
+def test_pairs_whose_deviation_stops_falling_are_seen(toy, step, when):
+    # All off by the same: what the narrowest nets deviate by.
+    rungs, step = toy.pairs.rungs[PAIRS], toy.plan.burn_in if step is None else step
+    off = np.zeros_like(rungs[0].deviation[:1])
+    off[:, step] = rungs[0].deviation[:, step].mean()
+    rungs[:] = [replace(one, deviation=np.hypot(one.deviation, off)) for one in rungs]
+    rows = {name for name in failed(toy) if "over that at" in name}
+    assert len(rows) == 1
+    assert f"{when}: deviation" in rows.pop()
+
+
+def test_a_deviation_from_the_own_start_that_stops_falling_is_seen(toy):
+    off = toy.own_deviations()[0].mean()
+    doctor(toy, lambda one: replace(one, early=one.early + off))
+    (row,) = {name for name in failed(toy) if "over that at" in name}
+    assert row.startswith(f"scale {toy.plan.large:g}, from nets' own starts")
+
+
+def test_a_deviation_of_the_small_scale_that_stops_falling_is_seen(toy):
+    off = toy.small_deviations()[0].mean()
+    toy.smallest = [replace(one, final=one.final + off) for one in toy.smallest]
+    (row,) = failed(toy)
+    assert row.startswith(f"scale {toy.plan.small:g}, from nets' own starts, at the end")
+
+
 def test_a_floor_of_the_small_scale_is_seen(toy):
     rungs, small = toy.small.rungs[SMALLEST], toy.plan.small
     rungs[-1] = replace(rungs[-1], error=2 * rungs[-1].error, margin=rungs[-1].margin - 0.2)
@@ -132,7 +193,9 @@ def test_a_floor_of_the_small_scale_is_seen(toy):
 
 
 def test_nets_of_two_scales_are_different_nets(toy):
-    units = [one.initial[0] / one.scale for one in toy.plain if one.width == toy.plan.nets.widths[1]]
+    units = [
+        one.initial[0] / one.scale for one in toy.plain if one.width == toy.plan.nets.widths[1]
+    ]
     assert len(units) >= 2
     assert not np.allclose(units[0], units[1])
 
@@ -187,6 +250,17 @@ def test_a_control_of_a_scale_that_is_small_already_does_not_hold(toy):
     assert first.id == "large-scale"
     assert first.verdict is Verdict.SUPPORTED
     assert not first.holds
+
+
+@pytest.mark.parametrize(
+    ("index", "claimed"), [(1, ControlSetting.floor), (2, ControlSetting.zero_start)]
+)
+def test_a_control_that_ends_where_the_claim_says_does_not_hold(toy, index, claimed, monkeypatch):
+    setting = ControlSetting(toy, Silent())
+    monkeypatch.setattr(ControlSetting, "ends", lambda *_: np.full(4, claimed.fget(setting)))
+    control = CONTROLS[index](setting)
+    assert control.verdict is Verdict.SUPPORTED
+    assert not control.holds
 
 
 # ---------------------------------------------------------------- options

@@ -12,13 +12,45 @@ TOY = Options(seed=0, seeds=24, widths=(64, 128, 256, 512), ratio=8.0, steps=120
 SPREAD = "ntk_theory.predictions.initial_output_spread"
 SAMPLES = "ntk_theory.predictions.initial_output_samples"
 SHARE = "ntk_theory.predictions.wrong_sign_share"
+RATES = {
+    "ntk_theory.predictions.self_distillation": 2,
+    SPREAD: 3,
+    "ntk_theory.predictions.block_recursion": 2,
+    "ntk_theory.predictions.soft_self_distillation": 2,
+}
+"""Formulas that take a learning rate, and the number of that argument."""
 
 
 def scaled(factor):
     return lambda right: lambda *args, **rest: factor * right(*args, **rest)
 
 
+def times_rate(factor, index):
+    """A prediction at another learning rate, its argument number `index`."""
+    return lambda right: (
+        lambda *args, **rest: right(*args[:index], factor * args[index], *args[index + 1 :], **rest)
+    )
+
+
+def with_rate(factor):
+    """Training at another learning rate."""
+    return lambda train: (
+        lambda *args, learning_rate, **rest: train(
+            *args, learning_rate=factor * learning_rate, **rest
+        )
+    )
+
+
 MUTANTS = [
+    *(
+        Mutant(f"{target.rpartition('.')[2]} at {f} times the rate", target, times_rate(f, index))
+        for target, index in RATES.items()
+        for f in (0.9, 1.2)
+    ),
+    *(
+        Mutant(f"nets at {f} times the rate", "ntk_theory.experiments.train", with_rate(f))
+        for f in (0.9, 1.2)
+    ),
     Mutant("κ_1(0) twice too large, in the spread", SPREAD, scaled(np.sqrt(2))),
     Mutant("κ_1(0) half of it, in the spread", SPREAD, scaled(np.sqrt(0.5))),
     Mutant(

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import predictions
 from ntk_theory.claims.initialisation.measurements import DEVIATES
 from ntk_theory.claims.initialisation.nets import Found, rms, train_plain
 from ntk_theory.claims.initialisation.plan import CONTROL_NETS, FAILURE, PAIRS, SAMPLES
@@ -107,20 +106,12 @@ def _antisymmetric_pairs(setting: ControlSetting) -> Control:
 def _soft_targets(setting: ControlSetting) -> Control:
     """Soft targets are plain training with a smaller rate (section 5)."""
     plan = setting.found.plan
-    problem, width = plan.problem, plan.small_widths[-1]
-    curve = predictions.soft_self_distillation(
-        problem.spectrum,
-        problem.noise_rate,
-        problem.learning_rate,
-        problem.weights,
-        problem.label_mean,
-    )
-    soft = replace(problem.distillation, target="soft")
-    recipe = replace(problem.recipe, init_scale=plan.small, distillation=soft)
+    width = plan.small_widths[-1]
+    recipe = replace(plan.problem.recipe, init_scale=plan.small, distillation=plan.soft_targets)
     tolerance = setting.deviation(width)
     failure = over_nets(
         "final RMS error",
-        float(curve.rms_error()[-1]),
+        float(plan.softly_distilled.rms_error()[-1]),
         setting.ends(recipe, width),
         tolerance,
     )

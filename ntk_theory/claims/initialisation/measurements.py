@@ -10,10 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ntk_theory.claims.initialisation.kernel_limit import kernel_rows
 from ntk_theory.claims.initialisation.law import Law, law_of_scale
 from ntk_theory.claims.initialisation.nets import SMALLEST, Found, rms
 from ntk_theory.claims.initialisation.plan import PAIRS, SAMPLES
 from ntk_theory.fitting import fit_power_law
+from ntk_theory.ladder import falling_row
 from ntk_theory.runs import over_nets
 from ntk_theory.verdicts import Measurement
 
@@ -78,7 +80,7 @@ def _own_start(found: Found) -> Measurement:
 
     Half the spread over nets tells its own start from another net's.
     """
-    plan, deviations = found.plan, found.own_deviations
+    plan, deviations = found.plan, found.own_deviations()
     start, widths = plan.burn_in, plan.nets.widths
     fitted = fit_power_law(widths[:-1], deviations[:-1], rng=np.random.default_rng(plan.nets.seed))
     return over_nets(
@@ -229,11 +231,35 @@ def _small_rows(found: Found) -> list[Measurement]:
     ]
 
 
+def _falling(found: Found) -> Iterator[Measurement]:
+    """The deviations fall with the width, as they would not from a prediction that is off.
+
+    Those of plain nets are taken from the recursion from a net's own initial output: what is left
+    of that does not fall with the width.
+    """
+    plan, start = found.plan, found.plan.burn_in
+    early = f"{PAIRS}, {start} steps"
+    yield found.pairs.falling_row(PAIRS, early, lambda rung: rung.deviation[:, start])
+    yield found.pairs.falling_row(PAIRS, f"{PAIRS}, at the end", lambda rung: rung.deviation[:, -1])
+    yield falling_row(
+        plan.nets.widths,
+        found.own_deviations(),
+        f"scale {plan.large:g}, from nets' own starts, {start} steps",
+    )
+    yield falling_row(
+        plan.small_widths,
+        found.small_deviations(),
+        f"scale {plan.small:g}, from nets' own starts, at the end",
+    )
+
+
 def measurements(found: Found) -> Iterator[Measurement]:
     """All rows of the claim."""
+    yield from kernel_rows(found)
     yield from _start_rows(found)
     yield _own_start(found)
     yield from _scale_rows(found)
     yield _width_row(found)
     yield from _pair_rows(found)
     yield from _small_rows(found)
+    yield from _falling(found)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["SCALE_STREAM", "SMALLEST", "Found", "PlainNets", "climb", "rms", "train_plain"]
+__all__ = [
+    "SCALE_STREAM",
+    "SMALLEST",
+    "Found",
+    "PlainNets",
+    "climb",
+    "from_own_start",
+    "rms",
+    "train_plain",
+]
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,6 +37,24 @@ SCALE_STREAM = 4
 def rms(difference: ArrayLike) -> Array:
     """Root mean square over the last axis."""
     return np.asarray(np.sqrt(np.square(difference).mean(axis=-1)))
+
+
+def from_own_start(plan: Plan, initial: Array, steps: int) -> Array:
+    """Predicted outputs after so many steps of nets whose initial outputs are known.
+
+    Args:
+        plan: the problem.
+        initial: u_0, shape (S, n).
+        steps: t.
+    """
+    problem = plan.problem
+    return predictions.block_recursion(
+        problem.spectrum,
+        problem.dataset.observed,
+        problem.learning_rate,
+        problem.weights[:steps],
+        initial,
+    )
 
 
 @dataclass(frozen=True)
@@ -60,12 +87,14 @@ class Found:
         pairs: antisymmetric pairs over the widths.
         small: plain nets of the small scale over its widths.
         plain: those of all other scales: of the large one a set for each width, of the others one.
+        smallest: three steps of the nets of the small scale, a set for each width.
     """
 
     plan: Plan
     pairs: Ladder
     small: Ladder
     plain: list[PlainNets] = field(default_factory=list)
+    smallest: list[PlainNets] = field(default_factory=list)
 
     @classmethod
     def empty(cls, plan: Plan) -> Found:
@@ -88,31 +117,35 @@ class Found:
         step = self.plan.burn_in
         return self.pairs.fit(PAIRS, lambda rung: rung.deviation[:, step]).upper(width)
 
-    @cached_property
     def own_deviations(self) -> list[Array]:
         """RMS distance of large-scale nets to the recursion from each one's own initial output.
 
         At the end of the burn-in, one a net, for each width.
         """
-        problem, start = self.plan.problem, self.plan.burn_in
+        plan = self.plan
         return [
-            rms(
-                one.early
-                - predictions.block_recursion(
-                    problem.spectrum,
-                    problem.dataset.observed,
-                    problem.learning_rate,
-                    problem.weights[:start],
-                    one.initial,
-                )
-            )
-            for one in self.at(self.plan.large)
+            rms(one.early - from_own_start(plan, one.initial, plan.burn_in))
+            for one in self.at(plan.large)
+        ]
+
+    def small_deviations(self) -> list[Array]:
+        """The same of the small scale, after the last step."""
+        plan = self.plan
+        return [
+            rms(one.final - from_own_start(plan, one.initial, plan.problem.steps))
+            for one in self.smallest
         ]
 
     def stopped(self) -> str | None:
         """Explanation of the first divergence, or None."""
         every = (*(one.stopped for one in self.plain), self.pairs.stopped(), self.small.stopped())
         return next((reason for reason in every if reason), None)
+
+
+def _three_steps(scale: float, width: int, outputs: Array, stopped: str | None) -> PlainNets:
+    """Nets whose outputs at the three steps are (S, 3, n); after a divergence there are none."""
+    kept = outputs if stopped is None else np.full((len(outputs), 3, outputs.shape[2]), np.nan)
+    return PlainNets(scale, width, kept[:, 0], kept[:, 1], kept[:, 2], stopped)
 
 
 def train_plain(
@@ -129,9 +162,7 @@ def train_plain(
         device=plan.nets.device,
         progress=progress,
     )
-    shape = (nets, len(plan.problem.dataset.clean))
-    kept = [*np.moveaxis(trajectory.outputs, 1, 0), *(np.full(shape, np.nan),) * 3]
-    return PlainNets(scale, width, kept[0], kept[1], kept[2], trajectory.stopped)
+    return _three_steps(scale, width, trajectory.outputs, trajectory.stopped)
 
 
 def climb(found: Found, evidence: Evidence, progress: Progress) -> None:
@@ -142,7 +173,11 @@ def climb(found: Found, evidence: Evidence, progress: Progress) -> None:
         found.pairs.train(PAIRS, recipe, width, zero_start, progress=progress)
     small = replace(recipe, init_scale=plan.small)
     for width in plan.small_widths:
-        found.small.train(SMALLEST, small, width, zero_start, progress=progress)
+        trajectory = found.small.train(SMALLEST, small, width, zero_start, progress=progress)
+        outputs = trajectory.outputs
+        if trajectory.stopped is None:
+            outputs = outputs[:, [0, plan.burn_in, plan.problem.steps]]
+        found.smallest.append(_three_steps(plan.small, width, outputs, trajectory.stopped))
     for scale in plan.scales[:-1]:
         trained = len(found.plain)
         evidence.progress_note = f"{trained} sets of plain nets trained, up to scale {scale:g}"

@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from ntk_theory import predictions
 from ntk_theory.experiments import check_memory
 from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, noisy_clusters
 from ntk_theory.runs import chosen
+from ntk_theory.targets import Distillation
 from ntk_theory.verdicts import Options, Premise
 
 Array = NDArray[np.float64]
@@ -148,6 +150,23 @@ class Plan:
     def margins(self) -> Array:
         """Margin of every point from a zero start, shape (T + 1, n)."""
         return self.zero_start * self.problem.dataset.clean
+
+    @property
+    def soft_targets(self) -> Distillation:
+        """The distillation of a control."""
+        return replace(self.problem.distillation, target="soft")
+
+    @cached_property
+    def softly_distilled(self) -> ErrorCurve:
+        """Closed form on soft targets: plain training with a smaller rate (section 5)."""
+        problem = self.problem
+        return predictions.soft_self_distillation(
+            problem.spectrum,
+            problem.noise_rate,
+            problem.learning_rate,
+            problem.weights,
+            problem.label_mean,
+        )
 
     def early_share(self, scale: float, deviation: float = 0.0) -> float:
         """Expected share of wrong signs at the end of the burn-in, in closed form."""
