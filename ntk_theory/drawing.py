@@ -21,8 +21,10 @@ __all__ = [
     "heatmap",
     "line",
     "loglog_fit",
+    "mark",
     "plotted",
     "prediction",
+    "prediction_range",
     "step_axis",
     "style",
 ]
@@ -118,22 +120,30 @@ def band(axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str) -> 
 
 
 def dots(
-    axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str, marker: str = "o"
+    axes: Axes,
+    x: ArrayLike,
+    runs: ArrayLike,
+    colour: str,
+    label: str,
+    marker: str = "o",
+    *,
+    size: float = 3,
+    show: bool = True,
 ) -> None:
-    """Runs as dots: a row of `runs` for each x, one net a column."""
+    """Runs as dots: a row of `runs` for each x, one net a column; `show` is about the legend."""
     values = np.asarray(runs, dtype=float)
-    values = values.reshape(len(values), -1)
+    values = values.reshape(len(values), -1) if values.size else np.empty((0, 1))
     for net, column in enumerate(values.T):
         (drawn,) = axes.plot(
             np.asarray(x),
             column,
             color=colour,
             marker=marker,
-            ms=3,
+            ms=size,
             mew=0,
             ls="",
             alpha=0.7,
-            label=label if net == 0 else None,
+            label=label if show and net == 0 else None,
         )
         _named(drawn, label)
 
@@ -146,9 +156,33 @@ def prediction(axes: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None)
     _named(drawn, f"prediction {label or ''}".strip())
 
 
-def bound(axes: Axes, value: float, label: str) -> None:
-    """A constant that theory knows, as a grey line across."""
-    _named(axes.axhline(value, color=GREY, lw=0.8, label=label, zorder=1), label)
+def prediction_range(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, label: str) -> None:
+    """Where theory expects single runs: a light grey band below everything measured."""
+    filled = axes.fill_between(
+        np.asarray(x), np.asarray(low), np.asarray(high), color=BLACK, alpha=0.1, lw=0, zorder=0
+    )
+    filled.set_label(label)
+    _named(filled, f"prediction {label}")
+
+
+def bound(axes: Axes, value: float, label: str, *, show: bool = True) -> None:
+    """A constant that theory knows, as a grey line across; `show` puts it into the legend."""
+    drawn = axes.axhline(value, color=GREY, lw=0.8, label=label if show else None, zorder=1)
+    _named(drawn, label)
+
+
+def mark(axes: Axes, x: float, label: str) -> None:
+    """A step or a rate that theory names, as a dotted vertical line with its symbol on top."""
+    _named(axes.axvline(x, color=GREY, lw=0.8, ls=":", zorder=1), f"prediction {label}")
+    axes.annotate(
+        label,
+        (x, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(2, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=7,
+    )
 
 
 def loglog_fit(axes: Axes, widths: ArrayLike, values: ArrayLike, exponent: float) -> None:
@@ -195,7 +229,7 @@ def heatmap(
 
 def step_axis(axes: Axes, last: float) -> None:
     """Steps along x, the first ones apart: linear up to 1, logarithmic from there on."""
-    axes.set_xscale("symlog", linthresh=1)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.3)
     axes.set(xlabel="step $t$", xlim=(0, last))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -57,5 +57,8 @@ CLAIM = Claim(
     controls=("hard-self-distillation", "whole-clusters", "fading-soft-targets"),
     run=deferred("ntk_theory.claims.memorisation.run:run"),
     predict=deferred("ntk_theory.claims.memorisation.plan:predict"),
-    draw=deferred("ntk_theory.claims.memorisation.picture:draw"),
+    panels={
+        "error-curve": deferred("ntk_theory.claims.memorisation.picture:error_curve"),
+        "first-wrong-step": deferred("ntk_theory.claims.memorisation.picture:first_wrong_step"),
+    },
 )

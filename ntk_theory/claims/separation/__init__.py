@@ -57,5 +57,8 @@ CLAIM = Claim(
     controls=("overshoot", "soft-targets", "late-burn-in"),
     run=deferred("ntk_theory.claims.separation.run:run"),
     predict=deferred("ntk_theory.claims.separation.plan:predict"),
-    draw=deferred("ntk_theory.claims.separation.picture:draw"),
+    panels={
+        "error-over-time": deferred("ntk_theory.claims.separation.picture:error_over_time"),
+        "best-errors": deferred("ntk_theory.claims.separation.picture:best_errors"),
+    },
 )

@@ -1,52 +1,52 @@
-"""Picture of `separation`: both errors over time, and what they come to over the noise rate."""
+"""Pictures of `separation`: both errors over time, and what they come to over the noise rate."""
 
 from __future__ import annotations
 
-__all__ = ["draw"]
+__all__ = ["best_errors", "error_over_time"]
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
+_ERROR = r"RMS error  $\|u_t-y\|/\sqrt{n}$"
 
-def _draw_curves(axes: Axes, result: ClaimResult) -> None:
+
+def error_over_time(axes: Axes, result: ClaimResult) -> None:
+    """Does any stopping time come closer than 2ρ to the clean labels? Does self-distillation?"""
     arrays, config = result.arrays, result.config
+    if "plain" not in arrays:
+        return
     rho = config["noise_rate"][config["reference"]]
     for name, colour, label in (
         ("plain", drawing.ORANGE, "plain training"),
-        ("distilled", drawing.BLUE, f"self-distillation, width {config['widths'][-1]}"),
+        ("distilled", drawing.BLUE, "self-distillation"),
     ):
         steps = np.arange(len(arrays[f"predicted_{name}"]))
         drawing.band(axes, steps, arrays[name], colour, label)
-        drawing.prediction(axes, steps, arrays[f"predicted_{name}"])
-    axes.axhline(2 * rho, color=drawing.GREY, lw=1, label=f"2ρ, ρ = {rho:g}")
-    axes.set(xscale="log", yscale="log", xlim=(1, None), xlabel="step $t$")
-    axes.set(ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$")
-    axes.legend(frameon=False, loc="lower left")
+        first = name == "plain"
+        drawing.prediction(
+            axes, steps, arrays[f"predicted_{name}"], "closed forms" if first else None
+        )
+    drawing.bound(axes, 2 * rho, f"2ρ (ρ = {rho:g})")
+    drawing.mark(axes, float(arrays["memorisation_time"]), r"$t_\mathrm{mem}$")
+    drawing.step_axis(axes, arrays["predicted_distilled"].size - 1)
+    axes.set(yscale="log", ylabel=_ERROR)
+    axes.legend(loc="lower left")
 
 
-def _draw_rates(axes: Axes, result: ClaimResult) -> None:
+def best_errors(axes: Axes, result: ClaimResult) -> None:
+    """At which noise rates does self-distillation beat the best stopping time, and by how much?"""
     arrays = result.arrays
+    if "best" not in arrays:
+        return
     rates = np.asarray(arrays["noise_rate"])
-    for name, colour in (("best", drawing.ORANGE), ("final", drawing.BLUE)):
-        axes.plot(rates, arrays[name], color=colour, marker="o", ms=3.5, ls="", alpha=0.5)
+    drawing.dots(axes, rates, arrays["best"], drawing.ORANGE, "best stopped")
+    drawing.dots(axes, rates, arrays["final"], drawing.BLUE, "self-distilled", "s")
     drawing.prediction(axes, rates, arrays["predicted_best"], "closed forms")
     drawing.prediction(axes, rates, arrays["predicted_final"])
-    axes.plot(rates, 2 * rates, color=drawing.GREY, lw=1, label="2ρ")
-    for text, name in (("best stopped", "best"), ("self-distilled", "final")):
-        start = (rates[0], arrays[f"predicted_{name}"][0])
-        axes.annotate(text, start, xytext=(0, 10), textcoords="offset points")
-    axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log")
-    axes.margins(y=0.2)
-    axes.legend(frameon=False, loc="center right")
-
-
-def draw(figure: Figure, result: ClaimResult) -> None:
-    """Both errors over time, and the best of the one and the last of the other over ρ."""
-    left, right = figure.subplots(1, 2)
-    if "noise_rate" in result.arrays:
-        _draw_curves(left, result)
-        _draw_rates(right, result)
+    drawing.line(axes, rates, 2 * rates, drawing.GREY, "2ρ")
+    axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log", ylim=(None, 3))
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.legend(loc="upper center", ncols=2)

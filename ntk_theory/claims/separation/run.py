@@ -43,6 +43,7 @@ def _arrays(plan: Plan, ladders: list[Ladder]) -> dict[str, Array]:
     both = [plan.ways(index)[:2] for index in range(len(plan.problems))]
     return {
         "noise_rate": np.array([problem.noise_rate for problem in plan.problems]),
+        "memorisation_time": np.array(plan.problems[plan.reference].memorisation_time),
         "predicted_distilled": own.error,
         "predicted_plain": plain.error,
         "distilled": reference[DISTILLED][-1].error,

@@ -43,5 +43,9 @@ CLAIM = Claim(
     controls=("odd-clusters", "low-ratio", "whole-clusters"),
     run=deferred("ntk_theory.claims.threshold.run:run"),
     predict=deferred("ntk_theory.claims.threshold.plan:predict"),
-    draw=deferred("ntk_theory.claims.threshold.picture:draw"),
+    panels={
+        "recovery-over-ratio": deferred("ntk_theory.claims.threshold.picture:recovery_over_ratio"),
+        "recovery-over-width": deferred("ntk_theory.claims.threshold.picture:recovery_over_width"),
+        "first-margins": deferred("ntk_theory.claims.threshold.picture:first_margins"),
+    },
 )

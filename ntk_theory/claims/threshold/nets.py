@@ -59,6 +59,10 @@ class Nets:
         fitted = _fit(plan, self.deviations()[:rungs])
         return fitted.upper(width, plan.confidence) + _rounding(plan, width)
 
+    def typical(self, plan: Plan, width: int) -> float:
+        """Relative deviation of a typical net of any width, by the power law of these nets."""
+        return _fit(plan, self.deviations()).at(width)
+
     def mean_bound(self, plan: Plan, confidence: float) -> float:
         """The same of the mean over the nets of a cell, at the widest, from all narrower nets."""
         values = np.stack(self.relative_deviation).mean(axis=2)

@@ -1,60 +1,78 @@
-"""Picture of `threshold`: the grid with the threshold, and the margins of the first step."""
+"""Pictures of `threshold`: who recovers over ratio and width, and the margins that decide it."""
 
 from __future__ import annotations
 
-__all__ = ["draw"]
+__all__ = ["first_margins", "recovery_over_ratio", "recovery_over_width"]
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
 
-def _draw_grid(axes: Axes, result: ClaimResult) -> None:
+def recovery_over_ratio(axes: Axes, result: ClaimResult) -> None:
+    """At which noise rates and ratios do nets have every label right at some step?"""
     arrays = result.arrays
-    x, y = np.asarray(arrays["ratio"]), np.asarray(arrays["noise_rate"])
-    recovered = np.asarray(arrays["recovered"])
+    if "recovered" not in arrays:
+        return
+    x, y, share = (np.asarray(arrays[name]) for name in ("ratio", "noise_rate", "recovered"))
     for cells, colour, marker, label in (
-        (recovered == 1, drawing.BLUE, "o", "all nets recover"),
-        (recovered == 0, drawing.ORANGE, "s", "no net does"),
-        ((recovered > 0) & (recovered < 1), drawing.GREY, "^", "some do"),
+        (share == 1, drawing.BLUE, "o", "all nets recover"),
+        ((share > 0) & (share < 1), drawing.GREEN, "^", "some do"),
+        (share == 0, drawing.ORANGE, "X", "none does"),
     ):
-        axes.scatter(x[cells], y[cells], color=colour, marker=marker, label=label)
-    undecided = np.abs(np.asarray(arrays["predicted_margin"])) <= arrays["deviation"]
-    axes.scatter(
-        x[undecided],
-        y[undecided],
-        s=120,
-        facecolors="none",
-        edgecolors=drawing.GREY,
-        label="undecided",
-    )
-    drawing.prediction(axes, arrays["curve_ratio"], arrays["curve_threshold"], "ρ*")
-    axes.set(xscale="log", xlabel=r"ratio $\lambda_+/\lambda_-$", ylabel="noise rate ρ")
-    axes.legend(frameon=False, loc="lower right", fontsize="small")
+        if cells.any():
+            drawing.dots(axes, x[cells], y[cells], colour, label, marker, size=6)
+    drawing.prediction(axes, arrays["curve_ratio"], arrays["curve_threshold"], r"$\rho^*$")
+    ratios = np.unique(x)
+    axes.set(xscale="log", xlabel=r"ratio $r=\lambda_+/\lambda_-$", ylabel="noise rate ρ")
+    axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.legend(loc="lower right")
 
 
-def _draw_margins(axes: Axes, result: ClaimResult) -> None:
+def first_margins(axes: Axes, result: ClaimResult) -> None:
+    """How does the margin that decides it cross zero at the threshold?"""
     arrays = result.arrays
-    low, high = arrays["noise_rate"].min(), arrays["noise_rate"].max()
-    axes.axhspan(-arrays["deviation"], arrays["deviation"], color=drawing.GREY, alpha=0.2, lw=0)
+    if "relative_margin" not in arrays:
+        return
     for index, ratio in enumerate(np.unique(arrays["ratio"])):
         cells = arrays["ratio"] == ratio
         x, nets = arrays["noise_rate"][cells], arrays["relative_margin"][cells]
-        axes.plot(x, nets, color=drawing.BLUE, marker="o", ms=3.5, ls="", alpha=0.5)
+        drawing.dots(axes, x, nets, drawing.BLUE, "trained nets", show=index == 0)
         predicted = arrays["predicted_margin"][cells]
         drawing.prediction(axes, x, predicted, None if index else "closed form")
-        axes.annotate(f"r = {ratio:g} ", (x[0], predicted[0]), ha="right", va="center")
-    axes.set(xlim=(low - 0.25 * (high - low), high), xlabel="noise rate ρ")
+        axes.annotate(
+            f"r = {ratio:g}",
+            (x[0], predicted[0]),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=7,
+        )
+    drawing.bound(axes, 0.0, "0: a wrong label", show=False)
+    rates = arrays["noise_rate"]
+    axes.set(xlim=(rates.min() - 0.3 * np.ptp(rates), rates.max() + 0.02), xlabel="noise rate ρ")
     axes.set(ylabel="relative margin of the first step")
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right")
 
 
-def draw(figure: Figure, result: ClaimResult) -> None:
-    """The grid with the threshold, and margins of the first step; closed forms dashed."""
-    left, right = figure.subplots(1, 2)
-    if "recovered" in result.arrays:
-        _draw_grid(left, result)
-        _draw_margins(right, result)
+def recovery_over_width(axes: Axes, result: ClaimResult) -> None:
+    """From which width on do nets recover the noise rates below the threshold?"""
+    arrays = result.arrays
+    if "narrow_share" not in arrays:
+        return
+    widths, rates = arrays["narrow_width"], arrays["narrow_rate"]
+    places = np.log2(widths)
+    drawing.heatmap(axes, places, rates, arrays["narrow_share"], "share of nets that recover")
+    drawing.prediction(axes, places, arrays["narrow_surely"], "surely, never")
+    drawing.prediction(axes, places, arrays["narrow_never"])
+    ratio = float(arrays["narrow_ratio"])
+    threshold = (ratio - 2) / (2 * (ratio - 1))
+    drawing.bound(axes, threshold, rf"$\rho^*$ (r = {ratio:g})")
+    axes.set(xlabel="width $m$", ylabel="noise rate ρ", ylim=(0, 0.5))
+    axes.set_xticks(places[::2], [f"{width:g}" for width in widths[::2]])
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -11,6 +11,7 @@ from ntk_theory import predictions
 from ntk_theory.claims.threshold import CLAIM
 from ntk_theory.claims.threshold.controls import cases, run_control
 from ntk_theory.claims.threshold.measurements import measurements
+from ntk_theory.claims.threshold.narrow import Narrow, narrow_work, train_narrow
 from ntk_theory.claims.threshold.nets import Nets, train_cell
 from ntk_theory.claims.threshold.plan import Plan, make_plan, planned_premises, trained_premises
 from ntk_theory.noise_grid import ControlNets, control_width
@@ -38,7 +39,7 @@ def _finding(plan: Plan, evidence: Evidence, deviation: float) -> str:
     )
 
 
-def _arrays(plan: Plan, nets: Nets, deviation: float) -> dict[str, Array]:
+def _arrays(plan: Plan, nets: Nets, narrow: Narrow, deviation: float) -> dict[str, Array]:
     ratios = np.geomspace(min(plan.ratios) / 1.3, max(plan.ratios) * 1.3, 60)
     return {
         "ratio": np.array([problem.ratio for problem in plan.problems]),
@@ -47,6 +48,12 @@ def _arrays(plan: Plan, nets: Nets, deviation: float) -> dict[str, Array]:
         "relative_margin": np.stack([cell[-1] for cell in nets.relative_margin]),
         "predicted_margin": np.array([cell.first_margin for cell in plan.cells]),
         "deviation": np.array(deviation),
+        "narrow_ratio": np.array(narrow.ratio),
+        "narrow_rate": narrow.rates,
+        "narrow_width": narrow.widths,
+        "narrow_share": narrow.share,
+        "narrow_surely": narrow.surely,
+        "narrow_never": narrow.never,
         "curve_ratio": ratios,
         "curve_threshold": np.array([predictions.recoverability_threshold(r) for r in ratios]),
     }
@@ -57,14 +64,17 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
     if not evidence.premises_hold:
         return ""
     nets, broken = Nets(), cases(plan)
-    progress.start(CLAIM.id, plan.work(sum(case.broken.way.recipe.steps for case in broken)))
+    progress.start(
+        CLAIM.id,
+        plan.work(sum(case.broken.way.recipe.steps for case in broken)) + narrow_work(plan),
+    )
     for index in range(len(plan.cells)):
         if not train_cell(plan, index, nets, evidence, progress):
             return ""
         evidence.progress_note = f"cells trained: {index + 1} of {len(plan.cells)}"
     deviation = nets.bound(plan, -1, plan.nets.widths[-1])
     evidence.premises += trained_premises(plan, deviation)
-    evidence.arrays |= _arrays(plan, nets, deviation)
+    evidence.arrays |= _arrays(plan, nets, train_narrow(plan, nets, progress), deviation)
     evidence.measurements += measurements(plan, nets, deviation, boundaries=evidence.premises_hold)
     if evidence.sound:
         tolerance = nets.bound(plan, None, control_width(plan.nets))

@@ -1,0 +1,63 @@
+"""The pictures of `memorisation`: what is drawn is what was found, and what theory says."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cases import toy
+from ntk_theory import drawing, predictions
+from ntk_theory.claims import all_claims
+from progress import Silent
+
+CLAIM = all_claims()["memorisation"]
+
+
+@pytest.fixture(scope="module")
+def result():
+    return CLAIM.run(toy("memorisation"), Silent())
+
+
+def drawn(result, panel):
+    """Series of a panel by name; several of one name stacked."""
+    axes = Figure().subplots()
+    CLAIM.panels[panel](axes, result)
+    series = {}
+    for one in drawing.plotted(axes):
+        series.setdefault(one.name, []).append(one.columns)
+    return series
+
+
+def test_the_error_curve_is_the_u_of_the_closed_form(result):
+    series = drawn(result, "error-curve")
+    config, cell = result.config, result.config["reference"]
+    rho, ratio = config["noise_rate"][cell], config["ratio"][cell]
+    angle = predictions.cluster_angle(config["points"], ratio)
+    spectrum = predictions.cluster_spectrum(config["clusters"], config["points"], angle)
+    (dashed,) = series["prediction closed form"]
+    curve = predictions.plain_training(
+        spectrum, rho, config["learning_rate"][cell], dashed["x"].size - 1
+    )
+    np.testing.assert_allclose(dashed["y"], curve.rms_error(), rtol=1e-10)
+    (nets,) = series[f"plain training, ρ = {rho:g}"]
+    row = next(m for m in result.measurements if m.name.startswith("RMS error after"))
+    assert nets["y"][-1] == pytest.approx(row.measured, rel=1e-12)
+    assert series["2ρ"][0]["y"][0] == 2 * rho
+    assert series["2√ρ"][0]["y"][0] == pytest.approx(2 * np.sqrt(rho))
+
+
+def test_first_wrong_steps_are_those_of_every_net(result):
+    series = drawn(result, "first-wrong-step")
+    nets = np.concatenate([one["y"] for one in series["trained nets"]])
+    assert sorted(nets) == sorted(result.arrays["first_wrong"].ravel())
+    predicted = np.concatenate(
+        [one["y"] for name, of in series.items() if name.startswith("prediction") for one in of]
+    )
+    rows = [m.predicted for m in result.measurements if m.name.startswith("first wrong step")]
+    assert sorted(predicted) == sorted(rows)
+
+
+def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
+    from dataclasses import replace
+
+    for panel in CLAIM.panels:
+        assert drawn(replace(result, arrays={}), panel) == {}

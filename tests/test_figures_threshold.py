@@ -1,0 +1,86 @@
+"""The pictures of `threshold`: what is drawn is what was found, and what theory says."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from cases import toy
+from ntk_theory import drawing
+from ntk_theory.claims import all_claims
+from progress import Silent
+
+CLAIM = all_claims()["threshold"]
+
+
+@pytest.fixture(scope="module")
+def result():
+    return CLAIM.run(toy("threshold"), Silent())
+
+
+def drawn(result, panel):
+    """Series of a panel by name; several of one name stacked."""
+    axes = Figure().subplots()
+    CLAIM.panels[panel](axes, result)
+    series = {}
+    for one in drawing.plotted(axes):
+        series.setdefault(one.name, []).append(one.columns)
+    return series
+
+
+def test_the_threshold_is_drawn_where_it_is(result):
+    (curve,) = drawn(result, "recovery-over-ratio")[r"prediction $\rho^*$"]
+    r = curve["x"]
+    np.testing.assert_allclose(curve["y"], (r - 2) / (2 * (r - 1)), rtol=1e-12)
+
+
+def test_every_cell_is_drawn_once_as_what_its_nets_did(result):
+    series = drawn(result, "recovery-over-ratio")
+    places = {}
+    for name in ("all nets recover", "some do", "none does"):
+        for one in series.get(name, []):
+            for place in zip(one["x"], one["y"], strict=True):
+                assert place not in places
+                places[place] = name
+    arrays = result.arrays
+    for ratio, rate, share in zip(
+        arrays["ratio"], arrays["noise_rate"], arrays["recovered"], strict=True
+    ):
+        expected = "all nets recover" if share == 1 else "none does" if share == 0 else "some do"
+        assert places[ratio, rate] == expected
+
+
+def test_the_map_over_the_width_is_that_of_the_nets_and_their_threshold(result):
+    series = drawn(result, "recovery-over-width")
+    (share,) = series["share of nets that recover"]
+    np.testing.assert_array_equal(share["value"], result.arrays["narrow_share"].ravel())
+    ratio = float(result.arrays["narrow_ratio"])
+    (bound,) = series[rf"$\rho^*$ (r = {ratio:g})"]
+    assert bound["y"][0] == pytest.approx((ratio - 2) / (2 * (ratio - 1)))
+    surely, never = series["prediction surely, never"][0]["y"], series["prediction"][0]["y"]
+    assert (surely <= bound["y"][0]).all()
+    assert (never >= bound["y"][0]).all()
+    assert (np.diff(surely) >= 0).all()
+    assert (np.diff(never) <= 0).all()
+
+
+def test_nets_recover_where_they_surely_do_and_not_where_they_cannot(result):
+    """Of the widest narrow nets; the power law goes on down to them."""
+    arrays = result.arrays
+    share, rates = arrays["narrow_share"][:, -1], arrays["narrow_rate"]
+    assert (share[rates < arrays["narrow_surely"][-1]] == 1).all()
+    assert (share[rates > arrays["narrow_never"][-1]] == 0).all()
+    assert share[0] == 1
+    assert share[-1] == 0
+
+
+def test_the_margins_of_the_first_step_are_those_of_every_net(result):
+    series = drawn(result, "first-margins")
+    nets = np.concatenate([one["y"] for one in series["trained nets"]])
+    np.testing.assert_array_equal(np.sort(nets), np.sort(result.arrays["relative_margin"].ravel()))
+
+
+def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
+    from dataclasses import replace
+
+    for panel in CLAIM.panels:
+        assert drawn(replace(result, arrays={}), panel) == {}
