@@ -108,14 +108,20 @@ def line(
     _named(drawn, label)
 
 
-def band(axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str) -> None:
-    """Mean of runs (rows) as a line over the band from the least to the largest run."""
+def band(
+    axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str, *, show: bool = True
+) -> None:
+    """Mean of runs (rows) as a line over the band from the least to the largest run.
+
+    `show` puts it into the legend.
+    """
     values, x = np.asarray(runs), np.asarray(x)
     filled = axes.fill_between(
         x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.3, lw=0
     )
     _named(filled, f"{label}: range over nets")
-    (mean,) = axes.plot(x, values.mean(axis=0), color=colour, lw=1.8, label=label)
+    shown = label if show else None
+    (mean,) = axes.plot(x, values.mean(axis=0), color=colour, lw=1.8, label=shown)
     _named(mean, label)
 
 

@@ -36,7 +36,54 @@ def added_times(right):
     return wrong
 
 
+def student_rate_times(factor):
+    return lambda right: (
+        lambda s, rho, teachers, rate, steps: right(s, rho, teachers, factor * rate, steps)
+    )
+
+
+def teacher_rate_times(factor):
+    return lambda right: (
+        lambda s, rho, teachers, rate, steps: right(
+            s, rho, [(factor * eta, tau) for eta, tau in teachers], rate, steps
+        )
+    )
+
+
+def plain_rate_times(factor):
+    return lambda right: lambda s, rho, rate, *rest: right(s, rho, factor * rate, *rest)
+
+
+def nets_rate_times(factor):
+    return lambda train: (
+        lambda *args, learning_rate, **rest: train(
+            *args, learning_rate=factor * learning_rate, **rest
+        )
+    )
+
+
+OFF = (0.9, 1.2)
+"""Factors of a learning rate that is wrong by little."""
+
 MUTANTS = [
+    *(Mutant(f"the student's rate times {f}", STUDENT, student_rate_times(f)) for f in OFF),
+    *(Mutant(f"its teacher's rate times {f}", STUDENT, teacher_rate_times(f)) for f in OFF),
+    *(
+        Mutant(
+            f"teachers train at {f} times their rate",
+            "ntk_theory.predictions.plain_training",
+            plain_rate_times(f),
+        )
+        for f in OFF
+    ),
+    *(
+        Mutant(
+            f"nets train at {f} times their rate",
+            "ntk_theory.experiments.train",
+            nets_rate_times(f),
+        )
+        for f in OFF
+    ),
     Mutant("the teacher's filter is missing", STUDENT, without_teachers_filter),
     Mutant("the student's filter is missing", STUDENT, without_students_filter),
     Mutant("filters of added times, not their product", STUDENT, added_times),
