@@ -177,12 +177,19 @@ def bound(axes: Axes, value: float, label: str, *, show: bool = True) -> None:
     _named(drawn, label)
 
 
-def mark(axes: Axes, x: float, label: str) -> None:
-    """A step or a rate that theory names, as a dotted vertical line with its symbol on top."""
+def mark(axes: Axes, x: float, label: str, height: float = 1.0) -> None:
+    """A step or a rate that theory names, as a dotted vertical line with its symbol beside it.
+
+    Args:
+        axes: to draw on.
+        x: where.
+        label: its symbol.
+        height: of the symbol, as a share of the axes.
+    """
     _named(axes.axvline(x, color=GREY, lw=0.8, ls=":", zorder=1), f"prediction {label}")
     axes.annotate(
         label,
-        (x, 1.0),
+        (x, height),
         xycoords=("data", "axes fraction"),
         xytext=(2, -2),
         textcoords="offset points",

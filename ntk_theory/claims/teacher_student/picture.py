@@ -25,7 +25,7 @@ def error_of_students(axes: Axes, result: ClaimResult) -> None:
     drawing.dots(axes, surest, hardened, drawing.GREEN, "students of its signs", "s", size=4)
     drawing.prediction(axes, steps, arrays["predicted_teacher"], "closed form")
     drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
-    drawing.mark(axes, result.config["memorisation_time"], r"$t_\mathrm{mem}$")
+    drawing.mark(axes, result.config["memorisation_time"], r"$t_\mathrm{mem}$", 0.12)
     drawing.step_axis(axes, steps[-1])
     axes.set(xlabel=r"stopping time $\tau$ of the teacher", ylim=(-0.03, 1.5))
     axes.set(ylabel=r"RMS error  $\|u-y\|/\sqrt{n}$")
