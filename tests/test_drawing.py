@@ -62,6 +62,17 @@ def test_everything_drawn_can_be_read_back_by_name(axes):
     assert shown == ["nets", "closed form", "runs", "bound"]
 
 
+def test_a_predicted_range_can_be_read_back_and_lies_below_what_was_measured(axes):
+    drawing.prediction_range(axes, X, X / 2, 2 * X, "nine of ten nets")
+    drawing.dots(axes, X, RUNS.T, drawing.ORANGE, "runs")
+    (band,) = (one for one in drawing.plotted(axes) if one.name == "prediction nine of ten nets")
+    np.testing.assert_array_equal(band.columns["low"], X / 2)
+    np.testing.assert_array_equal(band.columns["high"], 2 * X)
+    assert axes.collections[0].get_zorder() < min(one.get_zorder() for one in axes.lines)
+    shown = [text.get_text() for text in axes.legend().get_texts()]
+    assert shown == ["nine of ten nets", "runs"]
+
+
 def test_the_data_of_a_map_can_be_read_back(axes):
     drawing.heatmap(axes, [0, 1, 2], [5, 6], RUNS[:2, :3], "value", most=9.0)
     (series,) = drawing.plotted(axes)

@@ -62,5 +62,9 @@ CLAIM = Claim(
     controls=("large-scale", "antisymmetric-pairs", "soft-targets"),
     run=deferred("ntk_theory.claims.initialisation.run:run"),
     predict=deferred("ntk_theory.claims.initialisation.plan:predict"),
-    draw=deferred("ntk_theory.claims.initialisation.picture:draw"),
+    panels={
+        "floor": deferred("ntk_theory.claims.initialisation.picture:floor"),
+        "wrong-signs": deferred("ntk_theory.claims.initialisation.picture:wrong_signs"),
+        "width": deferred("ntk_theory.claims.initialisation.picture:width"),
+    },
 )

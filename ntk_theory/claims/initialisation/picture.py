@@ -1,58 +1,90 @@
-"""Pictures of `initialisation`: final error over the scale and over the width."""
+"""Pictures of `initialisation`: floors over the scale, wrong signs, floors over the width."""
 
 from __future__ import annotations
 
-__all__ = ["draw"]
+__all__ = ["floor", "width", "wrong_signs"]
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
+Array = NDArray[np.float64]
 
-def _draw_scales(figure: Figure, result: ClaimResult) -> None:
-    axes, arrays = figure.axes[0], result.arrays
-    small = np.full(len(arrays["small_errors"]), arrays["scales"][-1])
-    x = np.concatenate([arrays["net_scales"], small])
-    y = np.concatenate([arrays["net_errors"], arrays["small_errors"]])
-    axes.plot(x, y, color=drawing.BLUE, marker="o", ms=3, ls="", alpha=0.25, label="nets")
-    means = [y[x == scale].mean() for scale in arrays["scales"]]
-    axes.plot(arrays["scales"], means, color=drawing.BLUE, lw=2.5, label="mean of the nets")
-    drawing.prediction(axes, arrays["scales"], arrays["predicted_mean"], "predicted mean")
-    axes.axhline(arrays["zero_start"][0], color=drawing.GREY, lw=1, label="zero start")
-    axes.set(xlabel="scale σ of the initial weights", ylabel="final RMS error")
+
+def _scale_axis(axes: Axes) -> None:
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.legend(frameon=False, loc="center left")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(xlabel=r"scale $\sigma$ of the initial weights")
 
 
-def _draw_widths(figure: Figure, result: ClaimResult) -> None:
-    axes, arrays = figure.axes[1], result.arrays
+def _means(axes: Axes, x: Array, samples: list[Array], colour: str, marker: str, name: str) -> None:
+    """Mean of the nets at each x, with a bar of one standard error to either side."""
+    means = np.array([sample.mean() for sample in samples])
+    drawing.line(axes, x, means, colour, name, marker=marker, ms=4, ls="")
+    for place, mean, sample in zip(x, means, samples, strict=True):
+        error = sample.std(ddof=1) / np.sqrt(len(sample))
+        ends = [mean - error, mean + error]
+        drawing.line(axes, [place, place], ends, colour, f"{name}: bar", show=False)
+
+
+def _by_scale(result: ClaimResult, key: str) -> tuple[Array, list[Array]]:
+    """Scales, and a quantity of the nets at each of them."""
+    every, values = result.arrays["net_scales"], result.arrays[f"net_{key}"]
+    scales = np.unique(every)
+    return scales, [values[every == scale] for scale in scales]
+
+
+def floor(axes: Axes, result: ClaimResult) -> None:
+    """How small must an initial output be to leave no error floor?"""
+    arrays = result.arrays
+    if "law_mean" not in arrays:
+        return
+    drawing.dots(axes, arrays["net_scales"], arrays["net_errors"], drawing.ORANGE, "single nets")
+    name = "mean ± standard error"
+    _means(axes, *_by_scale(result, "errors"), drawing.INDIGO, "D", name)
+    scales, (low, high) = arrays["law_scales"], arrays["law_range"]
+    drawing.bound(axes, arrays["zero_start"][0], "antisymmetric pairs")
+    drawing.prediction(axes, scales, arrays["law_mean"], "predicted mean")
+    drawing.prediction_range(axes, scales, low, high, "predicted, 98 % of nets")
+    _scale_axis(axes)
+    axes.set(ylabel=r"final RMS error  $\|u_T-y\|/\sqrt{n}$", yscale="log")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
+
+
+def wrong_signs(axes: Axes, result: ClaimResult) -> None:
+    """What share of signs is wrong when predictions begin to teach, and do nets get over it?"""
+    arrays = result.arrays
+    if "law_unrecovered" not in arrays:
+        return
+    scales = arrays["law_scales"]
+    name = "nets with a wrong label at the end"
+    _means(axes, *_by_scale(result, "unrecovered"), drawing.ORANGE, "s", name)
+    name = "signs wrong after the burn-in"
+    _means(axes, *_by_scale(result, "wrong_signs"), drawing.INDIGO, "o", name)
+    drawing.prediction(axes, scales, arrays["law_unrecovered"], "predicted")
+    drawing.prediction(axes, scales, arrays["law_wrong_signs"])
+    _scale_axis(axes)
+    axes.set(ylabel="share", ylim=(-0.03, 1.03))
+    axes.legend(loc="upper left")
+
+
+def width(axes: Axes, result: ClaimResult) -> None:
+    """Does a wider net help a large initial output?"""
+    arrays = result.arrays
+    if "large_errors" not in arrays:
+        return
     widths, large = arrays["widths"], arrays["large_errors"]
     scale = result.config["init_scale"]
-    error = large.std(axis=1, ddof=1) / np.sqrt(large.shape[1])
-    axes.errorbar(
-        widths,
-        large.mean(axis=1),
-        error,
-        color=drawing.ORANGE,
-        marker="o",
-        ms=4,
-        label=f"scale {scale:g}, mean ± standard error",
-    )
-    drawing.band(axes, widths, arrays["pair_errors"].T, drawing.BLUE, "antisymmetric pairs")
-    drawing.prediction(axes, widths, np.full(len(widths), arrays["predicted_mean"][1]), "predicted")
+    _means(axes, widths, list(arrays["pair_errors"]), drawing.BLUE, "s", "antisymmetric pairs")
+    drawing.dots(axes, widths, large, drawing.ORANGE, rf"nets of scale $\sigma = {scale:g}$")
+    _means(axes, widths, list(large), drawing.INDIGO, "D", "their mean ± standard error")
+    predicted = arrays["law_mean"][arrays["law_scales"] == scale][0]
+    drawing.prediction(axes, widths, np.full(len(widths), predicted), "predicted")
     drawing.prediction(axes, widths, np.full(len(widths), arrays["zero_start"][0]))
-    axes.set(xlabel="width $m$", ylabel="final RMS error")
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.legend(frameon=False, loc="center right")
-
-
-def draw(figure: Figure, result: ClaimResult) -> None:
-    """Final error over the scale and over the width, predictions dashed."""
-    figure.subplots(1, 2)
-    if "net_errors" in result.arrays:
-        _draw_scales(figure, result)
-        _draw_widths(figure, result)
+    axes.set(xlabel="width $m$", ylabel=r"final RMS error  $\|u_T-y\|/\sqrt{n}$", yscale="log")
+    axes.legend(loc="center right")

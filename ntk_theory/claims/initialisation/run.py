@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ntk_theory.claims.initialisation import CLAIM
 from ntk_theory.claims.initialisation.controls import CONTROLS, ControlSetting
+from ntk_theory.claims.initialisation.law import law_of_scale
 from ntk_theory.claims.initialisation.measurements import measurements
 from ntk_theory.claims.initialisation.nets import SMALLEST, Found, climb, rms
 from ntk_theory.claims.initialisation.plan import PAIRS, Plan, make_plan, planned_premises
@@ -21,16 +22,44 @@ from ntk_theory.verdicts import ClaimResult, Options, Progress
 Array = NDArray[np.float64]
 
 
+_STEPS_BETWEEN = 4
+"""Scales at which the predicted distribution is drawn, for each at which nets are trained."""
+
+_TAIL = 0.01
+"""Share of single nets left out at either end of the range that is drawn."""
+
+
+def _law_arrays(found: Found) -> dict[str, Array]:
+    """Predicted distributions over the scale, finer than the scales of the nets."""
+    plan = found.plan
+    places = range(_STEPS_BETWEEN * (len(plan.scales) - 1) + 1)
+    scales = [plan.scales[0] * 2 ** (-place / _STEPS_BETWEEN) for place in places]
+    laws = [
+        found.laws[place // _STEPS_BETWEEN]
+        if place % _STEPS_BETWEEN == 0
+        else law_of_scale(plan, scale)
+        for place, scale in zip(places, scales, strict=True)
+    ]
+    return {
+        "law_scales": np.array(scales),
+        "law_mean": np.array([law.error.mean() for law in laws]),
+        "law_range": np.stack([np.quantile(law.error, (_TAIL, 1 - _TAIL)) for law in laws], axis=1),
+        "law_unrecovered": np.array([1 - law.recovered.mean() for law in laws]),
+        "law_wrong_signs": np.array([plan.early_share(scale) for scale in scales]),
+    }
+
+
 def _arrays(found: Found) -> dict[str, Array]:
     plan = found.plan
     clean, large = plan.problem.dataset.clean, found.at(plan.large)
+    every = (*found.plain, *found.smallest)
     return {
-        "scales": np.array(plan.scales),
-        "predicted_mean": np.array([law.error.mean() for law in found.laws]),
+        **_law_arrays(found),
         "zero_start": plan.problem.distilled.rms_error()[-1:],
-        "net_scales": np.concatenate([np.full(len(one.final), one.scale) for one in found.plain]),
-        "net_errors": np.concatenate([rms(one.final - clean) for one in found.plain]),
-        "small_errors": found.small.rungs[SMALLEST][-1].error[:, -1],
+        "net_scales": np.concatenate([np.full(len(one.final), one.scale) for one in every]),
+        "net_errors": np.concatenate([rms(one.final - clean) for one in every]),
+        "net_unrecovered": np.concatenate([(one.final * clean <= 0).any(axis=1) for one in every]),
+        "net_wrong_signs": np.concatenate([(one.early * clean <= 0).mean(axis=1) for one in every]),
         "widths": np.array(plan.nets.widths),
         "large_errors": np.stack([rms(one.final - clean) for one in large]),
         "pair_errors": np.stack([rung.error[:, -1] for rung in found.pairs.rungs[PAIRS]]),
@@ -54,9 +83,9 @@ def _metrics(found: Found) -> Iterator[Mapping[str, Any]]:
             }
 
 
-def _finding(found: Found, arrays: Mapping[str, Array]) -> str:
+def _finding(found: Found, floor: float) -> str:
     plan = found.plan
-    floor, small = arrays["large_errors"].mean(), arrays["small_errors"].mean()
+    small = found.small.rungs[SMALLEST][-1].error[:, -1].mean()
     return (
         f"plain nets of scale {plan.large:g} end {floor:.3g} (RMS) from the clean labels at every "
         f"width, predicted {found.laws[1].error.mean():.3g}; at scale {plan.small:g} every sign is "
@@ -83,7 +112,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
         evidence.progress_note = "at the controls"
         for control in CONTROLS:
             evidence.controls.append(control(setting))
-    return _finding(found, evidence.arrays)
+    return _finding(found, float(evidence.arrays["large_errors"].mean()))
 
 
 def run(options: Options, progress: Progress) -> ClaimResult:
