@@ -60,6 +60,9 @@ CLAIM = Claim(
     predict=deferred("ntk_theory.claims.air.plan:predict"),
     panels={
         "retrieved-shares": deferred("ntk_theory.claims.air.picture:retrieved_shares"),
+        "eigenspaces": deferred("ntk_theory.claims.air.picture:eigenspaces"),
         "information-ahead": deferred("ntk_theory.claims.air.picture:information_ahead"),
+        "eigenvalues": deferred("ntk_theory.claims.air.picture:eigenvalues"),
+        "energy": deferred("ntk_theory.claims.air.picture:energy"),
     },
 )

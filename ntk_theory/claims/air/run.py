@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ntk_theory.claims.air import CLAIM
 from ntk_theory.claims.air.controls import CONTROLS, ControlSetting
+from ntk_theory.claims.air.designs import Case
 from ntk_theory.claims.air.measurements import measurements
 from ntk_theory.claims.air.nets import Climbed, climb, label_shares
 from ntk_theory.claims.air.plan import Plan, make_plan, planned_premises
@@ -20,12 +21,37 @@ from ntk_theory.verdicts import ClaimResult, Options, Progress
 Array = NDArray[np.float64]
 
 
+def _spectrum(case: Case) -> dict[str, Array]:
+    """Eigenvalues, and the energy of clean labels and of the noise along them, from the top.
+
+    Flipping a share ρ of the labels shrinks them by 1 − 2ρ in the mean; the noise is what is left.
+    """
+    mean = (1 - 2 * case.dataset.noise_rate) * case.dataset.clean
+    noise = case.spectrum.project(case.dataset.observed - mean) ** 2
+    found = {
+        "eigenvalues": case.spectrum.eigenvalues[::-1],
+        "clean_energy": np.cumsum(case.clean_energy[::-1]),
+        "noise_energy": np.cumsum(noise[::-1]) / noise.sum(),
+    }
+    if case.dataset.design.levels is not None:
+        found["predicted_eigenvalues"] = case.eigenvalues[::-1]
+    return found
+
+
 def _arrays(plan: Plan, climbed: Sequence[Climbed]) -> dict[str, Array]:
     arrays: dict[str, Array] = {"predicted_gap": plan.gap}
     for one in climbed:
         name = one.case.name.replace(" ", "_")
         arrays[f"{name}_predicted_gap"] = one.case.predicted_gap
-        arrays[f"{name}_gap"] = one.case.gap(one.case.shares(one.outputs))
+        shares = one.case.shares(one.outputs)
+        arrays[f"{name}_gap"] = one.case.gap(shares)
+        arrays |= {f"{name}_{key}": value for key, value in _spectrum(one.case).items()}
+        if one.case.name == "tree":
+            arrays["tree_shares"] = shares
+            arrays["tree_predicted_shares"] = one.case.predicted_shares
+            arrays["tree_levels"] = np.array(
+                [one.case.eigenvalues[band].mean() for band in one.case.bands]
+            )
     case = climbed[0].case
     labels = case.dataset.clean, case.dataset.observed
     information, noise = label_shares(climbed[0].outputs, *labels)
