@@ -143,7 +143,7 @@ def test_a_prediction_that_is_off_by_a_constant_does_not_let_the_deviation_fall(
 def test_a_control_that_breaks_nothing_does_not_hold(wide):
     # Soft targets of the current prediction: the identity itself.
     unbroken = controls.Policy("unbroken", "nothing", "soft")
-    control = controls.control(wide, unbroken, 1e-10, Silent())
+    control = controls.control(wide, unbroken, 1e-10, {}, Silent())
     assert control.verdict is Verdict.SUPPORTED
     assert not control.holds
 

@@ -71,5 +71,11 @@ CLAIM = Claim(
     ),
     run=deferred("ntk_theory.claims.convergence.run:run"),
     predict=deferred("ntk_theory.claims.convergence.plan:predict"),
-    draw=deferred("ntk_theory.claims.convergence.picture:draw"),
+    panels={
+        "error-over-time": deferred("ntk_theory.claims.convergence.picture:error_over_time"),
+        "deviation-over-width": deferred(
+            "ntk_theory.claims.convergence.picture:deviation_over_width"
+        ),
+        "schedules": deferred("ntk_theory.claims.convergence.picture:schedules"),
+    },
 )

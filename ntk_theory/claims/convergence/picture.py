@@ -1,49 +1,77 @@
-"""Picture of `convergence`: error over time, and deviation over width, closed forms dashed."""
+"""Pictures of `convergence`: error over time, deviation over width, schedules compared."""
 
 from __future__ import annotations
 
-__all__ = ["draw"]
+__all__ = ["deviation_over_width", "error_over_time", "schedules"]
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
+_ERROR = r"RMS error  $\|u_t-y\|/\sqrt{n}$"
 
-def _draw_errors(figure: Figure, result: ClaimResult) -> None:
-    arrays, bound = result.arrays, 2 * result.config["noise_rate"]
-    axes = figure.axes[0]
+
+def error_over_time(axes: Axes, result: ClaimResult) -> None:
+    """Does self-distillation converge to the clean labels, and what does plain training do?"""
+    arrays = result.arrays
+    if "distilled_error" not in arrays:
+        return
     steps = np.arange(len(arrays["predicted_distilled"]))
     plain_steps = steps[: len(arrays["predicted_plain"])]
-    if "distilled_error" in arrays:
-        label = f"self-distillation, width {arrays['widths'][-1]}"
-        drawing.band(axes, plain_steps, arrays["plain_error"], drawing.ORANGE, "plain training")
-        drawing.band(axes, steps, arrays["distilled_error"], drawing.BLUE, label)
+    drawing.band(axes, plain_steps, arrays["plain_error"], drawing.ORANGE, "plain training")
+    drawing.band(axes, steps, arrays["distilled_error"], drawing.BLUE, "self-distillation")
     drawing.prediction(axes, steps, arrays["predicted_distilled"], "closed forms")
     drawing.prediction(axes, plain_steps, arrays["predicted_plain"])
-    axes.axhline(bound, color=drawing.GREY, lw=1, label="2ρ, bound of every stopping time")
-    axes.set(xlabel="step $t$", ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$")
-    axes.set(xscale="log", yscale="log", xlim=(1, steps[-1]))
-    axes.legend(frameon=False, loc="lower left")
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
+    drawing.step_axis(axes, steps[-1])
+    axes.set(yscale="log", ylabel=_ERROR)
+    axes.legend(loc="lower left")
 
 
-def _draw_widths(figure: Figure, result: ClaimResult) -> None:
-    axes, arrays = figure.axes[1], result.arrays
-    axes.set(xlabel="width $m$", ylabel=r"$\sup_t\,\|u_m-u_\infty\|/\sqrt{n}$")
+def deviation_over_width(axes: Axes, result: ClaimResult) -> None:
+    """How fast do nets approach the infinitely wide one?"""
     exponents = [m for m in result.measurements if m.name.startswith("exponent")]
+    axes.set(xlabel="width $m$", ylabel=r"$\mathrm{sup}_t\,\|u_m-u_\infty\|/\sqrt{n}$")
     if not exponents:
         return
-    widths, deviation = arrays["widths"], arrays["largest_deviation"]
+    widths, deviation = result.arrays["widths"], result.arrays["largest_deviation"]
     drawing.loglog_fit(axes, widths, deviation, exponents[0].measured)
     slope = exponents[0].predicted
     middle = np.exp(np.log(deviation).mean() - slope * np.log(widths).mean())
     drawing.prediction(axes, widths, middle * widths**slope, "slope −1/2")
-    axes.legend(frameon=False)
+    axes.legend(loc="lower left")
 
 
-def draw(figure: Figure, result: ClaimResult) -> None:
-    """Error over time and deviation over width, closed forms dashed."""
-    figure.subplots(1, 2)
-    _draw_errors(figure, result)
-    _draw_widths(figure, result)
+def schedules(axes: Axes, result: ClaimResult) -> None:
+    """Which weights of the observed labels lead to the clean ones?"""
+    arrays = result.arrays
+    if "variant_geometric_error" not in arrays:
+        return
+    last = 1
+    for key, label, colour in (
+        ("agreement", "agreement", drawing.ORANGE),
+        ("constant", r"constant $\alpha = 1/4$", drawing.GREEN),
+        ("geometric", "geometric", drawing.BLUE),
+    ):
+        errors = arrays[f"variant_{key}_error"]
+        steps = np.arange(errors.shape[1])
+        last = max(last, len(steps) - 1)
+        drawing.band(axes, steps, errors, colour, label)
+        dashed = "closed forms" if key == "agreement" else None
+        drawing.prediction(axes, steps, arrays[f"variant_{key}_predicted"], dashed)
+    for key, name in (("agreement", r"$2\rho\sqrt{\rho}$"), ("constant", r"$2\alpha\sqrt{\rho}$")):
+        limit = float(arrays[f"variant_{key}_limit"])
+        drawing.bound(axes, limit, f"limit {name}", show=False)
+        axes.annotate(
+            name,
+            (0, limit),
+            xytext=(3, 2 if key == "agreement" else -2),
+            textcoords="offset points",
+            va="bottom" if key == "agreement" else "top",
+            fontsize=7,
+        )
+    drawing.step_axis(axes, last)
+    axes.set(ylabel=_ERROR, ylim=(0, 1.03))
+    axes.legend(loc="upper right")

@@ -86,6 +86,16 @@ def _train(ladder: Ladder, variant: Variant, progress: Progress) -> float:
     return min(margins)
 
 
+def _curves(ladder: Ladder, variant: Variant) -> dict[str, Array]:
+    """Errors of the widest nets, and their prediction."""
+    key = variant.name.split(maxsplit=1)[0].lower()
+    return {
+        f"variant_{key}_error": ladder.rungs[variant.name][-1].error,
+        f"variant_{key}_predicted": variant.rms_error,
+        f"variant_{key}_limit": np.array(np.nan if variant.limit is None else variant.limit),
+    }
+
+
 def check_variants(plan: Plan, evidence: Evidence, progress: Progress) -> None:
     """Train every variant and add its rows, premise and metrics to the evidence."""
     least, wrong = {}, [0.0]
@@ -97,6 +107,7 @@ def check_variants(plan: Plan, evidence: Evidence, progress: Progress) -> None:
         evidence.metrics += [{"variant": variant.name} | dict(row) for row in ladder.metrics()]
         if evidence.diverged(ladder.stopped()):
             return
+        evidence.arrays |= _curves(ladder, variant)
         wrong += [float(rung.zero_one.max()) for rung in ladder.rungs[variant.name]]
         evidence.measurements += _rows(ladder, variant)
     name = min(least, key=least.__getitem__)

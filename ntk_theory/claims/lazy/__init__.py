@@ -64,5 +64,8 @@ CLAIM = Claim(
     controls=("mean-field", "unscaled-outputs", "independent-neurons"),
     run=deferred("ntk_theory.claims.lazy.run:run"),
     predict=deferred("ntk_theory.claims.lazy.plan:predict"),
-    draw=deferred("ntk_theory.claims.lazy.picture:draw"),
+    panels={
+        "movement-and-flips": deferred("ntk_theory.claims.lazy.picture:movement_and_flips"),
+        "kernel-and-deviation": deferred("ntk_theory.claims.lazy.picture:kernel_and_deviation"),
+    },
 )

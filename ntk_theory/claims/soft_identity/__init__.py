@@ -57,5 +57,9 @@ CLAIM = Claim(
     controls=("lagged", "tempered", "hard", "tempered-cross-entropy"),
     run=deferred("ntk_theory.claims.soft_identity.run:run"),
     predict=deferred("ntk_theory.claims.soft_identity.theory:predict"),
-    draw=deferred("ntk_theory.claims.soft_identity.picture:draw"),
+    panels={
+        "identity": deferred("ntk_theory.claims.soft_identity.picture:identity"),
+        "soft-targets": deferred("ntk_theory.claims.soft_identity.picture:soft_targets"),
+        "policies": deferred("ntk_theory.claims.soft_identity.picture:policies"),
+    },
 )

@@ -64,13 +64,21 @@ def _apart(difference: Array) -> Array:
     return np.asarray(np.sqrt(squares / difference.shape[2]).max(axis=1))
 
 
-def control(wide: Wide, policy: Policy, rounding: float, progress: Progress) -> Control:
+def _error(outputs: Array, clean: Array) -> Array:
+    """RMS distance of outputs (..., T + 1, n) to the clean labels."""
+    return np.asarray(np.sqrt(np.square(outputs - clean).mean(axis=-1)))
+
+
+def control(
+    wide: Wide, policy: Policy, rounding: float, arrays: dict[str, Array], progress: Progress
+) -> Control:
     """Nets under another policy beside plain training with the rates η α_t.
 
     Args:
         wide: the ladder, which tells how far nets lie from their kernel recursion.
         policy: what teaches.
         rounding: by how much a net under the identity may differ.
+        arrays: takes the error curves of the nets, and their prediction, under square loss.
         progress: advanced as the nets train.
     """
     plan, theory = wide.plan, wide.theory
@@ -93,6 +101,10 @@ def control(wide: Wide, policy: Policy, rounding: float, progress: Progress) -> 
         )
     )
     expected = theory.policy(policy.target, entropy=policy.entropy, epoch=epoch)
+    if not policy.entropy:
+        clean = plan.problem.dataset.clean
+        arrays[f"{policy.id}_error"] = _error(other.outputs, clean)
+        arrays[f"predicted_{policy.id}"] = _error(expected, clean)
     predicted = float(_apart((expected - theory.outputs[name])[None])[0])
     values = _apart(other.outputs - plain.outputs)
     # Either run may deviate from its kernel recursion by what the ladder shows.

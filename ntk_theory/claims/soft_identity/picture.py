@@ -1,38 +1,71 @@
-"""Picture of `soft-identity`: differences below their rounding bound, and errors over time."""
+"""Pictures of `soft-identity`: the identity, what soft targets come to, and other policies."""
 
 from __future__ import annotations
 
-__all__ = ["draw"]
+__all__ = ["identity", "policies", "soft_targets"]
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
+_ERROR = r"RMS error  $\|u_t-y\|/\sqrt{n}$"
+_FLOOR = 1e-18
+"""Differences that are zero exactly are drawn here."""
 
-def draw(figure: Figure, result: ClaimResult) -> None:
-    """Differences below their rounding bound, and the error curves over time."""
-    left, right = figure.subplots(1, 2)
+
+def identity(axes: Axes, result: ClaimResult) -> None:
+    """Do soft targets and plain training with rates ηα_t differ by more than rounding?"""
     arrays = result.arrays
-    left.set(xlabel="width $m$", ylabel=r"$\sup_t\,\|u_{\rm soft}-u_{\rm plain}\|$", yscale="log")
-    left.set_xscale("log", base=2)
-    if "identity_widths" in arrays:
-        widths = arrays["identity_widths"]
-        seen = np.maximum(arrays["identity_difference"], 1e-18)
-        left.plot(widths, seen, color=drawing.BLUE, marker="o", ms=3.5, ls="", label="measured")
-        ladder = np.unique(widths)
-        least = [arrays["identity_bound"][widths == width].min() for width in ladder]
-        drawing.prediction(left, ladder, least, "smallest rounding bound")
-        left.legend(frameon=False)
-    right.set(xlabel="step $t$", ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$")
+    if "identity_widths" not in arrays:
+        return
+    widths = arrays["identity_widths"]
+    seen = np.maximum(arrays["identity_difference"], _FLOOR)
+    drawing.dots(axes, widths, seen, drawing.BLUE, "measured")
+    ladder = np.unique(widths)
+    least = [arrays["identity_bound"][widths == width].min() for width in ladder]
+    drawing.prediction(axes, ladder, least, "smallest rounding bound")
+    axes.set(xlabel="width $m$", ylabel=r"$\mathrm{sup}_t\,\|u_\mathrm{soft}-u_\mathrm{plain}\|$")
+    axes.set(yscale="log", ylim=(1e-19, 1e-5))
+    axes.set_xscale("log", base=2)
+    axes.legend(loc="upper left")
+
+
+def soft_targets(axes: Axes, result: ClaimResult) -> None:
+    """Do soft targets memorise, and when do they stop early instead?"""
+    arrays = result.arrays
+    if "memorising_error" not in arrays:
+        return
+    steps = np.arange(arrays["memorising_error"].shape[1])
     for key, colour, label in (
-        ("memorising", drawing.ORANGE, "soft, Σα = ∞"),
-        ("stopping", drawing.BLUE, "soft, Σα < ∞"),
+        ("memorising", drawing.ORANGE, r"soft, $\sum\alpha_t=\infty$"),
+        ("stopping", drawing.BLUE, r"soft, $\sum\alpha_t<\infty$"),
     ):
-        if f"{key}_error" not in arrays:
-            continue
-        steps = np.arange(arrays[f"{key}_error"].shape[1])
-        drawing.band(right, steps, arrays[f"{key}_error"], colour, label)
-        drawing.prediction(right, steps, arrays[f"predicted_{key}"])
-        right.legend(frameon=False)
+        drawing.band(axes, steps, arrays[f"{key}_error"], colour, label)
+        dashed = "closed forms" if key == "memorising" else None
+        drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed)
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
+    drawing.step_axis(axes, steps[-1])
+    axes.set(ylabel=_ERROR, ylim=(0, 1.03))
+    axes.legend(loc="lower left")
+
+
+def policies(axes: Axes, result: ClaimResult) -> None:
+    """Under one schedule of fading weights: which label policies reach the clean labels?"""
+    arrays = result.arrays
+    if "hard_error" not in arrays:
+        return
+    steps = np.arange(arrays["hard_error"].shape[1])
+    for key, colour, label in (
+        ("stopping", drawing.ORANGE, "soft"),
+        ("tempered", drawing.GREEN, r"tempered, $\tanh(u/T)$"),
+        ("hard", drawing.BLUE, r"hard, $\mathrm{sign}(u)$"),
+    ):
+        drawing.band(axes, steps, arrays[f"{key}_error"], colour, label)
+        dashed = "kernel limit" if key == "stopping" else None
+        drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed)
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
+    drawing.step_axis(axes, steps[-1])
+    axes.set(ylabel=_ERROR, ylim=(0, 1.03))
+    axes.legend(loc="lower left")

@@ -101,7 +101,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
         evidence.measurements.append(row)
     if evidence.sound:
         for policy in CONTROLS:
-            evidence.controls.append(control(wide, policy, rounding, progress))
+            evidence.controls.append(control(wide, policy, rounding, evidence.arrays, progress))
     return _finding(wide, worst, rounding)
 
 
