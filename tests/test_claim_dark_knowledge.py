@@ -100,23 +100,13 @@ def test_first_steps_that_scatter_too_much_leave_the_rate_open(plan, climbed):
     assert row.holds is None
 
 
-def test_the_interval_of_the_first_step_covers_its_own_law():
-    widths, rng = (256, 512, 1024), np.random.default_rng(0)
-    misses = 0
-    for _ in range(400):
-        ratios = 1 + 0.1 * rng.standard_normal((3, 4)) * np.sqrt(256 / np.array(widths))[:, None]
-        misses += not measurements._first_step("made up", widths, ratios, 0.99).slack >= 0
-    # Four are expected; 13 or more have probability 3e-4.
-    assert misses < 13
-
-
 @pytest.mark.parametrize("name", ["dark_knowledge", "dark_knowledge_peak"])
 def test_the_kernel_limit_tells_slightly_wrong_formulas(plan, name, monkeypatch):
     assert not failing(measurements._kernel_rows(plan))
     right = getattr(predictions, name)
     monkeypatch.setattr(predictions, name, lambda *args: 1.05 * np.asarray(right(*args)))
-    fresh = replace(plan)
-    assert failing(measurements._kernel_rows(fresh))
+    # A copy: the plan keeps what it has computed.
+    assert failing(measurements._kernel_rows(replace(plan)))
 
 
 def test_the_measured_contrast_is_that_of_pairs_of_classes(plan):

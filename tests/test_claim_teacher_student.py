@@ -41,6 +41,7 @@ def toy(trained):
             {stop: list(rows) for stop, rows in pairs.miss.items()},
             pairs.wrong.copy(),
             pairs.scatter,
+            list(pairs.first_step),
         ),
     )
 
@@ -82,6 +83,14 @@ def test_a_student_of_another_teacher_is_seen(toy):
     # Two teachers of this width are about their deviation apart.
     distances[-1] = distances[-1] + toy.ladder.rungs[plans.TEACHER][-1].deviation[:, stop]
     assert row(toy, f"{plans.student_of(stop)}: RMS distance to its own teacher").holds is False
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.2])
+def test_students_of_another_rate_are_seen_in_their_first_step(toy, factor):
+    toy.pairs.first_step = [factor * ratios for ratios in toy.pairs.first_step]
+    (failed,) = (one for one in every_row(toy) if one.holds is not True)
+    assert failed.name == "students: outputs after one step over their prediction"
+    assert failed.holds is False
 
 
 def test_one_wrong_sign_of_a_student_of_right_signs_is_seen_at_every_width(toy):

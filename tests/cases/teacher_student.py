@@ -62,6 +62,20 @@ def nets_rate_times(factor):
     )
 
 
+def students_rate_times(factor):
+    """Only nets that learn outputs, not labels, train at another rate."""
+
+    def change(train):
+        def wrong(network, inputs, labels, *args, learning_rate, **rest):
+            taught = not np.isin(labels, (-1, 1)).all()
+            rate = factor * learning_rate if taught else learning_rate
+            return train(network, inputs, labels, *args, learning_rate=rate, **rest)
+
+        return wrong
+
+    return change
+
+
 OFF = (0.9, 1.2)
 """Factors of a learning rate that is wrong by little."""
 
@@ -81,6 +95,14 @@ MUTANTS = [
             f"nets train at {f} times their rate",
             "ntk_theory.experiments.train",
             nets_rate_times(f),
+        )
+        for f in OFF
+    ),
+    *(
+        Mutant(
+            f"students' nets train at {f} times their rate",
+            "ntk_theory.experiments.train",
+            students_rate_times(f),
         )
         for f in OFF
     ),

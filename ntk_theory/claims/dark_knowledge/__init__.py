@@ -60,6 +60,7 @@ CLAIM = Claim(
     predict=deferred("ntk_theory.claims.dark_knowledge.plan:predict"),
     panels={
         "rise-and-fall": deferred("ntk_theory.claims.dark_knowledge.picture:rise_and_fall"),
+        "class-outputs": deferred("ntk_theory.claims.dark_knowledge.picture:class_outputs"),
         "students": deferred("ntk_theory.claims.dark_knowledge.picture:students"),
     },
 )

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 __all__ = ["measurements"]
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 from ntk_theory import kernels, predictions, training
-from ntk_theory.claims.dark_knowledge.nets import CONFIDENCE, TRAINING, Climbed, peak
+from ntk_theory.claims.dark_knowledge.nets import TRAINING, Climbed, peak
 from ntk_theory.claims.dark_knowledge.plan import CLASSES, Plan
 from ntk_theory.claims.dark_knowledge.students import PAIRED_CONFIDENCE, Students
 from ntk_theory.claims.dark_knowledge.tree import knowledge, mean_outputs
 from ntk_theory.claims.dark_knowledge.worlds import HARD_LABELS, STOPPED
-from ntk_theory.ladder import falling_row
+from ntk_theory.ladder import falling_row, first_step_row
 from ntk_theory.runs import over_nets
 from ntk_theory.verdicts import Measurement, Relation
 
@@ -105,41 +103,11 @@ def _tree_rows(plan: Plan, climbed: Climbed) -> Iterator[Measurement]:
         )
 
 
-def _first_step(title: str, widths: Sequence[int], ratios: Array, confidence: float) -> Measurement:
-    """Outputs after one step, along and over their prediction: 1 at the right learning rate.
-
-    Later on a wrong rate hardly shows, and in the deviation of many outputs it drowns. After one
-    step u_m = η H_m(0) z, apart from neurons that cross a hyperplane within the step. E H_m(0) = H,
-    so the ratio has the mean 1 (measured: to 0.3 % at these widths) and a variance like 1/m. The
-    tolerance is Student's interval of the mean of all nets, weighted by width; it does not widen by
-    an error of the prediction. Half of a tenth tells a rate from one that is off by a tenth.
-
-    Args:
-        title: whose outputs they are.
-        widths: of the nets.
-        ratios: shape (widths, S).
-        confidence: two-sided.
-    """
-    weights = np.repeat(np.array(widths, dtype=float)[:, None], ratios.shape[1], axis=1)
-    mean = float(np.average(ratios, weights=weights))
-    free = ratios.size - 1
-    spread = float(np.sum(weights * np.square(ratios - mean))) / free
-    quantile = float(student_t.ppf((1 + confidence) / 2, free))
-    return Measurement(
-        f"{title}: outputs after one step over their prediction",
-        1.0,
-        mean,
-        quantile * math.sqrt(spread / float(weights.sum())),
-        (float(ratios[-1].min()), float(ratios[-1].max())),
-        resolution=0.05,
-    )
-
-
 def _ladder_rows(plan: Plan, climbed: Climbed) -> Iterator[Measurement]:
     """The deviation falls with the width, as it would not from a prediction that is off."""
     yield climbed.ladder.exponent_row(TRAINING, "exponent of sup_t ‖u_m − u_∞‖/√n in m")
     yield climbed.ladder.falling_row(TRAINING, "tree, sup over t")
-    yield _first_step("tree", plan.nets.widths, climbed.first_step, CONFIDENCE)
+    yield first_step_row(plan.nets.widths, climbed.first_step, "tree")
 
 
 def _student_rows(students: Students) -> Iterator[Measurement]:
@@ -178,7 +146,7 @@ def _outputs_in_worlds(plan: Plan, students: Students) -> Iterator[Measurement]:
     ):
         yield falling_row(widths, list(deviation), title)
     for title, ratios in zip(("teachers", "students"), students.first_step, strict=True):
-        yield _first_step(title, widths[1:], ratios[None], PAIRED_CONFIDENCE)
+        yield first_step_row(widths[1:], ratios[None], title, PAIRED_CONFIDENCE)
 
 
 def measurements(plan: Plan, climbed: Climbed, students: Students) -> Iterator[Measurement]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CONFIDENCE", "TRAINING", "Climbed", "climb", "peak"]
+__all__ = ["TRAINING", "Climbed", "climb", "peak"]
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from ntk_theory.verdicts import Progress
 Array = NDArray[np.float64]
 
 TRAINING = "one-hot labels"
-CONFIDENCE = 0.999
+_CONFIDENCE = 0.999
 """Of the bounds that narrower nets put on the widest: some ten rows hold together."""
 
 
@@ -50,7 +50,7 @@ class Climbed:
         known = values if width else values[:-1]
         scaled = known * np.sqrt(widths[: len(known), None])
         at = width or self.ladder.widths[-1]
-        quantile = float(student_t.ppf((1 + CONFIDENCE) / 2, scaled.size))
+        quantile = float(student_t.ppf((1 + _CONFIDENCE) / 2, scaled.size))
         spread = float(np.sqrt(np.square(scaled).mean() / at))
         return quantile * spread + self.ladder.rounding_allowance(at)
 
@@ -79,7 +79,12 @@ def climb(plan: Plan, evidence: Evidence, progress: Progress) -> Climbed:
         curves.append(knowledge(trajectory.outputs, plan.groups, CLASSES))
         count = plan.labels.shape[1]
         at_peak = trajectory.outputs[:, plan.peak_step].reshape(plan.nets.count, count, -1, count)
-        means.append(mean_outputs(at_peak.mean(axis=2), CLASSES))
+        by_class = at_peak.mean(axis=2)
+        means.append(mean_outputs(by_class, CLASSES))
         first_step.append(along(trajectory.outputs[:, 1], plan.outputs[1]))
-        evidence.arrays |= {"dark_knowledge": curves[-1], "width": np.array(width)}
+        evidence.arrays |= {
+            "dark_knowledge": curves[-1],
+            "class_outputs": by_class,
+            "width": np.array(width),
+        }
     return Climbed(ladder, np.array(curves), np.array(means), np.array(first_step))

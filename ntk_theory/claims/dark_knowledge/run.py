@@ -7,6 +7,7 @@ __all__ = ["run"]
 import numpy as np
 from numpy.typing import NDArray
 
+from ntk_theory import predictions
 from ntk_theory.claims.dark_knowledge import CLAIM
 from ntk_theory.claims.dark_knowledge.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.dark_knowledge.measurements import measurements
@@ -20,6 +21,17 @@ from ntk_theory.verdicts import ClaimResult, Options, Progress
 Array = NDArray[np.float64]
 
 
+def _predicted(plan: Plan) -> dict[str, Array]:
+    """Dark knowledge over time, its peak, and the outputs of all classes at it."""
+    time, _ = predictions.dark_knowledge_peak(plan.spectrum, plan.learning_rate)
+    return {
+        "predicted": plan.knowledge,
+        "peak_time": np.array(time),
+        "peak_step": np.array(plan.peak_step),
+        "predicted_class_outputs": plan.class_outputs[plan.peak_step],
+    }
+
+
 def _gains(students: Students) -> dict[str, Array]:
     """Gains of all students but that of hard labels over it, shape (worlds, students − 1)."""
     gains = [students.gain(name) for name in STUDENTS if name != HARD_LABELS]
@@ -30,7 +42,7 @@ def _gains(students: Students) -> dict[str, Array]:
 def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
     """Train the ladder and the students, compare with theory, run the controls."""
     evidence.premises += planned_premises(plan)
-    evidence.arrays["predicted"] = plan.knowledge
+    evidence.arrays |= _predicted(plan)
     if not evidence.premises_hold:
         return ""
     progress.start(CLAIM.id, plan.work())

@@ -14,7 +14,7 @@ from ntk_theory.claims.teacher_student.nets import Pairs
 from ntk_theory.claims.teacher_student.plan import HARDENED, TEACHER, Plan, student_of
 from ntk_theory.experiments import Rung
 from ntk_theory.fitting import fit_power_law
-from ntk_theory.ladder import Ladder, falling_row
+from ntk_theory.ladder import Ladder, falling_row, first_step_row
 from ntk_theory.runs import over_nets
 from ntk_theory.targets import PLAIN
 from ntk_theory.verdicts import Measurement, Relation
@@ -190,7 +190,10 @@ def _round_rows(plan: Plan, ladder: Ladder, pairs: Pairs) -> list[Measurement]:
 
 
 def _falling(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:
-    """The deviations that set the tolerances fall with the width."""
+    """The deviations that set the tolerances fall with the width.
+
+    A trained-out student has forgotten its rate; its first step has not.
+    """
     yield ladder.exponent_row(
         student_of(plan.stops.best), "exponent of the student's deviation in m", _ending
     )
@@ -199,6 +202,7 @@ def _falling(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:
     for stop in dict.fromkeys((plan.stops.best, plan.stops.late)):
         title = f"{student_of(stop)}, from its own teacher"
         yield falling_row(ladder.widths, pairs.miss[stop], title)
+    yield first_step_row(ladder.widths, np.array(pairs.first_step), "students")
 
 
 def measurements(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:

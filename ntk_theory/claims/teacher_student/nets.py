@@ -49,12 +49,15 @@ class Pairs:
             the net without one, of the student; shape (3, S).
         scatter: largest distance of an output to its mean over the nets, at the first width and
             those steps whose signs are predicted.
+        first_step: outputs of students of the best teacher after one step, along and over their
+            prediction η'Hz, a row a width, each of shape (S,).
     """
 
     distance: dict[int, list[Array]] = field(default_factory=dict)
     miss: dict[int, list[Array]] = field(default_factory=dict)
     wrong: Array = field(default_factory=lambda: np.empty((3, 0)))
     scatter: float = math.nan
+    first_step: list[Array] = field(default_factory=list)
 
 
 def teach(
@@ -117,6 +120,10 @@ def climb(ladder: Ladder, plan: Plan, pairs: Pairs, width: int, progress: Progre
         apart = students.outputs[:, -1] - labels
         pairs.distance.setdefault(stop, []).append(rms(apart))
         pairs.miss.setdefault(stop, []).append(rms(apart - (limit[-1] - predicted[stop])))
+        if stop == plan.stops.best:
+            first = plan.student_rate * labels @ plan.problem.gram
+            along = (students.outputs[:, 1] * first).sum(axis=1) / np.square(first).sum(axis=1)
+            pairs.first_step.append(along)
         if stop == plan.stops.late:
             rounds = np.stack([labels, alone.outputs[:, -1], students.outputs[:, second]])
             pairs.wrong = (rounds * data.clean <= 0).mean(axis=2)
