@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -108,6 +108,11 @@ def line(
     _named(drawn, label)
 
 
+def _range(axes: Axes, x: Array, runs: Array, colour: str, label: str) -> None:
+    filled = axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.3, lw=0)
+    _named(filled, f"{label}: range over nets")
+
+
 def band(
     axes: Axes, x: ArrayLike, runs: ArrayLike, colour: str, label: str, *, show: bool = True
 ) -> None:
@@ -116,10 +121,7 @@ def band(
     `show` puts it into the legend.
     """
     values, x = np.asarray(runs), np.asarray(x)
-    filled = axes.fill_between(
-        x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.3, lw=0
-    )
-    _named(filled, f"{label}: range over nets")
+    _range(axes, x, values, colour, label)
     shown = label if show else None
     (mean,) = axes.plot(x, values.mean(axis=0), color=colour, lw=1.8, label=shown)
     _named(mean, label)
@@ -199,8 +201,9 @@ def mark(axes: Axes, x: float, label: str, height: float = 1.0) -> None:
 
 
 def loglog_fit(axes: Axes, widths: ArrayLike, values: ArrayLike, exponent: float) -> None:
-    """Runs (a row for each width) as dots, with the power law of this exponent through them."""
+    """Runs (a row for each width) as dots over their range, with the power law through them."""
     x, y = np.asarray(widths, dtype=float), np.asarray(values)
+    _range(axes, x, y.T, BLUE, "trained nets")
     dots(axes, x, y, BLUE, "trained nets")
     constant = np.exp(np.log(y).mean() - exponent * np.log(x).mean())
     label = f"fit, slope {exponent:.2f}".replace("-", "−")
@@ -218,8 +221,10 @@ def heatmap(
     *,
     least: float = 0.0,
     most: float = 1.0,
+    scale: Literal["beside", "inside"] | None = "beside",
+    ruled: bool = False,
 ) -> None:
-    """Values on a grid: light is low, dark is high, with its scale beside it.
+    """Values on a grid: light is low, dark is high, with their scale.
 
     Args:
         axes: to draw on.
@@ -229,15 +234,29 @@ def heatmap(
         label: what is shown.
         least: value of the lightest colour.
         most: value of the darkest.
+        scale: beside the axes, or inside along their bottom, where room has to be left; None for
+            none, as for a second map of one scale.
+        ruled: with a line between cells, so that light ones are told from the page.
     """
     columns, rows = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     mesh = axes.pcolormesh(
-        columns, rows, np.asarray(values), cmap="Blues", vmin=least, vmax=most, shading="nearest"
+        columns,
+        rows,
+        np.asarray(values),
+        cmap="Blues",
+        vmin=least,
+        vmax=most,
+        shading="nearest",
+        edgecolor=GREY if ruled else "none",
+        lw=0.3,
     )
     _named(mesh, label)
     figure = axes.get_figure()
-    if figure is not None:
+    if figure is not None and scale == "beside":
         figure.colorbar(mesh, ax=axes, label=label)
+    elif figure is not None and scale == "inside":
+        inside = axes.inset_axes((0, 0, 1, 0.06))
+        figure.colorbar(mesh, cax=inside, label=label, orientation="horizontal")
 
 
 def step_axis(axes: Axes, last: float) -> None:

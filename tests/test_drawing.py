@@ -81,6 +81,25 @@ def test_the_data_of_a_map_can_be_read_back(axes):
     np.testing.assert_array_equal(series.columns["y"], [5, 5, 5, 6, 6, 6])
 
 
+@pytest.mark.parametrize(
+    ("scale", "beside", "inside"), [("beside", 1, 0), ("inside", 0, 1), (None, 0, 0)]
+)
+def test_a_map_has_its_scale_where_it_was_asked_for(axes, scale, beside, inside):
+    drawing.heatmap(axes, [0, 1, 2], [5, 6], RUNS[:2, :3], "value", scale=scale)
+    assert len(axes.figure.axes) == 1 + beside
+    assert len(axes.child_axes) == inside
+    scales = [*axes.figure.axes[1:], *axes.child_axes]
+    assert {one.get_ylabel() or one.get_xlabel() for one in scales} <= {"value"}
+
+
+def test_a_ruled_map_has_lines_between_its_cells(axes):
+    for ruled in (False, True):
+        drawing.heatmap(axes, [0, 1], [0, 1], np.eye(2), "value", scale=None, ruled=ruled)
+    plain, lined = (one.get_edgecolor() for one in axes.collections)
+    assert len(plain) == 0
+    np.testing.assert_allclose(lined[0, :3], to_rgb(drawing.GREY))
+
+
 def test_what_was_drawn_past_this_module_is_refused(axes):
     axes.plot([0, 1], [0, 1])
     with pytest.raises(ValueError, match="has no name"):
@@ -92,6 +111,9 @@ def test_a_power_law_is_drawn_with_its_slope(axes):
     drawing.loglog_fit(axes, [16, 64, 256], values, -0.5)
     named = {one.name: one.columns for one in drawing.plotted(axes)}
     np.testing.assert_allclose(named["fit, slope −0.50"]["y"], np.sqrt(1.1) * 0.5 ** np.arange(3))
+    spread = named["trained nets: range over nets"]
+    np.testing.assert_array_equal(spread["low"], values[:, 0])
+    np.testing.assert_array_equal(spread["high"], values[:, 1])
     assert axes.get_xscale() == axes.get_yscale() == "log"
 
 

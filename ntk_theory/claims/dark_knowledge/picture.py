@@ -80,7 +80,8 @@ def class_outputs(axes: Axes, result: ClaimResult) -> None:
     # The first class on top; below the last one room for what the maps are, and their scale.
     axes.set(
         xlabel=f"output on class, at step {int(arrays['peak_step'])}",
-        ylim=(1.4 * count + 0.5, 0.5),
+        xlim=(0.4, count + beside + 0.6),
+        ylim=(1.4 * count + 0.5, 0.4),
         aspect="equal",
     )
     axes.set_ylabel("points of class", y=1 - 0.5 / 1.4)
