@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from cases import teacher_student as case
 from cases.teacher_student import TOY
+from ntk_theory import predictions
 from ntk_theory.claims.teacher_student import CLAIM, controls, measurements, nets
 from ntk_theory.claims.teacher_student import plan as plans
 from ntk_theory.experiments import net_seeds
@@ -66,6 +68,28 @@ def test_nets_that_follow_theory_satisfy_every_row_and_premise(toy):
 
 
 # ---------------------------------------------------------------- rows
+
+
+RATES = [
+    ("plain_training", case.plain_rate_times),
+    ("student_training", case.student_rate_times),
+    ("student_training", case.teacher_rate_times),
+    ("hardened_student_training", case.hardened_rate_times),
+    ("student_distance", case.distance_rate_times),
+    ("student_distance", case.distance_teacher_rate_times),
+]
+
+
+@pytest.mark.parametrize("factor", [1.0, *case.OFF])
+@pytest.mark.parametrize(("formula", "change"), RATES)
+def test_the_kernel_limit_tells_the_rate_of_every_formula(formula, change, factor, monkeypatch):
+    plan = planned()
+    # Chosen before the formula is wrong, which the curves of a copy are then made of.
+    stops = plan.stops
+    plan = replace(plan)
+    plan.__dict__["stops"] = stops
+    monkeypatch.setattr(predictions, formula, change(factor)(getattr(predictions, formula)))
+    assert measurements._kernel_limit(plan).holds is (factor == 1)
 
 
 @pytest.mark.parametrize("which", range(4))

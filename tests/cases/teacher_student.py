@@ -50,6 +50,22 @@ def teacher_rate_times(factor):
     )
 
 
+def hardened_rate_times(factor):
+    return lambda right: lambda s, rate, steps: right(s, factor * rate, steps)
+
+
+def distance_rate_times(factor):
+    return lambda right: (
+        lambda s, rho, teacher, rate, *rest: right(s, rho, teacher, factor * rate, *rest)
+    )
+
+
+def distance_teacher_rate_times(factor):
+    return lambda right: (
+        lambda s, rho, teacher, *rest: right(s, rho, (factor * teacher[0], teacher[1]), *rest)
+    )
+
+
 def plain_rate_times(factor):
     return lambda right: lambda s, rho, rate, *rest: right(s, rho, factor * rate, *rest)
 
@@ -82,6 +98,12 @@ OFF = (0.9, 1.2)
 MUTANTS = [
     *(Mutant(f"the student's rate times {f}", STUDENT, student_rate_times(f)) for f in OFF),
     *(Mutant(f"its teacher's rate times {f}", STUDENT, teacher_rate_times(f)) for f in OFF),
+    *(Mutant(f"students of signs: rate times {f}", HARDENED, hardened_rate_times(f)) for f in OFF),
+    *(Mutant(f"distance: student's rate times {f}", DISTANCE, distance_rate_times(f)) for f in OFF),
+    *(
+        Mutant(f"distance: teacher's rate times {f}", DISTANCE, distance_teacher_rate_times(f))
+        for f in OFF
+    ),
     *(
         Mutant(
             f"teachers train at {f} times their rate",

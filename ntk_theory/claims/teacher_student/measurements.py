@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import training
-from ntk_theory.claims.teacher_student.nets import Pairs
+from ntk_theory.claims.teacher_student.nets import Pairs, rms
 from ntk_theory.claims.teacher_student.plan import HARDENED, TEACHER, Plan, student_of
 from ntk_theory.experiments import Rung
 from ntk_theory.fitting import fit_power_law
@@ -29,29 +29,33 @@ net's vector (99 %), which the mean error exceeds much more rarely."""
 def _kernel_limit(plan: Plan) -> Measurement:
     """Teachers and students of infinite width, run on the measured kernel, against closed forms.
 
-    Rounding of a product with H, n eps λ_max, accumulates over the 1/(ηλ_−) steps that the slowest
-    mode remembers; twice, as the student learns a rounded teacher.
+    All of them at all steps, and distances to teachers: a student that is trained out has forgotten
+    its rate. Rounding of a product with H, n eps λ_max, accumulates over the 1/(ηλ_−) steps that
+    the slowest mode remembers; twice, as the student learns a rounded teacher. A distance rounds by
+    no more than the outputs that it is the norm of.
     """
     problem, data = plan.problem, plan.problem.dataset
     points = data.clean, data.flipped
-    teacher = training.train_kernel_limit(
-        problem.gram,
-        data.observed,
-        PLAIN,
-        learning_rate=problem.learning_rate,
-        steps=plan.teacher_steps,
-    )
-    largest = float(np.abs(teacher - plan.teacher.outputs(*points)).max())
-    for stop in plan.stops:
-        student = training.train_kernel_limit(
-            problem.gram,
-            teacher[stop],
-            PLAIN,
-            learning_rate=plan.student_rate,
-            steps=plan.student_steps,
+
+    def trained(labels: Array, rate: float, steps: int) -> Array:
+        return training.train_kernel_limit(
+            problem.gram, labels, PLAIN, learning_rate=rate, steps=steps
         )
-        difference = np.abs(student - plan.student(stop).outputs(*points))
-        largest = max(largest, float(difference.max()))
+
+    teacher = trained(data.observed, problem.learning_rate, plan.teacher_steps)
+    signs = np.sign(teacher[plan.stops.surest])
+    hardened = trained(signs, plan.student_rate, plan.student_steps)
+    differences = [
+        teacher - plan.teacher.outputs(*points),
+        hardened - plan.hardened.outputs(*points),
+    ]
+    for stop in plan.stops:
+        student = trained(teacher[stop], plan.student_rate, plan.student_steps)
+        differences += [
+            student - plan.student(stop).outputs(*points),
+            rms(student - teacher[stop]) - plan.distance(stop),
+        ]
+    largest = max(float(np.abs(difference).max()) for difference in differences)
     levels = problem.spectrum
     tolerance = 2 * len(data.clean) * float(np.finfo(float).eps) * levels.mean / levels.noise
     return Measurement("kernel recursion − closed form, largest", 0.0, largest, tolerance)
@@ -192,7 +196,9 @@ def _round_rows(plan: Plan, ladder: Ladder, pairs: Pairs) -> list[Measurement]:
 def _falling(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:
     """The deviations that set the tolerances fall with the width.
 
-    A trained-out student has forgotten its rate; its first step has not.
+    Scattered nets leave the exponent open: its whole interval has to be near −1/2, where an
+    interval in the tolerance would be the wider the less they tell. A trained-out student has
+    forgotten its rate; its first step has not.
     """
     yield ladder.exponent_row(
         student_of(plan.stops.best), "exponent of the student's deviation in m", _ending
