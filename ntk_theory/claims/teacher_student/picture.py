@@ -19,17 +19,18 @@ def error_of_students(axes: Axes, result: ClaimResult) -> None:
     steps, stops = np.arange(len(arrays["predicted_teacher"])), arrays["stops"]
     drawing.band(axes, steps, arrays["teacher_error"], drawing.ORANGE, "teacher at that step")
     ends = arrays["student_error"][:, :, -1]
-    drawing.dots(axes, stops, ends, drawing.BLUE, "its students, trained out", size=4)
+    drawing.dots(axes, stops, ends, drawing.BLUE, "students of its outputs", size=4)
     surest = arrays["stops"][:1]
     hardened = arrays["hardened_error"][None, :, -1]
-    drawing.dots(axes, surest, hardened, drawing.GREEN, "students of its signs", "s", size=4)
+    drawing.dots(axes, surest, hardened, drawing.INDIGO, "students of its signs", "s", size=4)
     drawing.prediction(axes, steps, arrays["predicted_teacher"], "closed form")
     drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
     drawing.mark(axes, result.config["memorisation_time"], r"$t_\mathrm{mem}$", 0.12)
-    drawing.step_axis(axes, steps[-1])
-    axes.set(xlabel=r"stopping time $\tau$ of the teacher", ylim=(-0.03, 1.5))
+    drawing.step_axis(axes, 1.4 * steps[-1])  # room for the dots of fully trained teachers
+    axes.set(xlabel=r"step $\tau$ at which the teacher is stopped", ylim=(-0.03, 1.5))
     axes.set(ylabel=r"RMS error  $\|u-y\|/\sqrt{n}$")
-    axes.legend(loc="upper left", ncols=2, columnspacing=1.0)
+    # The mark of the memorisation time passes between the columns.
+    axes.legend(loc="upper left", ncols=2, columnspacing=2.6)
 
 
 def students_over_time(axes: Axes, result: ClaimResult) -> None:
@@ -38,21 +39,24 @@ def students_over_time(axes: Axes, result: ClaimResult) -> None:
     if "student_error" not in arrays:
         return
     steps = np.arange(len(arrays["predicted_hardened"]))
-    for index, stop in enumerate(arrays["stops"][1:], 1):
+    shown = dict.fromkeys(arrays["stops"][1:].tolist())  # two of them may coincide
+    for stop, colour in zip(shown, (drawing.BLUE, drawing.GREEN, drawing.ORANGE), strict=False):
+        index = arrays["stops"].tolist().index(stop)
+        predicted = arrays["predicted_students"][index]
         errors = arrays["student_error"][index]
-        name = "students of outputs" if index == 1 else f"students of outputs, stop {stop}"
-        drawing.band(axes, steps, errors, drawing.BLUE, name, show=index == 1)
-        drawing.prediction(axes, steps, arrays["predicted_students"][index])
-        axes.annotate(
-            rf"$\tau = {stop}$",
-            (steps[-1], arrays["predicted_students"][index, -1]),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
-    drawing.band(axes, steps, arrays["hardened_error"], drawing.GREEN, "students of early signs")
-    drawing.prediction(axes, steps, arrays["predicted_hardened"], "closed forms")
-    axes.set(xlabel="step $t$ of the student", xlim=(0, steps[-1] * 1.2), ylim=(-0.03, 1.3))
+        drawing.band(axes, steps, errors, colour, rf"outputs, $\tau={stop}$")
+        drawing.prediction(axes, steps, predicted)
+        _at_the_end(axes, steps[-1], predicted[-1], rf"$\tau={stop}$")
+    surest, signs = arrays["stops"][0], arrays["predicted_hardened"]
+    drawing.band(axes, steps, arrays["hardened_error"], drawing.INDIGO, rf"signs, $\tau={surest}$")
+    drawing.prediction(axes, steps, signs, "closed forms")
+    _at_the_end(axes, steps[-1], signs[-1], "signs")
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
+    drawing.step_axis(axes, 3 * steps[-1])  # room for what stands at the ends
+    axes.set(xlabel="step $t$ of the student", ylim=(-0.08, 1.6))
     axes.set(ylabel=r"RMS error  $\|u-y\|/\sqrt{n}$")
-    axes.legend(loc="upper center", ncols=2, columnspacing=1.0)
+    axes.legend(loc="upper right", ncols=2, columnspacing=1.0, title="students of a teacher's")
+
+
+def _at_the_end(axes: Axes, x: float, y: float, text: str) -> None:
+    axes.annotate(text, (x, y), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)
