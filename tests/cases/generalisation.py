@@ -9,7 +9,8 @@ from ntk_theory.verdicts import Options
 
 TOY = Options(
     preset="quick",
-    seeds=3,
+    seed=1,
+    seeds=6,
     widths=(64, 128, 256, 512, 1024),
     clusters=4,
     points=10,
@@ -19,7 +20,42 @@ TOY = Options(
 
 DISTANCE = "ntk_theory.predictions.linearised_distance"
 
+DISTILLATION = "ntk_theory.predictions.self_distillation"
+PLAIN = "ntk_theory.predictions.plain_training"
+SOFT = "ntk_theory.predictions.soft_self_distillation"
+
+
+def rate_times(factor):
+    """A formula of spectrum, noise rate and learning rate, at a wrong learning rate."""
+    return lambda f: lambda s, rho, rate, *rest: f(s, rho, factor * rate, *rest)
+
+
+def at_rate(factor):
+    """Training at a wrong learning rate."""
+    return lambda train: (
+        lambda *args, learning_rate, **kwargs: train(
+            *args, learning_rate=factor * learning_rate, **kwargs
+        )
+    )
+
+
 MUTANTS = [
+    *(
+        Mutant(
+            f"{target.rpartition('.')[2]} at {factor} times the rate", target, rate_times(factor)
+        )
+        for target in (DISTILLATION, PLAIN, SOFT)
+        for factor in (0.9, 1.2)
+    ),
+    *(
+        Mutant(f"nets at {factor} times the rate", "ntk_theory.experiments.train", at_rate(factor))
+        for factor in (0.9, 1.2)
+    ),
+    Mutant(
+        "the kernel lacks a factor",
+        "ntk_theory.kernels.ntk_limit",
+        lambda right: lambda *arguments: 2 * right(*arguments),
+    ),
     Mutant(
         "distance with λ_+ for λ_−",
         DISTANCE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Comparison", "Trainer", "compare", "in_threads", "separation_premise"]
+__all__ = ["Comparison", "Trainer", "compare", "in_threads", "kernel_limits", "separation_premise"]
 
 import math
 from collections.abc import Callable, Sequence
@@ -171,18 +171,23 @@ class Comparison:
         return abs(float(shifts.mean())) + quantile * spread + 1 / (lump * nets)
 
 
-def compare(plan: Plan, family: int, progress: Progress) -> Comparison:
-    """Kernel limit and nets on one family."""
-    tasks, trainer = plan.tasks(family), Trainer(plan)
-    in_threads(lambda task: task.information_ratio, tasks)
+def kernel_limits(tasks: Sequence[Task]) -> list[Fresh]:
+    """Fresh outputs of the infinitely wide net on each task, at all stopping times."""
     plain = in_threads(lambda task: task.plain_limit(), tasks)
     parts = [tasks[start : start + _TOGETHER] for start in range(0, len(tasks), _TOGETHER)]
     ends = in_threads(lambda part: distilled_limits(part, [task.job for task in part]), parts)
     distilled = [end for part in ends for end in part]
-    finest = [task.gains(Fresh(*pair)) for task, *pair in zip(tasks, distilled, plain, strict=True)]
-    limit = [Fresh(end, curve[::EVERY]) for end, curve in zip(distilled, plain, strict=True)]
+    return [Fresh(*pair) for pair in zip(distilled, plain, strict=True)]
+
+
+def compare(plan: Plan, family: int, progress: Progress) -> Comparison:
+    """Kernel limit and nets on one family."""
+    tasks, trainer = plan.tasks(family), Trainer(plan)
+    in_threads(lambda task: task.information_ratio, tasks)
+    finest = kernel_limits(tasks)
+    limit = [fresh.coarse for fresh in finest]
     limits = np.array([task.gains(fresh) for task, fresh in zip(tasks, limit, strict=True)])
-    top, nets = plan.family_widths[-1], plan.nets.count
+    top, nets = plan.family_widths[-1], plan.family_nets
 
     def trained(job: tuple[int, int]) -> tuple[Array, Array]:
         width, index = job
@@ -203,7 +208,7 @@ def compare(plan: Plan, family: int, progress: Progress) -> Comparison:
     shifts = gains[:narrower].reshape(-1, nets, 3) - limits[:nets]
     return Comparison(
         tasks,
-        np.array(finest)[:, 2],
+        np.array([task.gains(fresh)[2] for task, fresh in zip(tasks, finest, strict=True)]),
         limits,
         gains[narrower:],
         shifts.reshape(-1, 3),

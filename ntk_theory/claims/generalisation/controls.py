@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import data, predictions
+from ntk_theory import data
 from ntk_theory.claims.generalisation.comparison import Comparison, Trainer, in_threads
 from ntk_theory.claims.generalisation.families import Job, Task, distilled_limits
 from ntk_theory.claims.generalisation.nets import Norms
@@ -19,6 +19,7 @@ from ntk_theory.claims.generalisation.plan import (
     CONTROL_NETS,
     CONTROL_STREAM,
     predicted_distance,
+    soft_targets,
 )
 from ntk_theory.experiments import net_seeds
 from ntk_theory.runs import judged_control, over_nets
@@ -45,7 +46,7 @@ class ControlSetting:
     @property
     def tasks(self) -> list[Task]:
         """Data sets that the control nets are trained on."""
-        return self.compared.tasks[: self.found.plan.nets.count]
+        return self.compared.tasks[: self.found.plan.family_nets]
 
     @property
     def claimed(self) -> float:
@@ -56,7 +57,7 @@ class ControlSetting:
         """Of fresh nets of the largest width, each trained on another task and its job."""
         plan, tasks = self.found.plan, self.tasks
         width, trainer = plan.family_widths[-1], Trainer(plan)
-        seeds = net_seeds(plan.nets.seed, width, plan.nets.count, CONTROL_STREAM)
+        seeds = net_seeds(plan.nets.seed, width, plan.family_nets, CONTROL_STREAM)
 
         def accuracy(index: int) -> float:
             task = tasks[index]
@@ -70,7 +71,9 @@ class ControlSetting:
     def relative_allowance(self, width: int) -> float:
         """Relative deviation of a distance on the clusters, in either way, at this width."""
         found, plan = self.found, self.found.plan
-        norms = {way: predicted_distance(plan, curve) for way, (_, curve) in plan.ways.items()}
+        norms = {
+            way: predicted_distance(plan.problem, curve) for way, (_, curve) in plan.ways.items()
+        }
         allowed = max(
             found.allowance(found.distances(way), norm) / norm for way, norm in norms.items()
         )
@@ -81,23 +84,16 @@ def _soft_targets(setting: ControlSetting) -> Control:
     """Soft targets fit the noise, and go as far as that takes (section 5)."""
     plan = setting.found.plan
     problem, width = plan.problem, plan.control_width
-    curve = predictions.soft_self_distillation(
-        problem.spectrum,
-        problem.noise_rate,
-        problem.learning_rate,
-        problem.weights,
-        problem.label_mean,
-    )
-    soft = replace(problem.recipe, distillation=replace(problem.distillation, target="soft"))
+    soft, curve = soft_targets(problem)
     trained = plan.nets.train_controls(soft, width, CONTROL_NETS)
     setting.progress.advance(width * CONTROL_NETS)
-    predicted = predicted_distance(plan, curve)
+    predicted = predicted_distance(problem, curve)
     tolerance = setting.relative_allowance(width) * predicted
     return judged_control(
         "soft-targets",
         "targets are hardened: here h(u) = u, which only slows plain training down",
         over_nets("‖W_T − W_0‖ on the clusters", predicted, trained.distance, tolerance),
-        predicted_distance(plan, problem.distilled),
+        predicted_distance(problem, problem.distilled),
         tolerance,
     )
 

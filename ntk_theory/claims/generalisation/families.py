@@ -165,6 +165,11 @@ class Task:
         outputs = _product(self.fresh_gram, vectors, columns).reshape(-1, GRID, labels.shape[1])
         return np.asarray(outputs.swapaxes(0, 1).reshape(GRID, -1, *observed.shape[1:]))
 
+    def errors(self, fresh: Fresh) -> Array:
+        """Test error of self-distillation, at the best stopping time, and memorised, shape (3,)."""
+        plain = 1 - self.accuracy(fresh.plain)
+        return np.array([1 - self.accuracy(fresh.distilled), plain.min(), plain[-1]])
+
     def gains(self, fresh: Fresh) -> Array:
         """Accuracy of self-distillation, its lead over the memorised net, and over the best."""
         distilled, plain = self.accuracy(fresh.distilled), self.accuracy(fresh.plain)
@@ -184,6 +189,11 @@ class Fresh(NamedTuple):
 
     distilled: Array
     plain: Array
+
+    @property
+    def coarse(self) -> Fresh:
+        """The same at the stopping times of the nets."""
+        return Fresh(self.distilled, self.plain[::EVERY])
 
 
 class Job(NamedTuple):

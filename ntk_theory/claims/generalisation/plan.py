@@ -8,6 +8,9 @@ __all__ = [
     "DELTA",
     "DISTILLED",
     "PLAIN_TRAINING",
+    "RATE_NETS",
+    "SWEEP_RATES",
+    "SWEEP_TRAINED",
     "Plan",
     "labels_distance",
     "make_plan",
@@ -15,6 +18,9 @@ __all__ = [
     "planned_premises",
     "predict",
     "predicted_distance",
+    "predicted_measure",
+    "soft_targets",
+    "ways_of",
 ]
 
 import math
@@ -26,7 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntk_theory import predictions
-from ntk_theory.claims.generalisation.families import FAMILIES, Task, draw_task
+from ntk_theory.claims.generalisation.families import FAMILIES, Family, Task, draw_task
 from ntk_theory.ladder import NetPlan, plan_nets
 from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, Recipe, lazy_premise, noisy_clusters
@@ -39,6 +45,9 @@ Array = NDArray[np.float64]
 DISTILLED, PLAIN_TRAINING = "self-distillation", "plain training"
 _LEAST_WIDTHS, _LEAST_NETS = 4, 3
 CONTROL_NETS = 3
+RATE_NETS = 2
+"""Nets on the clusters at each further noise rate."""
+
 _SHARE, _NOISE_TIMES = 0.5, 4
 """ηλ_+ and the number of times 1/(ηλ_−) of a default run on the clusters."""
 
@@ -48,6 +57,13 @@ DELTA = 0.05
 CONTROL_STREAM, _DATA_STREAM = 1, 4
 
 
+SWEEP_RATES = tuple(wrong / 15 for wrong in (0, 2, 3, 4, 5, 6, 7, 8))
+"""Noise rates of the Gaussian clusters: shares of a group's 15 training points."""
+
+SWEEP_TRAINED = (3 / 15, 8 / 15)
+"""Those at which nets are trained, besides that of the family."""
+
+
 class _Preset(NamedTuple):
     widths: tuple[int, ...]
     nets: int
@@ -55,12 +71,16 @@ class _Preset(NamedTuple):
 
 
 _DATASETS = 24
-"""Data sets of each family in the kernel limit, for every net."""
+"""Data sets of each family in the kernel limit, for every net of a width."""
+
+_SIGNED, _OVER_RATES = 12, 4
+"""For every net of a width: nets that sign the lead over the best stopping time, each on a data
+set of its own; and data sets on which the noise rate is varied."""
 
 _PRESETS = {
-    "quick": _Preset((128, 256, 512, 1024, 2048), 4, 60),
-    "standard": _Preset((128, 256, 512, 1024, 2048, 4096), 6, 60),
-    "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 8, 60),
+    "quick": _Preset((128, 256, 512, 1024, 2048), 8, 60),
+    "standard": _Preset((128, 256, 512, 1024, 2048, 4096), 12, 60),
+    "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 16, 60),
 }
 
 
@@ -79,9 +99,53 @@ class Plan:
     nets: NetPlan
 
     @property
+    def family_nets(self) -> int:
+        """Nets of each width on a family: half of the ladder's, which are faster to train."""
+        return max(_LEAST_NETS, self.nets.count // 2)
+
+    @property
     def datasets(self) -> int:
         """Data sets of each family in the kernel limit; the first few have a net each."""
-        return _DATASETS * self.nets.count
+        return _DATASETS * self.family_nets
+
+    @property
+    def signed_nets(self) -> int:
+        """Nets that sign the lead over the best stopping time, on as many data sets."""
+        return _SIGNED * self.family_nets
+
+    @property
+    def sweep_datasets(self) -> int:
+        """Gaussian clusters on which the noise rate is varied."""
+        return _OVER_RATES * self.family_nets
+
+    @property
+    def signed_width(self) -> int:
+        """Width of the nets that are many: the last but one of a family."""
+        return self.family_widths[-2]
+
+    @property
+    def cluster_rates(self) -> tuple[float, ...]:
+        """Noise rates of the clusters: the claim's, and half as many wrong labels less and more."""
+        points = self.problem.spectrum.points
+        wrong = round(self.problem.noise_rate * points)
+        few = max(1, wrong // 2)
+        counts = {few, wrong, wrong + few}
+        return tuple(count / points for count in sorted(counts) if count < points)
+
+    def at_rate(self, noise_rate: float) -> NoisyClusters:
+        """The clusters with another share of wrong labels, and nothing else changed."""
+        problem = self.problem
+        return noisy_clusters(
+            clusters=problem.spectrum.clusters,
+            points=problem.spectrum.points,
+            ratio=problem.ratio,
+            noise_rate=noise_rate,
+            seed=np.random.SeedSequence(self.nets.seed),
+            cross_cosine=problem.cross_cosine,
+            schedule=problem.schedule_text,
+            learning_rate=problem.learning_rate,
+            steps=problem.steps,
+        )
 
     @property
     def family_widths(self) -> tuple[int, ...]:
@@ -97,23 +161,31 @@ class Plan:
     @property
     def ways(self) -> dict[str, tuple[Recipe, ErrorCurve]]:
         """Recipe and closed form of both ways of training on the clusters."""
-        recipe = self.problem.recipe
-        return {
-            DISTILLED: (recipe, self.problem.distilled),
-            PLAIN_TRAINING: (replace(recipe, distillation=PLAIN), self.problem.plain),
-        }
+        return ways_of(self.problem)
 
-    def tasks(self, family: int) -> list[Task]:
-        """Data sets of a family, each with its own points and noise."""
-        root = np.random.SeedSequence(self.nets.seed, spawn_key=(_DATA_STREAM, family))
-        return [draw_task(FAMILIES[family], self.fresh, seed) for seed in root.spawn(self.datasets)]
+    def tasks(self, index: int, family: Family | None = None, count: int = 0) -> list[Task]:
+        """Data sets of a family, each with its own points and noise.
+
+        Args:
+            index: of the family.
+            family: the same one with another noise rate; its points are the same then.
+            count: how many of the data sets; all when left out.
+        """
+        root = np.random.SeedSequence(self.nets.seed, spawn_key=(_DATA_STREAM, index))
+        seeds = root.spawn(count or self.datasets)
+        return [draw_task(family or FAMILIES[index], self.fresh, seed) for seed in seeds]
 
     def work(self) -> float:
         """Width times nets of everything trained, for the progress bar."""
         nets = self.nets
-        families = 2 * sum(self.family_widths) * nets.count * len(FAMILIES)
-        controls = self.control_width * CONTROL_NETS + 2 * nets.count * self.family_widths[-1]
-        return float(2 * sum(nets.widths) * nets.count + families + controls)
+        clusters = sum(nets.widths) * nets.count + nets.widths[-1] * RATE_NETS * (
+            len(self.cluster_rates) - 1
+        )
+        families = sum(self.family_widths) * self.family_nets * len(FAMILIES)
+        rates = self.signed_nets + len(SWEEP_TRAINED) * self.sweep_datasets
+        controls = self.control_width * CONTROL_NETS
+        controls += 2 * self.family_nets * self.family_widths[-1]
+        return float(2 * (clusters + families + rates * self.signed_width) + controls)
 
     def config(self) -> dict[str, Any]:
         """Every number of the plan, under the names of the knobs."""
@@ -134,6 +206,13 @@ class Plan:
                 for family in FAMILIES
             ],
             "family_widths": list(self.family_widths),
+            "family_seeds": self.family_nets,
+            "signed_width": self.signed_width,
+            "signed_seeds": self.signed_nets,
+            "cluster_noise_rates": list(self.cluster_rates),
+            "cluster_noise_rate_seeds": RATE_NETS,
+            "sweep_noise_rates": list(SWEEP_RATES),
+            "sweep_datasets": self.sweep_datasets,
             "datasets": self.datasets,
             "fresh_points": self.fresh,
             "control_width": self.control_width,
@@ -190,9 +269,27 @@ def make_plan(options: Options) -> Plan:
     return Plan(problem, preset.fresh, nets)
 
 
-def predicted_distance(plan: Plan, curve: ErrorCurve, step: int = -1) -> float:
-    """Predicted distance from initialisation."""
-    problem = plan.problem
+def ways_of(problem: NoisyClusters) -> dict[str, tuple[Recipe, ErrorCurve]]:
+    """Recipe and closed form of self-distillation and of plain training on clusters."""
+    plain = replace(problem.recipe, distillation=PLAIN)
+    return {DISTILLED: (problem.recipe, problem.distilled), PLAIN_TRAINING: (plain, problem.plain)}
+
+
+def soft_targets(problem: NoisyClusters) -> tuple[Recipe, ErrorCurve]:
+    """Recipe and closed form of self-distillation with soft targets, which a control trains on."""
+    curve = predictions.soft_self_distillation(
+        problem.spectrum,
+        problem.noise_rate,
+        problem.learning_rate,
+        problem.weights,
+        problem.label_mean,
+    )
+    soft = replace(problem.distillation, target="soft")
+    return replace(problem.recipe, distillation=soft), curve
+
+
+def predicted_distance(problem: NoisyClusters, curve: ErrorCurve, step: int = -1) -> float:
+    """Predicted distance from initialisation on clusters."""
     return float(
         predictions.linearised_distance(
             problem.spectrum,
@@ -226,6 +323,17 @@ def labels_distance(plan: Plan, clean: bool) -> float:
     )
 
 
+def predicted_measure(problem: NoisyClusters, way: str, noise_rate: float) -> float:
+    """Measure at the last step on the same clusters with any share of wrong labels, even none."""
+    levels, rate, mean = problem.spectrum, problem.learning_rate, problem.label_mean
+    if way == DISTILLED:
+        curve = predictions.self_distillation(levels, noise_rate, rate, problem.weights, mean)
+    else:
+        curve = predictions.plain_training(levels, noise_rate, rate, problem.steps, mean)
+    distance = predicted_distance(replace(problem, noise_rate=noise_rate), curve)
+    return float(predictions.generalisation_measure(distance, len(problem.gram)))
+
+
 def planned_premises(plan: Plan) -> list[Premise]:
     """Hypotheses that can be evaluated before any training."""
     problem = plan.problem
@@ -242,7 +350,7 @@ def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
         return plan.config(), {}
     predicted = {}
     for way, (_, curve) in plan.ways.items():
-        norm = predicted_distance(plan, curve)
+        norm = predicted_distance(plan.problem, curve)
         predicted[f"{way}: ‖W_T − W_0‖"] = norm
         predicted[f"{way}: measure of the outputs"] = float(measure_of(plan, norm))
     return plan.config(), predicted

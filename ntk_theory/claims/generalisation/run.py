@@ -14,37 +14,60 @@ from ntk_theory.claims.generalisation import CLAIM
 from ntk_theory.claims.generalisation.comparison import Comparison, compare, separation_premise
 from ntk_theory.claims.generalisation.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.generalisation.families import EVERY, FAMILIES, GRID
-from ntk_theory.claims.generalisation.measurements import family_rows, measurements
+from ntk_theory.claims.generalisation.measurements import family_rows, measurements, signed_row
 from ntk_theory.claims.generalisation.nets import Norms, climb
+from ntk_theory.claims.generalisation.noise_rates import Sweep, errors_over_rates, signed_errors
 from ntk_theory.claims.generalisation.plan import (
     DISTILLED,
     PLAIN_TRAINING,
+    SWEEP_RATES,
     Plan,
+    labels_distance,
     make_plan,
+    measure_of,
     planned_premises,
-    predicted_distance,
+    predicted_measure,
 )
 from ntk_theory.runs import Evidence, conduct
 from ntk_theory.verdicts import ClaimResult, Options, Progress
 
 Array = NDArray[np.float64]
 
+_KEYS = {DISTILLED: "distilled", PLAIN_TRAINING: "plain"}
+"""Names of the ways in the arrays."""
 
-def _arrays(found: Norms, compared: Sequence[Comparison]) -> dict[str, Array]:
-    plan, first = found.plan, compared[0]
-    tasks = first.tasks[: plan.nets.count]
+
+def _cluster_arrays(found: Norms) -> dict[str, Array]:
+    """Measures over the noise rate: of nets, and dense ones of the closed forms."""
+    plan = found.plan
+    problem, few = plan.problem, found.over_rates
+    dense = np.linspace(0, 1.1 * max(nets.problem.noise_rate for nets in few), 34)
+    arrays: dict[str, Array] = {
+        "cluster_rate": np.array([nets.problem.noise_rate for nets in few]),
+        "predicted_rate": dense,
+        "clean_measure": measure_of(plan, labels_distance(plan, clean=True)),
+    }
+    for way, key in _KEYS.items():
+        curves = [predicted_measure(problem, way, float(rate)) for rate in dense]
+        arrays[f"{key}_measure"] = measure_of(plan, np.array([nets.distances[way] for nets in few]))
+        arrays[f"{key}_predicted_measure"] = np.array(curves)
+    return arrays
+
+
+def _family_arrays(plan: Plan, compared: Comparison, sweep: Sweep) -> dict[str, Array]:
+    """Test errors on Gaussian clusters, over the stopping time and over the noise rate."""
+    nets = plan.family_nets
+    steps = np.mean([task.steps for task in compared.tasks[:nets]])
     return {
-        "widths": np.array(plan.nets.widths),
-        "distilled_distance": np.array(found.distances(DISTILLED)),
-        "plain_distance": np.array(found.distances(PLAIN_TRAINING)),
-        "predicted_distance": np.array(
-            [predicted_distance(plan, curve) for _, curve in plan.ways.values()]
-        ),
-        "time": np.geomspace(1 / np.mean([task.steps for task in tasks]), 1, GRID)[::EVERY],
-        "plain_accuracy": first.plain,
-        "plain_limit": first.plain_limits[: plan.nets.count],
-        "distilled_accuracy": first.measured[:, 0],
-        "distilled_limit": first.paired[:, 0],
+        "time": np.geomspace(1 / steps, 1, GRID)[::EVERY],
+        "plain_error": 1 - compared.plain,
+        "plain_error_limit": 1 - compared.plain_limits[:nets],
+        "distilled_error": 1 - compared.measured[:, 0],
+        "distilled_error_limit": 1 - compared.paired[:, 0],
+        "sweep_rate": np.array(SWEEP_RATES),
+        "sweep_limit": sweep.limits,
+        "sweep_trained_rate": sweep.trained,
+        "sweep_error": sweep.measured,
     }
 
 
@@ -87,6 +110,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
     if evidence.diverged(found.ladder.stopped()):
         return ""
     evidence.measurements += measurements(found)
+    evidence.arrays |= _cluster_arrays(found)
     if not evidence.sound:  # the verdict is out
         return ""
     compared = []
@@ -96,7 +120,13 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
         evidence.measurements += family_rows(compared[-1])
         evidence.metrics += _metrics(compared[-1], plan.family_widths[-1])
     evidence.premises.append(separation_premise(compared[0]))
-    evidence.arrays |= _arrays(found, compared)
+    first, width = compared[0], plan.signed_width
+    evidence.progress_note = "families done; at the sign of the lead and at other noise rates"
+    signed = signed_errors(plan, first, progress)
+    if first.separated:
+        evidence.measurements.append(signed_row(first, signed, width))
+    sweep = errors_over_rates(plan, first, signed, progress)
+    evidence.arrays |= _family_arrays(plan, first, sweep)
     if evidence.sound:
         evidence.progress_note = "at the controls"
         setting = ControlSetting(found, compared[0], progress)
