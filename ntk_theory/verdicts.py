@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 class Verdict(StrEnum):
@@ -280,8 +279,7 @@ class Claim:
     controls: tuple[str, ...]
     run: Callable[[Options, Progress], ClaimResult]
     predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
-    panels: Mapping[str, Callable[[Axes, ClaimResult], None]] = field(default_factory=dict)
-    draw: Callable[[Figure, ClaimResult], None] | None = None
+    panels: Mapping[str, Callable[[Axes, ClaimResult], None]]
 
     def __post_init__(self) -> None:
         unknown = self.knobs - set(Options.__dataclass_fields__)

@@ -25,11 +25,6 @@ from ntk_theory.verdicts import ClaimResult
 def save_picture(file: Path, result: ClaimResult) -> None:
     """Draw a claim's prediction over its measurement, its panels side by side, and save it."""
     width, height = drawing.COLUMN
-    if result.claim.draw is not None:  # TRANSITION
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
-        result.claim.draw(figure, result)
-        figure.savefig(file, dpi=160)
-        return
     with drawing.style():
         figure = Figure(figsize=(width * len(result.claim.panels), height), layout="constrained")
         axes = figure.subplots(1, len(result.claim.panels), squeeze=False)[0]

@@ -18,7 +18,7 @@ from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
-_WIDTHS = tuple(2**k for k in range(3, 11))
+_WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
 _NETS = 8
 _STREAM = 4
 """Keeps the seeds of these nets apart from those of the grid and of the controls."""
