@@ -13,8 +13,8 @@ PICTURE = Picture(
     name="label-policies",
     title="Label policies compared",
     shows="On one schedule, soft targets only slow plain training down, tempered ones bring the "
-    "wrong labels back, hard ones lead to the clean labels. Of the hard ones, weights that fade "
-    "out reach them; constant weights stop at 2α√ρ, the agreement schedule at 2ρ√ρ.",
+    "wrong labels back here, hard ones lead to the clean labels. Of the hard ones, weights that "
+    "fade out reach them; constant weights stop at 2α√ρ, weights by agreement at 2ρ√ρ.",
     panels=(
         ("soft-identity", "policies"),
         ("convergence", "schedules"),

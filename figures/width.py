@@ -12,11 +12,11 @@ PICTURE = Picture(
     number=5,
     name="width",
     title="Width",
-    shows="Trained nets approach the infinitely wide one like m^{-1/2}, and leave their own "
-    "linearisation and their initial kernel as predicted.",
+    shows="Trained nets approach the infinitely wide one like m^{-1/2}; the wider they are, the "
+    "less training moves a neuron, flips activations and leaves the linearised net, as predicted.",
     panels=(
         ("convergence", "deviation-over-width"),
-        ("lazy", "kernel-and-deviation"),
+        ("lazy", "movement"),
     ),
 )
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ntk_theory import experiments, kernels
+from cases import times_rate
+from ntk_theory import experiments, kernels, predictions
 from ntk_theory.claims.convergence import controls, measurements
 from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING, trained_premises
 from ntk_theory.claims.convergence.plan import make_plan
@@ -191,6 +192,17 @@ def test_the_closed_form_is_the_kernel_recursion_to_rounding(plan):
     found = row(climb(plan), plan, "kernel recursion")
     assert found.tolerance <= 1e-12
     assert found.holds
+
+
+@pytest.mark.parametrize("formula", ["soft_self_distillation", "block_recursion"])
+def test_formulas_of_the_controls_are_the_kernel_recursion_to_rounding(plan, formula, monkeypatch):
+    name = "kernel limit of the controls"
+    found = row(climb(plan), plan, name)
+    assert found.tolerance <= 1e-12
+    assert found.holds
+    slightly_faster = times_rate(1 + 1e-9, 2)(getattr(predictions, formula))
+    monkeypatch.setattr(predictions, formula, slightly_faster)
+    assert row(climb(plan), plan, name).holds is False
 
 
 def test_a_deviation_above_the_margin_at_one_step_is_an_unmet_premise(plan):

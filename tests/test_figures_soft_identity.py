@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing
+from ntk_theory import drawing, predictions
 from ntk_theory.claims import all_claims
+from ntk_theory.claims.soft_identity.plan import MEMORISING, STOPPING, make_plan
 from progress import Silent
 
 CLAIM = all_claims()["soft-identity"]
@@ -38,37 +39,47 @@ def test_every_difference_is_drawn_below_its_bound(result):
 
 
 def test_soft_targets_are_drawn_over_their_closed_forms(result):
-    series = drawn(result, "soft-targets")
-    for label, key in (
-        (r"soft, $\sum\alpha_t=\infty$", "memorising"),
-        (r"soft, $\sum\alpha_t<\infty$", "stopping"),
+    series, plan = drawn(result, "soft-targets"), make_plan(toy("soft-identity"))
+    problem = plan.problem
+    for label, key, dashed, name in (
+        (r"$\Sigma\,\alpha_t=\infty$", "memorising", "prediction", MEMORISING),
+        (r"$\Sigma\,\alpha_t<\infty$", "stopping", "prediction closed forms", STOPPING),
     ):
-        np.testing.assert_allclose(
-            series[label][0]["y"], result.arrays[f"{key}_error"].mean(axis=0), rtol=1e-12
+        nets = result.arrays[f"{key}_error"]
+        np.testing.assert_allclose(series[label][0]["y"], nets.mean(axis=0), rtol=1e-12)
+        curve = predictions.soft_self_distillation(
+            problem.spectrum, problem.noise_rate, problem.learning_rate, plan.weights(name)
         )
-    dashed = [series["prediction closed forms"][0]["y"], series["prediction"][0]["y"]]
-    for curve in dashed:
-        assert curve.min() >= 2 * result.config["noise_rate"]
-    assert dashed[0][-1] > dashed[1][-1]
+        np.testing.assert_allclose(series[dashed][0]["y"], curve.rms_error(), rtol=1e-10)
+        assert series[dashed][0]["y"].min() >= 2 * result.config["noise_rate"]
 
 
 def test_hard_targets_alone_pass_the_bound_of_every_stopping_time(result):
     series = drawn(result, "policies")
-    bound = series["2ρ"][0]["y"][0]
+    bound = series["2ρ: bound of stopping"][0]["y"][0]
     assert bound == 2 * result.config["noise_rate"]
-    assert series["soft"][0]["y"].min() > bound
+    assert series["soft, $u$"][0]["y"].min() > bound
     assert series[r"hard, $\mathrm{sign}(u)$"][0]["y"][-1] < bound / 2
-    np.testing.assert_allclose(
-        series["soft"][0]["y"], series["prediction kernel limit"][0]["y"], atol=0.1
-    )
 
 
-def test_controls_see_the_curves_that_are_drawn(result):
-    """Hard targets end where their own recursion does."""
-    curve = drawn(result, "policies")[r"hard, $\mathrm{sign}(u)$"][0]["y"]
-    predicted = result.arrays["predicted_hard"]
-    assert curve[-1] == pytest.approx(predicted[-1], abs=0.1)
-    assert predicted[0] == 1.0
+def test_the_policies_are_drawn_over_the_recursion_of_section_8(result):
+    series, plan = drawn(result, "policies"), make_plan(toy("soft-identity"))
+    problem, weights = plan.problem, plan.weights(STOPPING)
+    known = problem.spectrum, problem.dataset.observed, problem.learning_rate
+    (dashed,) = series["prediction kernel recursion"]
+    for step in (0, len(weights) // 2, len(weights)):
+        outputs = predictions.block_recursion(*known, weights[:step])
+        error = np.sqrt(np.square(outputs - problem.dataset.clean).mean())
+        assert dashed["y"][step] == pytest.approx(error, rel=1e-10)
+    soft, tempered = series["prediction"]
+    allowed = min(one.failure.tolerance for one in result.controls if "entropy" not in one.id)
+    assert allowed < 0.1
+    for label, expected in (
+        ("soft, $u$", soft),
+        (r"tempered, $\tanh(u/T)$", tempered),
+        (r"hard, $\mathrm{sign}(u)$", dashed),
+    ):
+        np.testing.assert_allclose(series[label][0]["y"], expected["y"], atol=allowed)
 
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):

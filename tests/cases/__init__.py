@@ -23,3 +23,15 @@ class Mutant(NamedTuple):
     name: str
     target: str
     change: Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def times_rate(factor: float, index: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A prediction at another learning rate, its argument number `index`."""
+
+    def change(right: Callable[..., Any]) -> Callable[..., Any]:
+        def wrong(*args: Any, **kwargs: Any) -> Any:
+            return right(*args[:index], factor * args[index], *args[index + 1 :], **kwargs)
+
+        return wrong
+
+    return change

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -27,18 +27,6 @@ def without_one_minus_rho(_):
         return np.sqrt(self.information_error**2 + 4 * self.noise_rate * self.memorised_noise**2)
 
     return rms_error
-
-
-def times_rate(factor, index):
-    """A prediction at another learning rate, its argument number `index`."""
-
-    def change(right):
-        def wrong(*args):
-            return right(*args[:index], factor * args[index], *args[index + 1 :])
-
-        return wrong
-
-    return change
 
 
 def with_rate(factor):
@@ -99,6 +87,9 @@ MUTANTS = [
             ("plain_training", 2),
             ("cluster_outputs", 3),
             ("gram_outputs", 3),
+            # Of the controls alone:
+            ("soft_self_distillation", 2),
+            ("block_recursion", 2),
         )
         for factor in (1.2, 0.9)
     ),

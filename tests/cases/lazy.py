@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -28,18 +28,6 @@ def changed(**factors):
             return replace(
                 layer, **{name: factor * getattr(layer, name) for name, factor in factors.items()}
             )
-
-        return wrong
-
-    return change
-
-
-def times_rate(factor, index):
-    """A prediction at another learning rate, its argument number `index`."""
-
-    def change(right):
-        def wrong(*args):
-            return right(*args[:index], factor * args[index], *args[index + 1 :])
 
         return wrong
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -18,18 +18,6 @@ TOY = Options(
 )
 RATES = "ntk_theory.predictions.equivalent_learning_rates"
 CURVE = "ntk_theory.predictions.soft_self_distillation"
-
-
-def times_rate(factor, index):
-    """A prediction at another learning rate, its argument number `index`."""
-
-    def change(right):
-        def wrong(*args):
-            return right(*args[:index], factor * args[index], *args[index + 1 :])
-
-        return wrong
-
-    return change
 
 
 def kernel_times_rate(factor):

@@ -16,11 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions
+from ntk_theory.claims.convergence.broken import (
+    RATIO,
+    above_threshold,
+    late_burn_in,
+    soft_targets,
+)
 from ntk_theory.claims.convergence.plan import CONTROL_NETS, Plan
 from ntk_theory.claims.convergence.variants import variant_on_clusters
 from ntk_theory.experiments import compare
 from ntk_theory.ladder import Ladder
-from ntk_theory.problems import NoisyClusters, Recipe, noisy_clusters
+from ntk_theory.noise_grid import Broken
+from ntk_theory.problems import NoisyClusters, Recipe
 from ntk_theory.runs import judged_control, over_nets
 from ntk_theory.targets import BurnIn, Constant
 from ntk_theory.verdicts import Control, Measurement, Progress, Relation
@@ -41,9 +48,6 @@ _RANDOM_NETS = 16
 
 _LEVEL = 0.25
 """Constant weight of the observed labels."""
-
-_RATIO = 1.5
-"""λ_+/λ_− at which no noise rate is recoverable."""
 
 _NARROW = 8
 """Width of nets that do not follow the infinitely wide one."""
@@ -85,39 +89,23 @@ class ControlSetting:
         trained = self.plan.nets.train_controls(recipe, width, nets, progress=self.progress)
         return np.asarray(trained.rms_error(clean)[:, -1])
 
-    def final_error(self, problem: NoisyClusters, predicted: float) -> Measurement:
-        """Where the nets end on a broken problem, against where theory says they do."""
-        errors = self.train_error(problem.recipe, problem.dataset.clean)
-        return over_nets("final RMS error", predicted, errors, self.tolerance)
-
 
 def _unmet(problem: NoisyClusters, name: str) -> bool:
     return any(premise.name == name and not premise.holds for premise in problem.premises())
 
 
-def _block_error(problem: NoisyClusters) -> float:
-    """RMS error of the infinitely wide net at the last step, whatever its signs (section 8)."""
-    final = predictions.block_recursion(
-        problem.spectrum, problem.dataset.observed, problem.learning_rate, problem.weights
-    )
-    return float(np.sqrt(np.square(final - problem.dataset.clean).mean()))
+def _ends(setting: ControlSetting, broken: Broken) -> Measurement:
+    """Where the nets end on a broken problem."""
+    errors = setting.train_error(broken.way.recipe, broken.clean)
+    return over_nets("final RMS error", float(broken.way.error[-1]), errors, setting.tolerance)
 
 
 def _soft_targets(setting: ControlSetting) -> Control:
     """Soft targets retrieve the observed labels, however slowly (section 5)."""
-    problem = setting.plan.problem
-    curve = predictions.soft_self_distillation(
-        problem.spectrum,
-        problem.noise_rate,
-        problem.learning_rate,
-        problem.weights,
-        problem.label_mean,
-    )
-    soft = replace(problem, distillation=replace(problem.distillation, target="soft"))
     return judged_control(
         "soft-targets",
         "targets are hardened: here h(u) = u, which only slows plain training down",
-        setting.final_error(soft, float(curve.rms_error()[-1])),
+        _ends(setting, soft_targets(setting.plan)),
         setting.claimed,
         setting.tolerance,
     )
@@ -127,10 +115,12 @@ def _constant_weight(setting: ControlSetting) -> Control:
     """A constant weight α stops at 2α√ρ (section 7)."""
     problem = setting.plan.problem
     broken = problem.with_schedule(BurnIn(problem.burn_in, Constant(_LEVEL)))
+    errors = setting.train_error(broken.recipe, broken.dataset.clean)
+    predicted = float(broken.distilled.rms_error()[-1])
     return judged_control(
         "constant-weight",
         f"the observed labels fade out: here α_t = {_LEVEL} for ever",
-        setting.final_error(broken, float(broken.distilled.rms_error()[-1])),
+        over_nets("final RMS error", predicted, errors, setting.tolerance),
         setting.claimed,
         setting.tolerance,
         unmet=_unmet(broken, "observed labels fade out"),
@@ -138,44 +128,28 @@ def _constant_weight(setting: ControlSetting) -> Control:
 
 
 def _above_threshold(setting: ControlSetting) -> Control:
-    """Beyond the recoverability threshold wrong labels are taught back (sections 7 and 8).
-
-    Schedule, learning rate and steps are the default ones of the new ratio: those of the old ratio
-    are in units that it changes.
-    """
-    problem = setting.plan.problem
-    broken = noisy_clusters(
-        clusters=problem.spectrum.clusters,
-        points=problem.spectrum.points,
-        ratio=_RATIO,
-        noise_rate=problem.noise_rate,
-        seed=np.random.SeedSequence(setting.plan.nets.seed),
-        cross_cosine=problem.cross_cosine,
-    )
+    """Beyond the recoverability threshold wrong labels are taught back (sections 7 and 8)."""
+    problem, broken = above_threshold(setting.plan)
     return judged_control(
         "above-threshold",
-        f"ρ < ρ*: here λ_+/λ_− = {_RATIO}, at which no noise rate is recoverable",
-        setting.final_error(broken, _block_error(broken)),
-        float(broken.distilled.rms_error()[-1]),
+        f"ρ < ρ*: here λ_+/λ_− = {RATIO}, at which no noise rate is recoverable",
+        _ends(setting, broken),
+        float(problem.distilled.rms_error()[-1]),
         setting.tolerance,
-        unmet=_unmet(broken, "recoverable noise rate"),
+        unmet=_unmet(problem, "recoverable noise rate"),
     )
 
 
 def _late_burn_in(setting: ControlSetting) -> Control:
     """A burn-in past the memorisation time locks the wrong labels in (sections 7 and 8)."""
-    problem = setting.plan.problem
-    schedule = problem.distillation.schedule
-    assert isinstance(schedule, BurnIn)
-    burn_in = math.ceil(2 * problem.memorisation_time)
-    broken = problem.with_schedule(BurnIn(burn_in, schedule.then))
+    problem, broken = late_burn_in(setting.plan)
     return judged_control(
         "late-burn-in",
-        f"burn-in < t_mem: here it takes {burn_in} steps, twice t_mem",
-        setting.final_error(broken, _block_error(broken)),
+        f"burn-in < t_mem: here it takes {problem.burn_in} steps, twice t_mem",
+        _ends(setting, broken),
         setting.claimed,
         setting.tolerance,
-        unmet=_unmet(broken, "burn-in before memorisation"),
+        unmet=_unmet(problem, "burn-in before memorisation"),
     )
 
 

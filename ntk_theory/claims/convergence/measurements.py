@@ -10,10 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from ntk_theory import training
+from ntk_theory.claims.convergence.broken import kernel_limits
 from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING
 from ntk_theory.claims.convergence.plan import Plan
 from ntk_theory.experiments import Rung
 from ntk_theory.ladder import Ladder
+from ntk_theory.noise_grid import worst_limit_row
 from ntk_theory.problems import NoisyClusters
 from ntk_theory.runs import over_nets
 from ntk_theory.verdicts import Measurement, Relation
@@ -158,6 +160,8 @@ def measurements(ladder: Ladder, plan: Plan) -> Iterator[Measurement]:
     """All rows of the claim but those of the variants."""
     problem = plan.problem
     yield _kernel_limit(problem)
+    # Nets alone tell the formulas of the controls no better than to a tolerance.
+    yield worst_limit_row(kernel_limits(plan), " of the controls")
     yield ladder.exponent_row(DISTILLED, "exponent of sup_t ‖u_m − u_∞‖/√n in m")
     yield from _falling_deviation(ladder)
     yield from _falling_error(ladder, problem, plan.checkpoints)

@@ -6,6 +6,7 @@ __all__ = ["deviation_over_width", "error_over_time", "schedules"]
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
@@ -33,45 +34,70 @@ def error_over_time(axes: Axes, result: ClaimResult) -> None:
 def deviation_over_width(axes: Axes, result: ClaimResult) -> None:
     """How fast do nets approach the infinitely wide one?"""
     exponents = [m for m in result.measurements if m.name.startswith("exponent")]
-    axes.set(xlabel="width $m$", ylabel=r"$\mathrm{sup}_t\,\|u_m-u_\infty\|/\sqrt{n}$")
     if not exponents:
         return
-    widths, deviation = result.arrays["widths"], result.arrays["largest_deviation"]
-    drawing.loglog_fit(axes, widths, deviation, exponents[0].measured)
+    widths, deviation = result.arrays["widths"].astype(float), result.arrays["largest_deviation"]
     slope = exponents[0].predicted
-    middle = np.exp(np.log(deviation).mean() - slope * np.log(widths).mean())
-    drawing.prediction(axes, widths, middle * widths**slope, "slope −1/2")
+    drawing.loglog_fit(axes, widths, deviation, exponents[0].measured)
+    anchored = deviation[-1].mean() * (widths / widths[-1]) ** slope
+    drawing.prediction(axes, widths, anchored, "slope −1/2 from the mean of the widest")
+    axes.set(xlabel="width $m$", ylabel=r"sup$_t$ $\|u_m-u_\infty\|/\sqrt{n}$")
+    axes.set(ylim=(float(deviation.min()) / 2, None))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="lower left")
+
+
+def _write(
+    axes: Axes,
+    text: str,
+    place: tuple[float, float],
+    away: tuple[float, float],
+    side: str,
+    colour: str,
+) -> None:
+    """Text beside a place, so many points away from it."""
+    axes.annotate(
+        text,
+        place,
+        xytext=away,
+        textcoords="offset points",
+        va=side,
+        color=colour,
+        fontsize=7,
+    )
 
 
 def schedules(axes: Axes, result: ClaimResult) -> None:
     """Which weights of the observed labels lead to the clean ones?"""
     arrays = result.arrays
-    if "variant_geometric_error" not in arrays:
+    limits = {"agreement": "by agreement", "constant": r"constant, $\alpha=1/4$"}
+    fading = {"geometric": "geometric", "power": "power"}
+    if any(f"{key}_error" not in arrays for key in limits | fading):
         return
     last = 1
-    for key, label, colour in (
-        ("agreement", "agreement", drawing.ORANGE),
-        ("constant", r"constant $\alpha = 1/4$", drawing.GREEN),
-        ("geometric", "geometric", drawing.BLUE),
-    ):
-        errors = arrays[f"variant_{key}_error"]
+    for key, label in (limits | fading).items():
+        errors = arrays[f"{key}_error"]
         steps = np.arange(errors.shape[1])
-        last = max(last, len(steps) - 1)
-        drawing.band(axes, steps, errors, colour, label)
-        dashed = "closed forms" if key == "agreement" else None
-        drawing.prediction(axes, steps, arrays[f"variant_{key}_predicted"], dashed)
-    for key, name in (("agreement", r"$2\rho\sqrt{\rho}$"), ("constant", r"$2\alpha\sqrt{\rho}$")):
-        limit = float(arrays[f"variant_{key}_limit"])
+        last = max(last, steps[-1])
+        colour = {"agreement": drawing.ORANGE, "constant": drawing.GREEN}.get(key, drawing.BLUE)
+        drawing.band(axes, steps, errors, colour, label, show=key in limits)
+        shown = "closed forms" if key == "constant" else None
+        drawing.prediction(axes, steps, arrays[f"{key}_predicted"], shown)
+    # What reaches 0 is blue; which is which stands where the curves are far apart.
+    at = {"geometric": (last // 8, (3, 2), "bottom"), "power": (last // 4, (-16, -4), "top")}
+    for key, label in fading.items():
+        step, away, side = at[key]
+        height = float(arrays[f"{key}_error"][:, step].mean())
+        _write(axes, label, (step, height), away, side, drawing.BLUE)
+    for key, name, side in (
+        ("agreement", r"$2\rho\sqrt{\rho}$", "bottom"),
+        ("constant", r"$2\alpha\sqrt{\rho}$", "top"),
+    ):
+        limit = float(arrays[f"{key}_limit"])
         drawing.bound(axes, limit, f"limit {name}", show=False)
-        axes.annotate(
-            name,
-            (0, limit),
-            xytext=(3, 2 if key == "agreement" else -2),
-            textcoords="offset points",
-            va="bottom" if key == "agreement" else "top",
-            fontsize=7,
-        )
+        _write(axes, name, (0, limit), (3, 2 if side == "bottom" else -2), side, drawing.BLACK)
     drawing.step_axis(axes, last)
     axes.set(ylabel=_ERROR, ylim=(0, 1.03))
     axes.legend(loc="upper right")

@@ -19,6 +19,14 @@ from ntk_theory.verdicts import Measurement, Premise, Progress
 
 Array = NDArray[np.float64]
 
+_SCHEDULES = {
+    "power schedule": "power",
+    "geometric schedule": "geometric",
+    "constant weight 1/4": "constant",
+    "agreement schedule": "agreement",
+}
+"""Names in the arrays of the variants that differ from each other in their schedule alone."""
+
 
 def _kernel_limit(variants: Sequence[Variant]) -> Measurement:
     """Every variant, run step by step on the measured kernel, against its prediction.
@@ -87,13 +95,17 @@ def _train(ladder: Ladder, variant: Variant, progress: Progress) -> float:
 
 
 def _curves(ladder: Ladder, variant: Variant) -> dict[str, Array]:
-    """Errors of the widest nets, and their prediction."""
-    key = variant.name.split(maxsplit=1)[0].lower()
-    return {
-        f"variant_{key}_error": ladder.rungs[variant.name][-1].error,
-        f"variant_{key}_predicted": variant.rms_error,
-        f"variant_{key}_limit": np.array(np.nan if variant.limit is None else variant.limit),
+    """Errors of the widest nets, their prediction and its limit, if a schedule is what varies."""
+    if variant.name not in _SCHEDULES:
+        return {}
+    key = _SCHEDULES[variant.name]
+    arrays = {
+        f"{key}_error": ladder.rungs[variant.name][-1].error,
+        f"{key}_predicted": variant.rms_error,
     }
+    if variant.limit is not None:
+        arrays[f"{key}_limit"] = np.array(variant.limit)
+    return arrays
 
 
 def check_variants(plan: Plan, evidence: Evidence, progress: Progress) -> None:

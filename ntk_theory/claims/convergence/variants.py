@@ -290,6 +290,7 @@ def variants(seed: np.random.SeedSequence) -> Iterator[Variant]:
     yield variant_on_clusters("constant weight 1/4", two, schedule="constant")
     yield variant_on_clusters("agreement schedule", two, schedule="agreement")
     yield variant_on_clusters("geometric schedule", two, schedule="geometric")
+    yield variant_on_clusters("power schedule", two, schedule="power")
     yield variant_on_clusters("both layers", two, layers="both", share=1.0)
     yield variant_on_clusters("lag of an epoch", two, epoch=2)
     sharper = _two_classes(draws[1], ratio=30.0)

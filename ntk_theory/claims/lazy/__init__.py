@@ -65,7 +65,7 @@ CLAIM = Claim(
     run=deferred("ntk_theory.claims.lazy.run:run"),
     predict=deferred("ntk_theory.claims.lazy.plan:predict"),
     panels={
-        "movement-and-flips": deferred("ntk_theory.claims.lazy.picture:movement_and_flips"),
-        "kernel-and-deviation": deferred("ntk_theory.claims.lazy.picture:kernel_and_deviation"),
+        "movement": deferred("ntk_theory.claims.lazy.picture:movement"),
+        "kernel": deferred("ntk_theory.claims.lazy.picture:kernel"),
     },
 )

@@ -1,56 +1,83 @@
-"""Pictures of `lazy`: movement and flips, change of the kernel and deviation, over the width."""
+"""Pictures of `lazy` over the width: what training moves, and what it does to the kernel."""
 
 from __future__ import annotations
 
-__all__ = ["kernel_and_deviation", "movement_and_flips"]
+__all__ = ["kernel", "movement"]
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
 
+Array = NDArray[np.float64]
+
 
 def _over_width(
-    axes: Axes, result: ClaimResult, quantity: str, predicted: ArrayLike, colour: str, label: str
+    axes: Axes, widths: Array, drawn: Sequence[tuple[Array, Array, str, str]], room: float
 ) -> None:
-    widths = result.arrays["widths"].astype(float)
-    drawing.band(axes, widths, result.arrays[f"plain_{quantity}"].T, colour, label)
-    drawing.prediction(axes, widths, predicted, "predicted" if colour == drawing.BLUE else None)
-    axes.set(xlabel="width $m$", yscale="log")
+    """Nets over their prediction; `room` above them, as a factor, is for the legend."""
+    for nets, _, colour, label in drawn:
+        drawing.band(axes, widths, nets.T, colour, label)
+    for place, (_, predicted, _, _) in enumerate(drawn, start=1):
+        drawing.prediction(axes, widths, predicted, "predicted" if place == len(drawn) else None)
     axes.set_xscale("log", base=2)
+    top = max(float(nets.max()) for nets, _, _, _ in drawn)
+    axes.set(xlabel="width $m$", yscale="log", ylim=(None, room * top))
+    axes.legend(loc="upper right")
 
 
-def movement_and_flips(axes: Axes, result: ClaimResult) -> None:
-    """How far does training move a neuron, and how many activations does it flip?"""
+def movement(axes: Axes, result: ClaimResult) -> None:
+    """How far does plain training take a neuron, how many flip, and what is not linear then?"""
     arrays = result.arrays
     if "plain_movement" not in arrays:
         return
-    moved = arrays["plain_predicted_movement"]
-    flipped = arrays["plain_predicted_flipped"] / np.sqrt(arrays["widths"])
-    _over_width(axes, result, "movement", moved, drawing.BLUE, "largest movement of a neuron")
-    _over_width(axes, result, "flipped", flipped, drawing.ORANGE, "share of flipped activations")
-    axes.set(ylabel="after plain training", ylim=(None, 3 * float(np.max(moved))))
-    axes.legend(loc="upper right")
+    widths = arrays["widths"].astype(float)
+    drawn = [
+        (
+            arrays["plain_movement"],
+            arrays["plain_predicted_movement"],
+            drawing.BLUE,
+            r"max$_r$ $\|w_r(T)-w_r(0)\|$",
+        ),
+        (
+            arrays["plain_flipped"],
+            arrays["plain_predicted_flipped"] / np.sqrt(widths),
+            drawing.ORANGE,
+            "share of flipped activations",
+        ),
+        (
+            arrays["plain_deviation"],
+            arrays["plain_predicted_deviation"],
+            drawing.GREEN,
+            r"sup$_t$ $\|u_m-u_\mathrm{lin}\|/\sqrt{n}$",
+        ),
+    ]
+    _over_width(axes, widths, drawn, 8)
+    axes.set(ylabel="in plain training")
 
 
-def kernel_and_deviation(axes: Axes, result: ClaimResult) -> None:
-    """How far does the NTK change, and the net leave its own linearisation?"""
+def kernel(axes: Axes, result: ClaimResult) -> None:
+    """How far is the NTK from its limit at the start, and how far does training take it?"""
     arrays = result.arrays
-    if "plain_deviation" not in arrays:
+    if "plain_kernel_change" not in arrays:
         return
-    changed, away = (
-        arrays[f"plain_predicted_{quantity}"] for quantity in ("kernel_change", "deviation")
-    )
-    _over_width(axes, result, "kernel_change", changed, drawing.BLUE, r"$\|H_m(T)-H_m(0)\|_F$")
-    _over_width(
-        axes,
-        result,
-        "deviation",
-        away,
-        drawing.ORANGE,
-        r"$\mathrm{sup}_t\,\|u_m-u_\mathrm{lin}\|/\sqrt{n}$",
-    )
-    axes.set(ylabel="after plain training", ylim=(None, 3 * float(np.max(changed))))
-    axes.legend(loc="upper right")
+    drawn = [
+        (
+            arrays["initial_distance"],
+            arrays["predicted_initial_distance"],
+            drawing.ORANGE,
+            r"at the start, $\|H_m(0)-H\|_F$",
+        ),
+        (
+            arrays["plain_kernel_change"],
+            arrays["plain_predicted_kernel_change"],
+            drawing.BLUE,
+            r"by training, $\|H_m(T)-H_m(0)\|_F$",
+        ),
+    ]
+    _over_width(axes, arrays["widths"].astype(float), drawn, 4)
+    axes.set(ylabel="distance of kernels")

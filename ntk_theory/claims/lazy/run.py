@@ -29,6 +29,9 @@ def _arrays(plan: Plan, nets: Mapping[str, Nets], distances: Sequence[Array]) ->
     arrays = {
         "widths": np.array(plain.widths[:rows]),
         "initial_distance": np.stack(distances[:rows]),
+        "predicted_initial_distance": np.sqrt(
+            plan.theories[PLAIN_TRAINING].fluctuation() / np.array(plain.widths[:rows])
+        ),
         "plain_predicted_movement": np.array(
             [plan.theories[PLAIN_TRAINING].largest_movement(width) for width in plain.widths[:rows]]
         ),

@@ -26,7 +26,7 @@ def identity(axes: Axes, result: ClaimResult) -> None:
     ladder = np.unique(widths)
     least = [arrays["identity_bound"][widths == width].min() for width in ladder]
     drawing.prediction(axes, ladder, least, "smallest rounding bound")
-    axes.set(xlabel="width $m$", ylabel=r"$\mathrm{sup}_t\,\|u_\mathrm{soft}-u_\mathrm{plain}\|$")
+    axes.set(xlabel="width $m$", ylabel=r"sup$_t$ $\|u_\mathrm{soft}-u_\mathrm{plain}\|$")
     axes.set(yscale="log", ylim=(1e-19, 1e-5))
     axes.set_xscale("log", base=2)
     axes.legend(loc="upper left")
@@ -38,14 +38,16 @@ def soft_targets(axes: Axes, result: ClaimResult) -> None:
     if "memorising_error" not in arrays:
         return
     steps = np.arange(arrays["memorising_error"].shape[1])
-    for key, colour, label in (
-        ("memorising", drawing.ORANGE, r"soft, $\sum\alpha_t=\infty$"),
-        ("stopping", drawing.BLUE, r"soft, $\sum\alpha_t<\infty$"),
-    ):
+    ways = {
+        "memorising": (drawing.ORANGE, r"$\Sigma\,\alpha_t=\infty$"),
+        "stopping": (drawing.BLUE, r"$\Sigma\,\alpha_t<\infty$"),
+    }
+    for key, (colour, label) in ways.items():
         drawing.band(axes, steps, arrays[f"{key}_error"], colour, label)
-        dashed = "closed forms" if key == "memorising" else None
+    for key in ways:
+        dashed = "closed forms" if key == "stopping" else None
         drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed)
-    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(ylabel=_ERROR, ylim=(0, 1.03))
     axes.legend(loc="lower left")
@@ -54,18 +56,20 @@ def soft_targets(axes: Axes, result: ClaimResult) -> None:
 def policies(axes: Axes, result: ClaimResult) -> None:
     """Under one schedule of fading weights: which label policies reach the clean labels?"""
     arrays = result.arrays
-    if "hard_error" not in arrays:
+    ways = {
+        "stopping": (drawing.ORANGE, "soft, $u$"),
+        "tempered": (drawing.GREEN, r"tempered, $\tanh(u/T)$"),
+        "hard": (drawing.BLUE, r"hard, $\mathrm{sign}(u)$"),
+    }
+    if any(f"{key}_error" not in arrays for key in ways):
         return
     steps = np.arange(arrays["hard_error"].shape[1])
-    for key, colour, label in (
-        ("stopping", drawing.ORANGE, "soft"),
-        ("tempered", drawing.GREEN, r"tempered, $\tanh(u/T)$"),
-        ("hard", drawing.BLUE, r"hard, $\mathrm{sign}(u)$"),
-    ):
+    for key, (colour, label) in ways.items():
         drawing.band(axes, steps, arrays[f"{key}_error"], colour, label)
-        dashed = "kernel limit" if key == "stopping" else None
+    for key in ways:
+        dashed = "kernel recursion" if key == "hard" else None
         drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed)
-    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(ylabel=_ERROR, ylim=(0, 1.03))
     axes.legend(loc="lower left")
