@@ -9,20 +9,18 @@ import pytest
 from cases.generalisation import TOY
 from ntk_theory import predictions
 from ntk_theory.claims.generalisation import CLAIM, families, measurements
-from ntk_theory.claims.generalisation.comparison import Comparison, separation_premise
-from ntk_theory.claims.generalisation.families import FAMILIES, Task, distilled_limits, draw_task
-from ntk_theory.claims.generalisation.nets import Norms, climb
-from ntk_theory.claims.generalisation.plan import (
+from ntk_theory.claims.generalisation.closed_forms import (
     DISTILLED,
     PLAIN_TRAINING,
-    SWEEP_RATES,
-    SWEEP_TRAINED,
-    make_plan,
     measure_of,
     predicted_distance,
     predicted_measure,
     ways_of,
 )
+from ntk_theory.claims.generalisation.comparison import Comparison, separation_premise
+from ntk_theory.claims.generalisation.families import FAMILIES, Task, distilled_limits, draw_task
+from ntk_theory.claims.generalisation.nets import Norms, climb
+from ntk_theory.claims.generalisation.plan import SWEEP_RATES, SWEEP_TRAINED, make_plan
 from ntk_theory.runs import Evidence
 from ntk_theory.targets import PLAIN
 from ntk_theory.training import train_kernel_limit
@@ -305,7 +303,7 @@ def test_measures_over_the_noise_rate_are_those_of_the_runs(found):
         for way, (_, curve) in ways_of(nets.problem).items():
             distance = predicted_distance(nets.problem, curve)
             assert predicted_measure(plan.problem, way, nets.problem.noise_rate) == pytest.approx(
-                float(measure_of(plan, distance)), rel=1e-13
+                float(measure_of(plan.problem, distance)), rel=1e-13
             )
 
 
@@ -355,7 +353,7 @@ def test_options_that_make_no_sense_are_refused(change, message):
 def test_the_bound_says_something_at_the_default_size_and_nothing_of_the_memorised_net():
     plan = make_plan(replace(TOY, clusters=None, points=None, ratio=None))
     measures = [
-        float(measure_of(plan, predicted_distance(plan.problem, curve)))
+        float(measure_of(plan.problem, predicted_distance(plan.problem, curve)))
         for _, curve in plan.ways.values()
     ]
     assert measures[0] < 0.7

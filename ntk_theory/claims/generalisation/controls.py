@@ -12,15 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data
+from ntk_theory.claims.generalisation.closed_forms import predicted_distance, soft_targets
 from ntk_theory.claims.generalisation.comparison import Comparison, Trainer, in_threads
 from ntk_theory.claims.generalisation.families import Job, Task, distilled_limits
 from ntk_theory.claims.generalisation.nets import Norms
-from ntk_theory.claims.generalisation.plan import (
-    CONTROL_NETS,
-    CONTROL_STREAM,
-    predicted_distance,
-    soft_targets,
-)
+from ntk_theory.claims.generalisation.plan import CONTROL_NETS, CONTROL_STREAM
 from ntk_theory.experiments import net_seeds
 from ntk_theory.runs import judged_control, over_nets
 from ntk_theory.targets import BurnIn, Power

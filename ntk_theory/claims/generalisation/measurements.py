@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from ntk_theory import predictions
-from ntk_theory.claims.generalisation.comparison import Comparison
-from ntk_theory.claims.generalisation.nets import Norms, quadratic
-from ntk_theory.claims.generalisation.plan import (
-    DELTA,
+from ntk_theory.claims.generalisation.closed_forms import (
     DISTILLED,
     PLAIN_TRAINING,
-    RATE_NETS,
-    Plan,
     labels_distance,
     measure_of,
     predicted_distance,
     soft_targets,
     ways_of,
 )
+from ntk_theory.claims.generalisation.comparison import Comparison
+from ntk_theory.claims.generalisation.nets import Norms, quadratic
+from ntk_theory.claims.generalisation.plan import DELTA, RATE_NETS, Plan
 from ntk_theory.ladder import falling_row
 from ntk_theory.noise_grid import limit_run, predicted_way, worst_limit_row
 from ntk_theory.runs import over_nets
@@ -48,7 +46,10 @@ def _kernel_measures(plan: Plan) -> Measurement:
     problem = plan.problem
     pairs = ((problem.dataset.clean, True), (problem.dataset.observed, False))
     relative = [
-        abs(math.sqrt(float(quadratic(problem, labels)[0])) / labels_distance(plan, clean) - 1)
+        abs(
+            math.sqrt(float(quadratic(problem, labels)[0])) / labels_distance(plan.problem, clean)
+            - 1
+        )
         for labels, clean in pairs
     ]
     levels, points = problem.spectrum, len(problem.gram)
@@ -84,7 +85,11 @@ def _norm_rows(found: Norms) -> list[Measurement]:
         predicted = predicted_distance(plan.problem, curve)
         for name, values, scale in (
             ("‖W_T − W_0‖", found.distances(way), 1.0),
-            ("measure of the outputs", found.from_outputs(way), float(measure_of(plan, 1.0))),
+            (
+                "measure of the outputs",
+                found.from_outputs(way),
+                float(measure_of(plan.problem, 1.0)),
+            ),
         ):
             rows.append(
                 over_nets(
@@ -117,7 +122,7 @@ def _bound_rows(found: Norms) -> list[Measurement]:
         distances, margins = found.distances(way), found.margins(way)
         measured = [
             predictions.margin_bound(
-                float(measure_of(plan, distance)),
+                float(measure_of(plan.problem, distance)),
                 float(own[learnt].min()),
                 points,
                 float((own < own[learnt].min()).mean()),
@@ -125,7 +130,7 @@ def _bound_rows(found: Norms) -> list[Measurement]:
             )
             for distance, own in zip(distances[-1], margins, strict=True)
         ]
-        measure = float(measure_of(plan, norm))
+        measure = float(measure_of(plan.problem, norm))
         predicted = predictions.margin_bound(measure, margin, points, below, 1 - DELTA)
         least = [(own * problem.dataset.clean)[:, learnt].min(axis=1) for own in found.outputs[way]]
         deviation = found.allowance(least, margin)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
-from ntk_theory.claims.generalisation.plan import RATE_NETS, Plan, ways_of
+from ntk_theory.claims.generalisation.closed_forms import ways_of
+from ntk_theory.claims.generalisation.plan import RATE_NETS, Plan
 from ntk_theory.experiments import net_seeds, train_nets
 from ntk_theory.ladder import Ladder
 from ntk_theory.problems import NoisyClusters

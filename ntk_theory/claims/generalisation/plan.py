@@ -6,43 +6,34 @@ __all__ = [
     "CONTROL_NETS",
     "CONTROL_STREAM",
     "DELTA",
-    "DISTILLED",
-    "PLAIN_TRAINING",
     "RATE_NETS",
     "SWEEP_RATES",
     "SWEEP_TRAINED",
     "Plan",
-    "labels_distance",
     "make_plan",
-    "measure_of",
     "planned_premises",
     "predict",
-    "predicted_distance",
-    "predicted_measure",
-    "soft_targets",
-    "ways_of",
 ]
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ntk_theory import predictions
+from ntk_theory.claims.generalisation.closed_forms import measure_of, predicted_distance, ways_of
 from ntk_theory.claims.generalisation.families import FAMILIES, Family, Task, draw_task
 from ntk_theory.ladder import NetPlan, plan_nets
 from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, Recipe, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
-from ntk_theory.targets import PLAIN
 from ntk_theory.verdicts import Options, Premise
 
 Array = NDArray[np.float64]
 
-DISTILLED, PLAIN_TRAINING = "self-distillation", "plain training"
 _LEAST_WIDTHS, _LEAST_NETS = 4, 3
 CONTROL_NETS = 3
 RATE_NETS = 2
@@ -56,11 +47,11 @@ DELTA = 0.05
 
 CONTROL_STREAM, _DATA_STREAM = 1, 4
 
+_POINTS = FAMILIES[0].points
+SWEEP_RATES = tuple(wrong / _POINTS for wrong in (0, 2, 3, 4, 5, 6, 7, 8))
+"""Noise rates of the Gaussian clusters, shares that a group can have."""
 
-SWEEP_RATES = tuple(wrong / 15 for wrong in (0, 2, 3, 4, 5, 6, 7, 8))
-"""Noise rates of the Gaussian clusters: shares of a group's 15 training points."""
-
-SWEEP_TRAINED = (3 / 15, 8 / 15)
+SWEEP_TRAINED = (3 / _POINTS, 8 / _POINTS)
 """Those at which nets are trained, besides that of the family."""
 
 
@@ -178,9 +169,8 @@ class Plan:
     def work(self) -> float:
         """Width times nets of everything trained, for the progress bar."""
         nets = self.nets
-        clusters = sum(nets.widths) * nets.count + nets.widths[-1] * RATE_NETS * (
-            len(self.cluster_rates) - 1
-        )
+        at_other_rates = RATE_NETS * (len(self.cluster_rates) - 1)
+        clusters = sum(nets.widths) * nets.count + nets.widths[-1] * at_other_rates
         families = sum(self.family_widths) * self.family_nets * len(FAMILIES)
         rates = self.signed_nets + len(SWEEP_TRAINED) * self.sweep_datasets
         controls = self.control_width * CONTROL_NETS
@@ -212,6 +202,7 @@ class Plan:
             "cluster_noise_rates": list(self.cluster_rates),
             "cluster_noise_rate_seeds": RATE_NETS,
             "sweep_noise_rates": list(SWEEP_RATES),
+            "sweep_trained_noise_rates": list(SWEEP_TRAINED),
             "sweep_datasets": self.sweep_datasets,
             "datasets": self.datasets,
             "fresh_points": self.fresh,
@@ -269,71 +260,6 @@ def make_plan(options: Options) -> Plan:
     return Plan(problem, preset.fresh, nets)
 
 
-def ways_of(problem: NoisyClusters) -> dict[str, tuple[Recipe, ErrorCurve]]:
-    """Recipe and closed form of self-distillation and of plain training on clusters."""
-    plain = replace(problem.recipe, distillation=PLAIN)
-    return {DISTILLED: (problem.recipe, problem.distilled), PLAIN_TRAINING: (plain, problem.plain)}
-
-
-def soft_targets(problem: NoisyClusters) -> tuple[Recipe, ErrorCurve]:
-    """Recipe and closed form of self-distillation with soft targets, which a control trains on."""
-    curve = predictions.soft_self_distillation(
-        problem.spectrum,
-        problem.noise_rate,
-        problem.learning_rate,
-        problem.weights,
-        problem.label_mean,
-    )
-    soft = replace(problem.distillation, target="soft")
-    return replace(problem.recipe, distillation=soft), curve
-
-
-def predicted_distance(problem: NoisyClusters, curve: ErrorCurve, step: int = -1) -> float:
-    """Predicted distance from initialisation on clusters."""
-    return float(
-        predictions.linearised_distance(
-            problem.spectrum,
-            problem.noise_rate,
-            curve.mean_error[step],
-            curve.information_error[step],
-            curve.memorised_noise[step],
-            problem.label_mean,
-        )
-    )
-
-
-def measure_of(plan: Plan, distance: ArrayLike) -> Array:
-    """Generalisation measure of a distance on the clusters."""
-    return predictions.generalisation_measure(distance, len(plan.problem.gram))
-
-
-def labels_distance(plan: Plan, clean: bool) -> float:
-    """Predicted sqrt(zᵀH^{-1}z) of the clean or the observed labels themselves."""
-    problem = plan.problem
-    error = 0.0 if clean else -2 * problem.noise_rate
-    return float(
-        predictions.linearised_distance(
-            problem.spectrum,
-            problem.noise_rate,
-            error,
-            error,
-            0.0 if clean else 1.0,
-            problem.label_mean,
-        )
-    )
-
-
-def predicted_measure(problem: NoisyClusters, way: str, noise_rate: float) -> float:
-    """Measure at the last step on the same clusters with any share of wrong labels, even none."""
-    levels, rate, mean = problem.spectrum, problem.learning_rate, problem.label_mean
-    if way == DISTILLED:
-        curve = predictions.self_distillation(levels, noise_rate, rate, problem.weights, mean)
-    else:
-        curve = predictions.plain_training(levels, noise_rate, rate, problem.steps, mean)
-    distance = predicted_distance(replace(problem, noise_rate=noise_rate), curve)
-    return float(predictions.generalisation_measure(distance, len(problem.gram)))
-
-
 def planned_premises(plan: Plan) -> list[Premise]:
     """Hypotheses that can be evaluated before any training."""
     problem = plan.problem
@@ -352,5 +278,5 @@ def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
     for way, (_, curve) in plan.ways.items():
         norm = predicted_distance(plan.problem, curve)
         predicted[f"{way}: ‖W_T − W_0‖"] = norm
-        predicted[f"{way}: measure of the outputs"] = float(measure_of(plan, norm))
+        predicted[f"{way}: measure of the outputs"] = float(measure_of(plan.problem, norm))
     return plan.config(), predicted

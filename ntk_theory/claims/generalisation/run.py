@@ -11,23 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory.claims.generalisation import CLAIM
+from ntk_theory.claims.generalisation.closed_forms import (
+    DISTILLED,
+    PLAIN_TRAINING,
+    labels_distance,
+    measure_of,
+    predicted_measure,
+)
 from ntk_theory.claims.generalisation.comparison import Comparison, compare, separation_premise
 from ntk_theory.claims.generalisation.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.generalisation.families import EVERY, FAMILIES, GRID
 from ntk_theory.claims.generalisation.measurements import family_rows, measurements, signed_row
 from ntk_theory.claims.generalisation.nets import Norms, climb
 from ntk_theory.claims.generalisation.noise_rates import Sweep, errors_over_rates, signed_errors
-from ntk_theory.claims.generalisation.plan import (
-    DISTILLED,
-    PLAIN_TRAINING,
-    SWEEP_RATES,
-    Plan,
-    labels_distance,
-    make_plan,
-    measure_of,
-    planned_premises,
-    predicted_measure,
-)
+from ntk_theory.claims.generalisation.plan import SWEEP_RATES, Plan, make_plan, planned_premises
 from ntk_theory.runs import Evidence, conduct
 from ntk_theory.verdicts import ClaimResult, Options, Progress
 
@@ -45,11 +42,13 @@ def _cluster_arrays(found: Norms) -> dict[str, Array]:
     arrays: dict[str, Array] = {
         "cluster_rate": np.array([nets.problem.noise_rate for nets in few]),
         "predicted_rate": dense,
-        "clean_measure": measure_of(plan, labels_distance(plan, clean=True)),
+        "clean_measure": measure_of(plan.problem, labels_distance(plan.problem, clean=True)),
     }
     for way, key in _KEYS.items():
         curves = [predicted_measure(problem, way, float(rate)) for rate in dense]
-        arrays[f"{key}_measure"] = measure_of(plan, np.array([nets.distances[way] for nets in few]))
+        arrays[f"{key}_measure"] = measure_of(
+            plan.problem, np.array([nets.distances[way] for nets in few])
+        )
         arrays[f"{key}_predicted_measure"] = np.array(curves)
     return arrays
 
