@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -25,11 +25,6 @@ PLAIN = "ntk_theory.predictions.plain_training"
 SOFT = "ntk_theory.predictions.soft_self_distillation"
 
 
-def rate_times(factor):
-    """A formula of spectrum, noise rate and learning rate, at a wrong learning rate."""
-    return lambda f: lambda s, rho, rate, *rest: f(s, rho, factor * rate, *rest)
-
-
 def at_rate(factor):
     """Training at a wrong learning rate."""
     return lambda train: (
@@ -42,7 +37,7 @@ def at_rate(factor):
 MUTANTS = [
     *(
         Mutant(
-            f"{target.rpartition('.')[2]} at {factor} times the rate", target, rate_times(factor)
+            f"{target.rpartition('.')[2]} at {factor} times the rate", target, times_rate(factor, 2)
         )
         for target in (DISTILLATION, PLAIN, SOFT)
         for factor in (0.9, 1.2)
