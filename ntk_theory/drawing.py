@@ -38,6 +38,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
@@ -156,11 +157,24 @@ def dots(
         _named(drawn, label)
 
 
-def prediction(axes: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None) -> None:
-    """A closed form: thin, black, dashed, above everything measured."""
+_RIBBON = (
+    Stroke(linewidth=2.4, foreground="white", dashes={"dash_offset": 0, "dash_list": None}),
+    Normal(),
+)
+
+
+def prediction(
+    axes: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None, *, over_map: bool = False
+) -> None:
+    """A closed form: thin, black, dashed, above everything measured.
+
+    `over_map` puts it on a white ribbon, so that it is seen on dark cells too.
+    """
     (drawn,) = axes.plot(
         np.asarray(x), np.asarray(y), color=BLACK, lw=0.9, ls=(0, (4, 2)), label=label, zorder=5
     )
+    if over_map:
+        drawn.set_path_effects([*_RIBBON])
     _named(drawn, f"prediction {label or ''}".strip())
 
 

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -98,6 +99,21 @@ def test_a_ruled_map_has_lines_between_its_cells(axes):
     plain, lined = (one.get_edgecolor() for one in axes.collections)
     assert len(plain) == 0
     np.testing.assert_allclose(lined[0, :3], to_rgb(drawing.GREY))
+
+
+@pytest.mark.parametrize("over_map", [False, True])
+def test_a_prediction_is_seen_on_dark_cells_if_it_is_said_to_lie_over_a_map(axes, over_map):
+    drawing.heatmap(axes, [0, 1, 2], [0, 1], np.ones((2, 3)), "value", scale=None)
+    drawing.prediction(axes, [0, 2], [0.5, 0.5], over_map=over_map)
+    canvas = FigureCanvasAgg(axes.figure)
+    canvas.draw()
+    left, bottom = axes.transData.transform((0.2, 0.35)).astype(int)
+    right, top = axes.transData.transform((1.8, 0.65)).astype(int)
+    pixels = np.asarray(canvas.buffer_rgba())[::-1][bottom:top, left:right, :3]
+    assert pixels.min() < 10
+    assert bool((pixels.min(axis=2) > 200).any()) is over_map
+    (line,) = (one for one in drawing.plotted(axes) if one.name == "prediction")
+    np.testing.assert_array_equal(line.columns["y"], [0.5, 0.5])
 
 
 def test_what_was_drawn_past_this_module_is_refused(axes):

@@ -55,6 +55,14 @@ def test_the_best_errors_are_those_of_the_nets(result):
     series = drawn(result, "best-errors")
     nets = np.array([one["y"][0] for one in series["best stopped"]])
     np.testing.assert_array_equal(nets, result.arrays["plain"].min(axis=1))
+    final = np.array([one["y"][0] for one in series["self-distilled"]])
+    rows = {m.name: m for m in result.measurements}
+    for name, values, dashed in (
+        ("self-distilled RMS error, ρ = 0.2", final, series["prediction"]),
+        ("best RMS error at any step, ρ = 0.2", nets, series["prediction closed forms"]),
+    ):
+        assert values.mean() == pytest.approx(rows[name].measured, rel=1e-12)
+        assert dashed[0]["y"][0] == pytest.approx(rows[name].predicted, rel=1e-12)
     (line,) = series["2ρ"]
     np.testing.assert_array_equal(line["y"], 2 * line["x"])
 

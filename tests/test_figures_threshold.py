@@ -49,18 +49,48 @@ def test_every_cell_is_drawn_once_as_what_its_nets_did(result):
         assert places[ratio, rate] == expected
 
 
+def first_margin(ratio, rate):
+    """Relative margin of the first step (docs/theory.md, section 6.4)."""
+    signal, noise = (1 - 2 * rate) * ratio, 2 * (1 - rate)
+    return (signal - noise) / np.sqrt(signal**2 + 4 * rate * (1 - rate))
+
+
+def edges(series):
+    """The drawn noise rates up to which all nets, and from which on none, are to recover."""
+    return [series[name][0]["y"] for name in ("prediction all below, none above", "prediction")]
+
+
 def test_the_map_over_the_width_is_that_of_the_nets_and_their_threshold(result):
     series = drawn(result, "recovery-over-width")
     (share,) = series["share of nets that recover"]
     np.testing.assert_array_equal(share["value"], result.arrays["narrow_share"].ravel())
     ratio = float(result.arrays["narrow_ratio"])
-    (bound,) = series[rf"$\rho^*$ (r = {ratio:g})"]
+    (bound,) = series[rf"$\rho^*$ ($r$ = {ratio:g})"]
     assert bound["y"][0] == pytest.approx((ratio - 2) / (2 * (ratio - 1)))
-    surely, never = series["prediction surely, never"][0]["y"], series["prediction"][0]["y"]
+    surely, never = edges(series)
     assert (surely <= bound["y"][0]).all()
     assert (never >= bound["y"][0]).all()
     assert (np.diff(surely) >= 0).all()
     assert (np.diff(never) <= 0).all()
+
+
+def test_the_edges_are_where_the_margin_is_what_nets_of_that_width_deviate(result):
+    """By the straight line through the logarithms of the ladder's deviations."""
+    widths, found = (
+        np.log([row[key] for row in result.metrics]) for key in ("width", "relative_deviation")
+    )
+    ratio = float(result.arrays["narrow_ratio"])
+    expected = np.exp(
+        np.polyval(np.polyfit(widths, found, 1), np.log(result.arrays["narrow_width"]))
+    )
+    surely, never = edges(drawn(result, "recovery-over-width"))
+    for edge, sign, end in ((surely, 1, 0.0), (never, -1, 0.5)):
+        inside = edge != end
+        assert inside.sum() >= 3
+        np.testing.assert_allclose(
+            sign * first_margin(ratio, edge[inside]), expected[inside], rtol=1e-6
+        )
+        assert (expected[~inside] >= sign * first_margin(ratio, end)).all()
 
 
 def test_nets_recover_where_they_surely_do_and_not_where_they_cannot(result):
@@ -77,6 +107,12 @@ def test_the_margins_of_the_first_step_are_those_of_every_net(result):
     series = drawn(result, "first-margins")
     nets = np.concatenate([one["y"] for one in series["trained nets"]])
     np.testing.assert_array_equal(np.sort(nets), np.sort(result.arrays["relative_margin"].ravel()))
+    (dashed,) = series["prediction closed form"]
+    ratio = result.arrays["ratio"][0]
+    np.testing.assert_allclose(dashed["y"], first_margin(ratio, dashed["x"]), rtol=1e-9)
+    off = np.abs([one["y"] - dashed["y"] for one in series["trained nets"]]).max()
+    row = next(m for m in result.measurements if m.name.startswith("relative margin of the first"))
+    assert off == pytest.approx(row.measured, rel=1e-9)
 
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):

@@ -25,10 +25,9 @@ def error_over_time(axes: Axes, result: ClaimResult) -> None:
     ):
         steps = np.arange(len(arrays[f"predicted_{name}"]))
         drawing.band(axes, steps, arrays[name], colour, label)
-        first = name == "plain"
-        drawing.prediction(
-            axes, steps, arrays[f"predicted_{name}"], "closed forms" if first else None
-        )
+    for name, shown in (("plain", "closed forms"), ("distilled", None)):
+        predicted = arrays[f"predicted_{name}"]
+        drawing.prediction(axes, np.arange(len(predicted)), predicted, shown)
     drawing.bound(axes, 2 * rho, f"2ρ (ρ = {rho:g})")
     drawing.mark(axes, float(arrays["memorisation_time"]), r"$t_\mathrm{mem}$")
     drawing.step_axis(axes, arrays["predicted_distilled"].size - 1)
@@ -42,11 +41,11 @@ def best_errors(axes: Axes, result: ClaimResult) -> None:
     if "best" not in arrays:
         return
     rates = np.asarray(arrays["noise_rate"])
-    drawing.dots(axes, rates, arrays["best"], drawing.ORANGE, "best stopped")
-    drawing.dots(axes, rates, arrays["final"], drawing.BLUE, "self-distilled", "s")
+    drawing.dots(axes, rates, arrays["best"], drawing.ORANGE, "best stopped", size=5)
+    drawing.dots(axes, rates, arrays["final"], drawing.BLUE, "self-distilled", "s", size=4)
     drawing.prediction(axes, rates, arrays["predicted_best"], "closed forms")
     drawing.prediction(axes, rates, arrays["predicted_final"])
     drawing.line(axes, rates, 2 * rates, drawing.GREY, "2ρ")
-    axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log", ylim=(None, 3))
+    axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log")
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
-    axes.legend(loc="upper center", ncols=2)
+    axes.legend(loc="center", ncols=2)

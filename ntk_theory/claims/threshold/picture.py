@@ -57,7 +57,7 @@ def first_margins(axes: Axes, result: ClaimResult) -> None:
     rates = arrays["noise_rate"]
     axes.set(xlim=(rates.min() - 0.3 * np.ptp(rates), rates.max() + 0.02), xlabel="noise rate ρ")
     axes.set(ylabel="relative margin of the first step")
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left")
 
 
 def recovery_over_width(axes: Axes, result: ClaimResult) -> None:
@@ -68,11 +68,12 @@ def recovery_over_width(axes: Axes, result: ClaimResult) -> None:
     widths, rates = arrays["narrow_width"], arrays["narrow_rate"]
     places = np.log2(widths)
     drawing.heatmap(axes, places, rates, arrays["narrow_share"], "share of nets that recover")
-    drawing.prediction(axes, places, arrays["narrow_surely"], "surely, never")
-    drawing.prediction(axes, places, arrays["narrow_never"])
-    ratio = float(arrays["narrow_ratio"])
-    threshold = (ratio - 2) / (2 * (ratio - 1))
-    drawing.bound(axes, threshold, rf"$\rho^*$ (r = {ratio:g})")
-    axes.set(xlabel="width $m$", ylabel="noise rate ρ", ylim=(0, 0.5))
+    ends = axes.get_ylim()
+    surely, never = arrays["narrow_surely"], arrays["narrow_never"]
+    drawing.prediction(axes, places, surely, "all below, none above", over_map=True)
+    drawing.prediction(axes, places, never, over_map=True)
+    threshold, ratio = float(arrays["narrow_threshold"]), float(arrays["narrow_ratio"])
+    drawing.bound(axes, threshold, rf"$\rho^*$ ($r$ = {ratio:g})")
+    axes.set(xlabel="width $m$", ylabel="noise rate ρ", ylim=ends)
     axes.set_xticks(places[::2], [f"{width:g}" for width in widths[::2]])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -49,6 +49,7 @@ def _arrays(plan: Plan, nets: Nets, narrow: Narrow, deviation: float) -> dict[st
         "predicted_margin": np.array([cell.first_margin for cell in plan.cells]),
         "deviation": np.array(deviation),
         "narrow_ratio": np.array(narrow.ratio),
+        "narrow_threshold": np.array(predictions.recoverability_threshold(narrow.ratio)),
         "narrow_rate": narrow.rates,
         "narrow_width": narrow.widths,
         "narrow_share": narrow.share,
