@@ -6,6 +6,7 @@ __all__ = ["best_errors", "error_over_time"]
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from ntk_theory import drawing
 from ntk_theory.verdicts import ClaimResult
@@ -46,6 +47,7 @@ def best_errors(axes: Axes, result: ClaimResult) -> None:
     drawing.prediction(axes, rates, arrays["predicted_best"], "closed forms")
     drawing.prediction(axes, rates, arrays["predicted_final"])
     drawing.line(axes, rates, 2 * rates, drawing.GREY, "2ρ")
-    axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log")
+    axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log", ylim=(None, 1.2))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
     axes.legend(loc="center", ncols=2)
