@@ -223,7 +223,7 @@ def test_the_metrics_have_one_row_for_each_net(folder):
     rows = [json.loads(line) for line in lines]
     base = [row for row in rows if "variant" not in row]
     assert len(base) == 2 * 5 * 4  # ways of training, widths, nets
-    assert len(rows) == len(base) + 10 * 4 * 3  # variants, widths, nets
+    assert len(rows) == len(base) + 11 * 4 * 3  # variants, widths, nets
     assert {row["width"] for row in rows} == {128, 256, 512, 1024, 2048}
     assert all(math.isfinite(row["final_rms_error"]) for row in rows)
 
