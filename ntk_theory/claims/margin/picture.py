@@ -15,6 +15,8 @@ from ntk_theory.verdicts import ClaimResult
 def least_margin(axes: Axes, result: ClaimResult) -> None:
     """Does self-distillation reach a margin that no stopping time has?"""
     arrays = result.arrays
+    if "plain_margin" not in arrays:
+        return
     steps = np.arange(len(arrays["self_distillation_predicted"]))
     drawing.band(axes, steps, arrays["plain_margin"], drawing.ORANGE, "plain training")
     margins = arrays["self_distillation_margin"]
@@ -37,6 +39,8 @@ def _share_below(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 def distribution(axes: Axes, result: ClaimResult) -> None:
     """Where do the margins of all points lie: stopped at best, memorised, self-distilled?"""
     arrays = result.arrays
+    if "stopped_final" not in arrays:
+        return
     ways = (
         ("stopped", drawing.GREEN, "best stopping"),
         ("plain", drawing.ORANGE, "memorised"),
@@ -47,9 +51,7 @@ def distribution(axes: Axes, result: ClaimResult) -> None:
             drawing.line(axes, *_share_below(values), colour, name, show=net == 0, alpha=0.6)
     for key, _, _ in ways:
         corners = _share_below(arrays[f"{key}_atoms"])
-        drawing.prediction(
-            axes, *corners, "two atoms each, in the limit" if key == "plain" else None
-        )
+        drawing.prediction(axes, *corners, "limit: two atoms" if key == "plain" else None)
     axes.axvline(0, color=drawing.GREY, lw=0.6, gid="margin 0")
     axes.set(xlabel="margin $y_iu_i$", ylabel="share of points below", ylim=(-0.03, 1.03))
     axes.set_xticks([-1, -0.5, 0, 0.5, 1])
