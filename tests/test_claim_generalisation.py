@@ -338,7 +338,7 @@ def test_broken_premises_are_named_and_nothing_is_trained(change, premise):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seeds": 2}, "seeds must be at least 3"),
+        ({"seeds": 7}, "seeds must be at least 8"),
         ({"widths": (64, 128)}, "widths must be at least 4"),
         ({"widths": (16, 32, 64, 128)}, "widths must end at 256"),
         ({"noise_rate": 0.0}, "noise_rate must lie in"),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from cases.initialisation import RATES, SPREAD, TOY, times_rate
+from cases import times_rate
+from cases.initialisation import RATES, SPREAD, TOY
 from ntk_theory.claims.initialisation import CLAIM
 from ntk_theory.claims.initialisation import plan as planning
 from ntk_theory.claims.initialisation.controls import CONTROLS, ControlSetting

@@ -44,7 +44,7 @@ def test_outside_the_premises_nothing_is_trained_and_the_premise_is_named(change
     ("change", "message"),
     [
         ({"steps": 10}, "steps must be at least 16, twice the first wrong step"),
-        ({"seeds": 2}, "seeds must be at least 3"),
+        ({"seeds": 5}, "seeds must be at least 6"),
         ({"ratio": 1.0}, "ratio must be above 1"),
         ({"noise_rate": 1.0}, "noise_rate must lie in"),
         ({"noise_rate": 0.01}, "less than one label"),

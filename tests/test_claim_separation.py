@@ -46,7 +46,7 @@ def test_outside_the_premises_nothing_is_trained_and_the_premise_is_named(change
     ("change", "message"),
     [
         ({"points": 4}, "points must be at least 5"),
-        ({"seeds": 2}, "seeds must be at least 3"),
+        ({"seeds": 5}, "seeds must be at least 6"),
         ({"noise_rate": 0.0}, "noise_rate must lie in"),
         ({"ratio": 0.5}, "ratio must be above 1"),
         ({"schedule": "cosine"}, "schedule must be one of"),

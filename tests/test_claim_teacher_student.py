@@ -43,7 +43,7 @@ def toy(trained):
             {stop: list(rows) for stop, rows in pairs.miss.items()},
             pairs.wrong.copy(),
             pairs.scatter,
-            list(pairs.first_step),
+            {name: list(rows) for name, rows in pairs.first_step.items()},
         ),
     )
 
@@ -110,10 +110,12 @@ def test_a_student_of_another_teacher_is_seen(toy):
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
-def test_students_of_another_rate_are_seen_in_their_first_step(toy, factor):
-    toy.pairs.first_step = [factor * ratios for ratios in toy.pairs.first_step]
+@pytest.mark.parametrize("hardened", [False, True])
+def test_students_of_another_rate_are_seen_in_their_first_step(toy, factor, hardened):
+    name = plans.HARDENED if hardened else plans.student_of(toy.plan.stops.best)
+    toy.pairs.first_step[name] = [factor * ratios for ratios in toy.pairs.first_step[name]]
     (failed,) = (one for one in every_row(toy) if one.holds is not True)
-    assert failed.name == "students: outputs after one step over their prediction"
+    assert failed.name == f"{name}: outputs after one step over their prediction"
     assert failed.holds is False
 
 

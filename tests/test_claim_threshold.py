@@ -64,7 +64,7 @@ def test_too_few_points_for_the_threshold_are_named_with_a_number_that_is_enough
         ({"ratio": 2.0}, "ratio must be above 2"),
         ({"ratio": float("nan")}, "ratio must be above 2"),
         ({"points": 3}, "points must be at least 4"),
-        ({"seeds": 2}, "seeds must be at least 3"),
+        ({"seeds": 5}, "seeds must be at least 6"),
         ({"clusters": 1}, "clusters must be at least 2"),
     ],
 )

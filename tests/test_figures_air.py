@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["air"]
@@ -19,16 +19,6 @@ def result():
     return CLAIM.run(toy("air"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def clusters(result):
     """Closed-form spectrum of the clusters."""
     config = result.config
@@ -37,7 +27,7 @@ def clusters(result):
 
 
 def test_information_and_noise_are_retrieved_as_their_eigenvalues_say(result):
-    series = drawn(result, "retrieved-shares")
+    series = drawn(CLAIM, result, "retrieved-shares")
     spectrum, rate = clusters(result), result.config["learning_rate"]
     dashed = [*series[r"prediction $1-(1-\eta\lambda)^t$"], *series["prediction"]]
     for one, level in zip(dashed, (spectrum.information, spectrum.noise), strict=True):
@@ -47,7 +37,7 @@ def test_information_and_noise_are_retrieved_as_their_eigenvalues_say(result):
 
 
 def test_every_eigenspace_of_the_tree_follows_its_own_filter(result):
-    series = drawn(result, "eigenspaces")
+    series = drawn(CLAIM, result, "eigenspaces")
     dashed = [one for name, of in series.items() if name.startswith("prediction") for one in of]
     nets = {
         name: of[0] for name, of in series.items() if name.endswith("$") and "lambda = " in name
@@ -61,7 +51,7 @@ def test_every_eigenspace_of_the_tree_follows_its_own_filter(result):
 
 
 def test_the_lead_is_that_of_the_table(result):
-    series = drawn(result, "information-ahead")
+    series = drawn(CLAIM, result, "information-ahead")
     row = next(
         m for m in result.measurements if m.name.startswith("clusters: R(clean) − E R(noise)")
     )
@@ -71,7 +61,7 @@ def test_the_lead_is_that_of_the_table(result):
 
 
 def test_eigenvalues_are_drawn_over_their_closed_form(result):
-    series, spectrum = drawn(result, "eigenvalues"), clusters(result)
+    series, spectrum = drawn(CLAIM, result, "eigenvalues"), clusters(result)
     k, n = result.config["clusters"], result.config["clusters"] * result.config["points"]
     expected = [spectrum.mean] + [spectrum.information] * (k - 1) + [spectrum.noise] * (n - k)
     values = np.concatenate([one["y"] for one in series["clusters"]])
@@ -82,7 +72,7 @@ def test_eigenvalues_are_drawn_over_their_closed_form(result):
 
 
 def test_clean_labels_lie_in_the_top_and_noise_everywhere(result):
-    series = drawn(result, "energy")
+    series = drawn(CLAIM, result, "energy")
     clean, noise = (series[f"{what}, clusters"][0] for what in ("clean labels", "noise"))
     k = result.config["clusters"]
     assert clean["y"][k] == pytest.approx(1.0)
@@ -95,4 +85,4 @@ def test_clean_labels_lie_in_the_top_and_noise_everywhere(result):
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["convergence"]
@@ -19,23 +19,13 @@ def result():
     return CLAIM.run(toy("convergence"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def row(result, name):
     (found,) = (m for m in result.measurements if m.name == name)
     return found
 
 
 def test_the_error_over_time_ends_where_the_table_says(result):
-    series, config = drawn(result, "error-over-time"), result.config
+    series, config = drawn(CLAIM, result, "error-over-time"), result.config
     (distilled,), (plain,) = series["self-distillation"], series["plain training"]
     end = row(result, f"RMS error after {config['steps']} steps")
     assert distilled["y"][-1] == pytest.approx(end.measured, rel=1e-12)
@@ -46,7 +36,7 @@ def test_the_error_over_time_ends_where_the_table_says(result):
 
 
 def test_the_predicted_errors_are_the_closed_forms(result):
-    series, config = drawn(result, "error-over-time"), result.config
+    series, config = drawn(CLAIM, result, "error-over-time"), result.config
     angle = predictions.cluster_angle(config["points"], config["ratio"])
     spectrum = predictions.cluster_spectrum(config["clusters"], config["points"], angle)
     known = spectrum, config["noise_rate"], config["learning_rate"]
@@ -57,7 +47,7 @@ def test_the_predicted_errors_are_the_closed_forms(result):
 
 
 def test_the_deviation_is_drawn_with_its_exponent_and_the_predicted_one(result):
-    series = drawn(result, "deviation-over-width")
+    series = drawn(CLAIM, result, "deviation-over-width")
     nets = np.stack([one["y"] for one in series["trained nets"]], axis=1)
     np.testing.assert_array_equal(nets, result.arrays["largest_deviation"])
     (spread,) = series["trained nets: range over nets"]
@@ -82,7 +72,7 @@ def test_the_deviation_is_drawn_with_its_exponent_and_the_predicted_one(result):
     ],
 )
 def test_schedules_end_where_the_table_says(result, label, variant):
-    series = drawn(result, "schedules")
+    series = drawn(CLAIM, result, "schedules")
     final = row(result, f"{variant}: final RMS error")
     assert series[label][0]["y"][-1] == pytest.approx(final.measured, rel=1e-12)
     ends = [
@@ -93,7 +83,7 @@ def test_schedules_end_where_the_table_says(result, label, variant):
 
 
 def test_only_fading_weights_pass_below_the_limits_of_the_others(result):
-    series, rho = drawn(result, "schedules"), 0.3
+    series, rho = drawn(CLAIM, result, "schedules"), 0.3
     (agreement,) = series[r"limit $2\rho\sqrt{\rho}$"]
     (constant,) = series[r"limit $2\alpha\sqrt{\rho}$"]
     np.testing.assert_allclose(agreement["y"], 2 * rho**1.5, rtol=1e-12)
@@ -108,4 +98,4 @@ def test_only_fading_weights_pass_below_the_limits_of_the_others(result):
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}, measurements=()), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}, measurements=()), panel) == {}

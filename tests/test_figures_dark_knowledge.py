@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["dark-knowledge"]
@@ -29,16 +30,6 @@ def spectrum(result):
     return predictions.tree_spectrum(config["clusters"], classes, points, *angles)
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def row(result, name):
     (match,) = [one for one in result.measurements if one.name == name]
     return match
@@ -53,7 +44,7 @@ def relations(result):
 
 
 def test_the_rise_and_fall_is_that_of_the_two_filters(result, spectrum):
-    series, rate = drawn(result, "rise-and-fall"), result.config["learning_rate"]
+    series, rate = drawn(CLAIM, result, "rise-and-fall"), result.config["learning_rate"]
     (dashed,) = series[r"prediction $(g_{\mathrm{super}}-g_{\mathrm{class}})/c$"]
     above, own = (1 - (1 - rate * one) ** dashed["x"] for one in (spectrum.super_, spectrum.class_))
     expected = (above - own) / result.config["classes"]
@@ -66,7 +57,7 @@ def test_the_rise_and_fall_is_that_of_the_two_filters(result, spectrum):
 
 
 def test_the_drawn_nets_have_the_dark_knowledge_of_the_table(result):
-    series = drawn(result, "rise-and-fall")
+    series = drawn(CLAIM, result, "rise-and-fall")
     label = f"nets of width {max(toy('dark-knowledge').widths)}"
     (mean,), (nets,) = series[label], series[f"{label}: range over nets"]
     rows = [one for one in result.measurements if one.name.startswith("dark knowledge after")]
@@ -78,7 +69,7 @@ def test_the_drawn_nets_have_the_dark_knowledge_of_the_table(result):
 
 
 def test_the_maps_are_the_outputs_of_the_table_and_of_the_closed_form(result, spectrum):
-    series = drawn(result, "class-outputs")
+    series = drawn(CLAIM, result, "class-outputs")
     (found,), (predicted,) = series["mean output"], series["prediction closed form"]
     count = result.config["clusters"] * result.config["classes"]
     curves = predictions.dark_knowledge(spectrum, result.config["learning_rate"], 50)
@@ -93,7 +84,7 @@ def test_the_maps_are_the_outputs_of_the_table_and_of_the_closed_form(result, sp
 
 
 def test_siblings_are_seen_beside_others_in_the_map_of_the_nets(result):
-    (found,) = drawn(result, "class-outputs")["mean output"]
+    (found,) = drawn(CLAIM, result, "class-outputs")["mean output"]
     of = relations(result)
     values = found["value"].reshape(of["siblings"].shape)
     assert values[of["the own class"]].min() > values[of["siblings"]].max()
@@ -101,7 +92,7 @@ def test_siblings_are_seen_beside_others_in_the_map_of_the_nets(result):
 
 
 def test_the_maps_stand_side_by_side(result):
-    series = drawn(result, "class-outputs")
+    series = drawn(CLAIM, result, "class-outputs")
     (found,), (predicted,) = series["mean output"], series["prediction closed form"]
     np.testing.assert_array_equal(found["y"], predicted["y"])
     # A column is one wide, and one is left free between the maps.
@@ -109,7 +100,7 @@ def test_the_maps_stand_side_by_side(result):
 
 
 def test_the_gains_of_students_are_those_of_the_table_and_the_controls(result):
-    series = drawn(result, "students")
+    series = drawn(CLAIM, result, "students")
     (means,) = series["their mean"]
     dashed = [series["prediction kernel predictor, mean"][0], *series["prediction"]]
     worlds = np.stack([one["y"] for one in series["nets, one dot a world"]])
@@ -128,7 +119,7 @@ def test_the_gains_of_students_are_those_of_the_table_and_the_controls(result):
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}
 
 
 @pytest.mark.parametrize("clusters", [2, 9])

@@ -5,29 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases.generalisation import TOY
 from figures import generalisation as figure
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims.generalisation import CLAIM
 from ntk_theory.claims.generalisation.plan import SWEEP_TRAINED
+from panels import drawn
 from progress import Silent
 
 
 @pytest.fixture(scope="module")
 def result():
     return CLAIM.run(TOY, Silent())
-
-
-def drawn(result, panel):
-    """Series of a panel by their names; those that share one in a list, in their order."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
 
 
 def row(result, name):
@@ -52,7 +42,7 @@ def test_the_figure_has_panels_of_the_claim():
 
 
 def test_the_measure_is_drawn_at_every_noise_rate_over_its_closed_form(result):
-    shown, config = drawn(result, "measure"), result.config
+    shown, config = drawn(CLAIM, result, "measure"), result.config
     spectrum, steps = levels(config), config["steps"]
     (clean,) = shown["clean labels"]
     assert clean["y"] == pytest.approx(math.sqrt(2 / spectrum.information), rel=1e-12)
@@ -77,7 +67,7 @@ def test_the_measure_is_drawn_at_every_noise_rate_over_its_closed_form(result):
     [("memorised", "plain training"), ("self-distilled", "self-distillation")],
 )
 def test_dots_of_the_measure_are_the_distances_of_the_rows(result, series, way):
-    dots = drawn(result, "measure")[series]
+    dots = drawn(CLAIM, result, "measure")[series]
     points = result.config["clusters"] * result.config["points"]
     assert len(dots) == result.config["cluster_noise_rate_seeds"]
     for rate in (0.1, 0.3):
@@ -88,14 +78,14 @@ def test_dots_of_the_measure_are_the_distances_of_the_rows(result, series, way):
 
 def test_the_test_error_of_nets_gives_the_lead_in_the_table(result):
     """Over the data sets of the picture, which are the first ones of the row."""
-    shown = drawn(result, "test-error")
+    shown = drawn(CLAIM, result, "test-error")
     (best,), (own,) = shown["best stopping time"], shown["self-distilled"]
     np.testing.assert_allclose(best["x"], sorted([*SWEEP_TRAINED, 0.4]))
     errors = result.arrays["sweep_error"]
     assert errors.shape == (3, result.config["sweep_datasets"], 3)
     np.testing.assert_allclose(own["y"], errors[..., 0].mean(axis=1), rtol=1e-14)
     np.testing.assert_allclose(best["y"], errors[..., 1].mean(axis=1), rtol=1e-14)
-    lead = row(result, "Gaussian clusters: ahead of the best stopping time, nets").measured
+    lead = row(result, "Gaussian clusters: ahead of the best of 16 stopping times").measured
     at = list(best["x"]).index(0.4)
     spread = float((errors[at, :, 1] - errors[at, :, 0]).std(ddof=1))
     # Part of the same nets: at most four standard errors of the part's mean apart.
@@ -105,7 +95,7 @@ def test_the_test_error_of_nets_gives_the_lead_in_the_table(result):
 
 
 def test_the_kernel_limit_over_the_noise_rate_is_that_of_the_data_sets_of_the_nets(result):
-    shown = drawn(result, "test-error")
+    shown = drawn(CLAIM, result, "test-error")
     (own,) = shown["prediction kernel limit"]
     memorised, best = shown["prediction"]
     nets = result.config["family_seeds"]
@@ -124,7 +114,7 @@ def test_the_kernel_limit_over_the_noise_rate_is_that_of_the_data_sets_of_the_ne
 
 
 def test_the_end_of_self_distillation_lies_below_every_stopping_time_as_in_the_table(result):
-    shown = drawn(result, "stopping-time")
+    shown = drawn(CLAIM, result, "stopping-time")
     (own,) = shown["self-distillation, at its end"]
     (plain,) = shown["plain training, stopped"]
     assert 1 - own["y"][0] == pytest.approx(
@@ -148,5 +138,5 @@ def test_a_run_that_ended_early_draws_nothing_or_what_it_has(result, panel):
             for name, array in result.arrays.items()
             if name in kept or (kept and name.endswith("measure"))
         }
-        shown = drawn(replace(result, arrays=arrays), panel)
+        shown = drawn(CLAIM, replace(result, arrays=arrays), panel)
         assert bool(shown) is (bool(kept) and panel == "measure")

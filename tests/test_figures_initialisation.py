@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases.initialisation import TOY
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims.initialisation import CLAIM
 from ntk_theory.claims.initialisation.plan import PAIRS, make_plan
+from panels import drawn
 from progress import Silent
 
 SCALES = [scale * 1.6 for scale in (0.125, 0.25, 0.5, 1, 2)]
@@ -26,40 +26,30 @@ def plan():
     return make_plan(TOY)
 
 
-def shown(result, panel):
-    """Columns of each series of a panel, by its name."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    found = {}
-    for series in drawing.plotted(axes):
-        found.setdefault(series.name, []).append(series.columns)
-    return found
-
-
 def row(result, name):
     (found,) = (one for one in result.measurements if one.name == name)
     return found
 
 
 def test_single_nets_are_drawn_at_their_scales_with_the_error_of_the_metrics(result):
-    (nets,) = shown(result, "floor")["single nets"]
+    (nets,) = drawn(CLAIM, result, "floor")["single nets"]
     for scale in SCALES[1:]:
-        drawn = nets["y"][np.isclose(nets["x"], scale)]
+        seen = nets["y"][np.isclose(nets["x"], scale)]
         listed = [
             one["final_rms_error"]
             for one in result.metrics
             if one["training"] == f"scale {scale:g}"
         ]
-        np.testing.assert_allclose(sorted(drawn), sorted(listed))
+        np.testing.assert_allclose(sorted(seen), sorted(listed))
     small = [one for one in result.metrics if one["training"] == "smallest scale"]
-    drawn = nets["y"][np.isclose(nets["x"], SCALES[0])]
-    np.testing.assert_allclose(sorted(drawn), sorted(one["final_rms_error"] for one in small))
+    seen = nets["y"][np.isclose(nets["x"], SCALES[0])]
+    np.testing.assert_allclose(sorted(seen), sorted(one["final_rms_error"] for one in small))
     assert len(nets["x"]) == len(result.metrics) - 3 * len(TOY.widths)  # without three pairs each
 
 
 @pytest.mark.parametrize("index", [2, 3, 4])
 def test_means_and_predicted_means_are_those_of_the_rows(result, index):
-    series, scale = shown(result, "floor"), SCALES[index]
+    series, scale = drawn(CLAIM, result, "floor"), SCALES[index]
     expected = row(result, f"scale {scale:g}: final RMS error")
     (means,), (law,) = series["mean ± standard error"], series["prediction predicted mean"]
     np.testing.assert_allclose(means["x"], SCALES)
@@ -68,7 +58,7 @@ def test_means_and_predicted_means_are_those_of_the_rows(result, index):
 
 
 def test_bars_are_one_standard_error_to_either_side(result):
-    series = shown(result, "floor")
+    series = drawn(CLAIM, result, "floor")
     (nets,), (means,) = series["single nets"], series["mean ± standard error"]
     for scale, mean, bar in zip(SCALES, means["y"], series[BAR], strict=True):
         here = nets["y"][np.isclose(nets["x"], scale)]
@@ -85,14 +75,14 @@ def test_the_level_of_pairs_is_the_closed_form_from_a_zero_start(result, plan):
         problem.weights,
         problem.label_mean,
     )
-    (bound,) = shown(result, "floor")[PAIRS]
+    (bound,) = drawn(CLAIM, result, "floor")[PAIRS]
     np.testing.assert_allclose(bound["y"], curve.rms_error()[-1])
 
 
 def test_the_predicted_range_is_that_of_the_draws(result, plan):
     """With the draws made once more, by the functions of the predictions alone."""
     problem = plan.problem
-    (band,) = shown(result, "floor")["prediction predicted, 98 % of nets"]
+    (band,) = drawn(CLAIM, result, "floor")["prediction predicted, 98 % of nets"]
     np.testing.assert_allclose(band["x"], TOY.init_scale * 2.0 ** (1 - np.arange(17) / 4))
     for place in (2, 7):  # a scale that nets have, and one between
         draws = predictions.initial_output_samples(
@@ -119,7 +109,7 @@ def test_the_predicted_range_is_that_of_the_draws(result, plan):
 def test_most_nets_lie_in_the_predicted_range(result):
     # 2 % are expected outside, but for the deviation of finite widths; more than 5 % of some 200
     # nets with a probability below 1 %.
-    series = shown(result, "floor")
+    series = drawn(CLAIM, result, "floor")
     (nets,), (band,) = series["single nets"], series["prediction predicted, 98 % of nets"]
     outside = total = 0
     for scale in SCALES[2:]:
@@ -132,7 +122,7 @@ def test_most_nets_lie_in_the_predicted_range(result):
 
 
 def test_shares_of_signs_are_the_closed_form_and_those_of_the_rows(result, plan):
-    series = shown(result, "wrong-signs")
+    series = drawn(CLAIM, result, "wrong-signs")
     steps, margins, at = plan.burn_in, plan.margins, plan.spread
     (means,) = series["signs wrong after the burn-in"]
     law = series["prediction"][0]
@@ -146,7 +136,7 @@ def test_shares_of_signs_are_the_closed_form_and_those_of_the_rows(result, plan)
 
 @pytest.mark.parametrize("index", [2, 3])
 def test_shares_of_nets_with_a_wrong_label_are_those_of_the_rows(result, index):
-    series, scale = shown(result, "wrong-signs"), SCALES[index]
+    series, scale = drawn(CLAIM, result, "wrong-signs"), SCALES[index]
     name = f"scale {scale:g}: share of nets with every sign right at the end"
     (means,), (law,) = series["nets with a wrong label at the end"], series["prediction predicted"]
     assert means["y"][index] == pytest.approx(1 - row(result, name).measured)
@@ -155,7 +145,7 @@ def test_shares_of_nets_with_a_wrong_label_are_those_of_the_rows(result, index):
 
 
 def test_over_the_width_the_large_scale_keeps_its_floor_and_pairs_have_none(result):
-    series, scale = shown(result, "width"), TOY.init_scale
+    series, scale = drawn(CLAIM, result, "width"), TOY.init_scale
     (means,), (pairs,) = series["their mean ± standard error"], series[PAIRS]
     np.testing.assert_array_equal(means["x"], TOY.widths)
     centred = np.log2(TOY.widths) - np.log2(TOY.widths).mean()
@@ -173,4 +163,4 @@ def test_over_the_width_the_large_scale_keeps_its_floor_and_pairs_have_none(resu
 
 @pytest.mark.parametrize("panel", CLAIM.panels)
 def test_a_run_that_was_interrupted_before_its_end_leaves_a_panel_empty(result, panel):
-    assert shown(replace(result, arrays={}), panel) == {}
+    assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["lazy"]
@@ -17,16 +17,6 @@ CLAIM = all_claims()["lazy"]
 @pytest.fixture(scope="module")
 def result():
     return CLAIM.run(toy("lazy"), Silent())
-
-
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
 
 
 def row(result, start):
@@ -46,7 +36,7 @@ SERIES = {
 @pytest.mark.parametrize("quantity", SERIES)
 def test_the_nets_are_drawn(result, quantity):
     panel, label = SERIES[quantity]
-    series, nets = drawn(result, panel), result.arrays[quantity]
+    series, nets = drawn(CLAIM, result, panel), result.arrays[quantity]
     (mean,), (spread,) = series[label], series[f"{label}: range over nets"]
     np.testing.assert_array_equal(mean["x"], result.config["widths"])
     np.testing.assert_allclose(mean["y"], nets.mean(axis=1), rtol=1e-12)
@@ -56,7 +46,7 @@ def test_the_nets_are_drawn(result, quantity):
 
 def predicted(result, panel):
     """Predictions of a panel, in the order of its nets."""
-    series = drawn(result, panel)
+    series = drawn(CLAIM, result, panel)
     return [one["y"] for one in (*series["prediction"], *series["prediction predicted"])]
 
 
@@ -87,4 +77,4 @@ def test_the_kernel_at_the_start_is_drawn_beside_its_closed_form(result):
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}, measurements=()), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}, measurements=()), panel) == {}

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["margin"]
@@ -19,18 +19,8 @@ def result():
     return CLAIM.run(toy("margin"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def test_least_margins_are_drawn_over_their_closed_forms_and_the_bound(result):
-    series, config = drawn(result, "least-margin"), result.config
+    series, config = drawn(CLAIM, result, "least-margin"), result.config
     angle = predictions.cluster_angle(config["points"], config["ratio"])
     spectrum = predictions.cluster_spectrum(config["clusters"], config["points"], angle)
     plain = predictions.plain_training(
@@ -46,7 +36,7 @@ def test_least_margins_are_drawn_over_their_closed_forms_and_the_bound(result):
 
 
 def test_all_margins_are_drawn_and_lie_near_two_atoms_each(result):
-    series = drawn(result, "distribution")
+    series = drawn(CLAIM, result, "distribution")
     rho, points = result.config["noise_rate"], result.arrays["flipped"].size
     for name, key in (
         ("best stopping", "stopped"),
@@ -75,4 +65,4 @@ def test_all_margins_are_drawn_and_lie_near_two_atoms_each(result):
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

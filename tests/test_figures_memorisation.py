@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["memorisation"]
@@ -17,18 +17,8 @@ def result():
     return CLAIM.run(toy("memorisation"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name stacked."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def test_the_error_curve_is_the_u_of_the_closed_form(result):
-    series = drawn(result, "error-curve")
+    series = drawn(CLAIM, result, "error-curve")
     config, cell = result.config, result.config["reference"]
     rho, ratio = config["noise_rate"][cell], config["ratio"][cell]
     angle = predictions.cluster_angle(config["points"], ratio)
@@ -46,7 +36,7 @@ def test_the_error_curve_is_the_u_of_the_closed_form(result):
 
 
 def test_first_wrong_steps_are_those_of_every_net(result):
-    series = drawn(result, "first-wrong-step")
+    series = drawn(CLAIM, result, "first-wrong-step")
     nets = np.concatenate([one["y"] for one in series["trained nets"]])
     assert sorted(nets) == sorted(result.arrays["first_wrong"].ravel())
     predicted = np.concatenate(
@@ -60,4 +50,4 @@ def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     from dataclasses import replace
 
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["separation"]
@@ -17,18 +17,8 @@ def result():
     return CLAIM.run(toy("separation"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name stacked."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def test_the_error_over_time_ends_where_the_table_says(result):
-    series = drawn(result, "error-over-time")
+    series = drawn(CLAIM, result, "error-over-time")
     rows = {m.name: m for m in result.measurements}
     (curve,) = series["self-distillation"]
     row = rows["self-distilled RMS error, ρ = 0.2"]
@@ -43,7 +33,7 @@ def test_the_error_over_time_ends_where_the_table_says(result):
 
 
 def test_the_memorisation_time_is_that_of_the_closed_form(result):
-    (mark,) = drawn(result, "error-over-time")[r"prediction $t_\mathrm{mem}$"]
+    (mark,) = drawn(CLAIM, result, "error-over-time")[r"prediction $t_\mathrm{mem}$"]
     config = result.config
     angle = predictions.cluster_angle(config["points"], config["ratio"])
     spectrum = predictions.cluster_spectrum(config["clusters"], config["points"], angle)
@@ -52,7 +42,7 @@ def test_the_memorisation_time_is_that_of_the_closed_form(result):
 
 
 def test_the_best_errors_are_those_of_the_nets(result):
-    series = drawn(result, "best-errors")
+    series = drawn(CLAIM, result, "best-errors")
     nets = np.array([one["y"][0] for one in series["best stopped"]])
     np.testing.assert_array_equal(nets, result.arrays["plain"].min(axis=1))
     final = np.array([one["y"][0] for one in series["self-distilled"]])
@@ -71,4 +61,4 @@ def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     from dataclasses import replace
 
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

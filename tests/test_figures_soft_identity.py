@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 from ntk_theory.claims.soft_identity.plan import MEMORISING, STOPPING, make_plan
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["soft-identity"]
@@ -20,18 +20,8 @@ def result():
     return CLAIM.run(toy("soft-identity"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def test_every_difference_is_drawn_below_its_bound(result):
-    series = drawn(result, "identity")
+    series = drawn(CLAIM, result, "identity")
     measured, bound = series["measured"][0], series["prediction smallest rounding bound"][0]
     assert measured["y"].size == result.arrays["identity_difference"].size
     least = dict(zip(bound["x"], bound["y"], strict=True))
@@ -39,7 +29,7 @@ def test_every_difference_is_drawn_below_its_bound(result):
 
 
 def test_soft_targets_are_drawn_over_their_closed_forms(result):
-    series, plan = drawn(result, "soft-targets"), make_plan(toy("soft-identity"))
+    series, plan = drawn(CLAIM, result, "soft-targets"), make_plan(toy("soft-identity"))
     problem = plan.problem
     for label, key, dashed, name in (
         (r"$\Sigma\,\alpha_t=\infty$", "memorising", "prediction", MEMORISING),
@@ -55,7 +45,7 @@ def test_soft_targets_are_drawn_over_their_closed_forms(result):
 
 
 def test_hard_targets_alone_pass_the_bound_of_every_stopping_time(result):
-    series = drawn(result, "policies")
+    series = drawn(CLAIM, result, "policies")
     bound = series["2ρ: bound of stopping"][0]["y"][0]
     assert bound == 2 * result.config["noise_rate"]
     assert series["soft, $u$"][0]["y"].min() > bound
@@ -63,7 +53,7 @@ def test_hard_targets_alone_pass_the_bound_of_every_stopping_time(result):
 
 
 def test_the_policies_are_drawn_over_the_recursion_of_section_8(result):
-    series, plan = drawn(result, "policies"), make_plan(toy("soft-identity"))
+    series, plan = drawn(CLAIM, result, "policies"), make_plan(toy("soft-identity"))
     problem, weights = plan.problem, plan.weights(STOPPING)
     known = problem.spectrum, problem.dataset.observed, problem.learning_rate
     (dashed,) = series["prediction kernel recursion"]
@@ -84,4 +74,4 @@ def test_the_policies_are_drawn_over_the_recursion_of_section_8(result):
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}, measurements=()), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}, measurements=()), panel) == {}

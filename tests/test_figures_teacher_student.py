@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing, predictions
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["teacher-student"]
@@ -19,23 +20,13 @@ def result():
     return CLAIM.run(toy("teacher-student"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name in a list."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def spectrum_of(config):
     angle = predictions.cluster_angle(config["points"], config["ratio"])
     return predictions.cluster_spectrum(config["clusters"], config["points"], angle)
 
 
 def test_students_are_drawn_over_the_u_of_the_teacher(result):
-    series, config = drawn(result, "error-of-students"), result.config
+    series, config = drawn(CLAIM, result, "error-of-students"), result.config
     (curve,) = series["prediction closed form"]
     teacher = predictions.plain_training(
         spectrum_of(config),
@@ -53,7 +44,7 @@ def test_students_are_drawn_over_the_u_of_the_teacher(result):
 
 
 def test_students_of_signs_end_at_the_clean_labels(result):
-    series = drawn(result, "error-of-students")
+    series = drawn(CLAIM, result, "error-of-students")
     measured = np.mean([one["y"][0] for one in series["students of its signs"]])
     rows = {m.name: m.measured for m in result.measurements}
     assert measured == pytest.approx(rows["student of hardened outputs: RMS error"], rel=1e-12)
@@ -61,7 +52,7 @@ def test_students_of_signs_end_at_the_clean_labels(result):
 
 
 def test_students_over_time_are_drawn_with_their_closed_forms(result):
-    series, config = drawn(result, "students-over-time"), result.config
+    series, config = drawn(CLAIM, result, "students-over-time"), result.config
     spectrum, rho, rate = spectrum_of(config), config["noise_rate"], config["student_learning_rate"]
     rows = {m.name: m.measured for m in result.measurements}
     taught = [
@@ -94,10 +85,10 @@ def test_no_dot_is_cut_off_at_the_edge(result):
 
 
 def test_the_memorisation_time_is_marked(result):
-    (mark,) = drawn(result, "error-of-students")[r"prediction $t_\mathrm{mem}$"]
+    (mark,) = drawn(CLAIM, result, "error-of-students")[r"prediction $t_\mathrm{mem}$"]
     assert mark["x"][0] == result.config["memorisation_time"]
 
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import drawing
 from ntk_theory.claims import all_claims
+from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["threshold"]
@@ -17,24 +16,14 @@ def result():
     return CLAIM.run(toy("threshold"), Silent())
 
 
-def drawn(result, panel):
-    """Series of a panel by name; several of one name stacked."""
-    axes = Figure().subplots()
-    CLAIM.panels[panel](axes, result)
-    series = {}
-    for one in drawing.plotted(axes):
-        series.setdefault(one.name, []).append(one.columns)
-    return series
-
-
 def test_the_threshold_is_drawn_where_it_is(result):
-    (curve,) = drawn(result, "recovery-over-ratio")[r"prediction $\rho^*$"]
+    (curve,) = drawn(CLAIM, result, "recovery-over-ratio")[r"prediction $\rho^*$"]
     r = curve["x"]
     np.testing.assert_allclose(curve["y"], (r - 2) / (2 * (r - 1)), rtol=1e-12)
 
 
 def test_every_cell_is_drawn_once_as_what_its_nets_did(result):
-    series = drawn(result, "recovery-over-ratio")
+    series = drawn(CLAIM, result, "recovery-over-ratio")
     places = {}
     for name in ("all nets recover", "some do", "none does"):
         for one in series.get(name, []):
@@ -61,7 +50,7 @@ def edges(series):
 
 
 def test_the_map_over_the_width_is_that_of_the_nets_and_their_threshold(result):
-    series = drawn(result, "recovery-over-width")
+    series = drawn(CLAIM, result, "recovery-over-width")
     (share,) = series["share of nets that recover"]
     np.testing.assert_array_equal(share["value"], result.arrays["narrow_share"].ravel())
     ratio = float(result.arrays["narrow_ratio"])
@@ -83,7 +72,7 @@ def test_the_edges_are_where_the_margin_is_what_nets_of_that_width_deviate(resul
     expected = np.exp(
         np.polyval(np.polyfit(widths, found, 1), np.log(result.arrays["narrow_width"]))
     )
-    surely, never = edges(drawn(result, "recovery-over-width"))
+    surely, never = edges(drawn(CLAIM, result, "recovery-over-width"))
     for edge, sign, end in ((surely, 1, 0.0), (never, -1, 0.5)):
         inside = edge != end
         assert inside.sum() >= 3
@@ -104,7 +93,7 @@ def test_nets_recover_where_they_surely_do_and_not_where_they_cannot(result):
 
 
 def test_the_margins_of_the_first_step_are_those_of_every_net(result):
-    series = drawn(result, "first-margins")
+    series = drawn(CLAIM, result, "first-margins")
     nets = np.concatenate([one["y"] for one in series["trained nets"]])
     np.testing.assert_array_equal(np.sort(nets), np.sort(result.arrays["relative_margin"].ravel()))
     (dashed,) = series["prediction closed form"]
@@ -119,4 +108,4 @@ def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
     from dataclasses import replace
 
     for panel in CLAIM.panels:
-        assert drawn(replace(result, arrays={}), panel) == {}
+        assert drawn(CLAIM, replace(result, arrays={}), panel) == {}

@@ -9,8 +9,8 @@ from ntk_theory.verdicts import Options
 
 TOY = Options(
     preset="quick",
-    seed=1,
-    seeds=6,
+    seed=0,
+    seeds=8,
     widths=(64, 128, 256, 512, 1024),
     clusters=4,
     points=10,

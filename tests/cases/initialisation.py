@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(seed=0, seeds=24, widths=(64, 128, 256, 512), ratio=8.0, steps=120, init_scale=1.6)
@@ -23,13 +23,6 @@ RATES = {
 
 def scaled(factor):
     return lambda right: lambda *args, **rest: factor * right(*args, **rest)
-
-
-def times_rate(factor, index):
-    """A prediction at another learning rate, its argument number `index`."""
-    return lambda right: (
-        lambda *args, **rest: right(*args[:index], factor * args[index], *args[index + 1 :], **rest)
-    )
 
 
 def with_rate(factor):

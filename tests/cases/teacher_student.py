@@ -78,13 +78,21 @@ def nets_rate_times(factor):
     )
 
 
-def students_rate_times(factor):
-    """Only nets that learn outputs, not labels, train at another rate."""
+def of_outputs(inputs, labels):
+    return not np.isin(labels, (-1, 1)).all()
+
+
+def of_right_signs(inputs, labels):
+    """Of the same sign as their neighbours; no other net learns such labels."""
+    return np.array_equal(np.sign(inputs @ (inputs.T @ labels)), labels)
+
+
+def students_rate_times(factor, which=of_outputs):
+    """Only these students train at another rate."""
 
     def change(train):
         def wrong(network, inputs, labels, *args, learning_rate, **rest):
-            taught = not np.isin(labels, (-1, 1)).all()
-            rate = factor * learning_rate if taught else learning_rate
+            rate = factor * learning_rate if which(inputs, labels) else learning_rate
             return train(network, inputs, labels, *args, learning_rate=rate, **rest)
 
         return wrong
@@ -125,6 +133,14 @@ MUTANTS = [
             f"students' nets train at {f} times their rate",
             "ntk_theory.experiments.train",
             students_rate_times(f),
+        )
+        for f in OFF
+    ),
+    *(
+        Mutant(
+            f"nets of students of signs train at {f} times their rate",
+            "ntk_theory.experiments.train",
+            students_rate_times(f, of_right_signs),
         )
         for f in OFF
     ),

@@ -22,6 +22,7 @@ from ntk_theory.claims.generalisation.closed_forms import (
     ways_of,
 )
 from ntk_theory.claims.generalisation.comparison import Comparison
+from ntk_theory.claims.generalisation.families import EVERY
 from ntk_theory.claims.generalisation.nets import Norms, quadratic
 from ntk_theory.claims.generalisation.plan import DELTA, RATE_NETS, Plan
 from ntk_theory.ladder import falling_row
@@ -260,8 +261,9 @@ def signed_row(compared: Comparison, errors: Array, width: int) -> Measurement:
         errors: test errors of the nets, shape (D, 3).
         width: of the nets.
     """
+    times = len(compared.tasks[0].grid[::EVERY])
     return _signed(
-        f"{compared.name}: ahead of the best stopping time, nets of width {width}",
+        f"{compared.name}: ahead of the best of {times} stopping times, nets of width {width}",
         errors[:, 1] - errors[:, 0],
         Relation.AT_LEAST,
     )

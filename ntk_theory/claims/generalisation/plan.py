@@ -34,7 +34,10 @@ from ntk_theory.verdicts import Options, Premise
 
 Array = NDArray[np.float64]
 
-_LEAST_WIDTHS, _LEAST_NETS = 4, 3
+_LEAST_WIDTHS, _LEAST_NETS = 4, 8
+"""With 3 nets a width, a distance fails to come nearer in 6 % of all runs; with 8 in 0.5 %."""
+
+_LEAST_FAMILY_NETS = 3
 CONTROL_NETS = 3
 RATE_NETS = 2
 """Nets on the clusters at each further noise rate."""
@@ -69,9 +72,9 @@ _SIGNED, _OVER_RATES = 12, 4
 set of its own; and data sets on which the noise rate is varied."""
 
 _PRESETS = {
-    "quick": _Preset((128, 256, 512, 1024, 2048), 8, 60),
-    "standard": _Preset((128, 256, 512, 1024, 2048, 4096), 12, 60),
-    "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 16, 60),
+    "quick": _Preset((128, 256, 512, 1024, 2048), 12, 60),
+    "standard": _Preset((128, 256, 512, 1024, 2048, 4096), 18, 60),
+    "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 24, 60),
 }
 
 
@@ -91,8 +94,8 @@ class Plan:
 
     @property
     def family_nets(self) -> int:
-        """Nets of each width on a family: half of the ladder's, which are faster to train."""
-        return max(_LEAST_NETS, self.nets.count // 2)
+        """Nets of each width on a family: a third of the ladder's, which are faster to train."""
+        return max(_LEAST_FAMILY_NETS, self.nets.count // 3)
 
     @property
     def datasets(self) -> int:

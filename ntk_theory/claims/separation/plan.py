@@ -27,7 +27,7 @@ from ntk_theory.problems import NoisyClusters, noisy_clusters
 from ntk_theory.runs import chosen
 from ntk_theory.verdicts import Options, Premise
 
-_LEAST_WIDTHS, _LEAST_NETS = 4, 3
+_LEAST_WIDTHS, _LEAST_NETS = 4, 6
 _SHARE = 0.5
 """ηλ_0 of self-distillation and of the plain training it is compared with."""
 

@@ -208,7 +208,8 @@ def _falling(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:
     for stop in dict.fromkeys((plan.stops.best, plan.stops.late)):
         title = f"{student_of(stop)}, from its own teacher"
         yield falling_row(ladder.widths, pairs.miss[stop], title)
-    yield first_step_row(ladder.widths, np.array(pairs.first_step), "students")
+    for name, ratios in pairs.first_step.items():
+        yield first_step_row(ladder.widths, np.array(ratios), name)
 
 
 def measurements(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:

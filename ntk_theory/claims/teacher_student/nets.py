@@ -49,15 +49,15 @@ class Pairs:
             the net without one, of the student; shape (3, S).
         scatter: largest distance of an output to its mean over the nets, at the first width and
             those steps whose signs are predicted.
-        first_step: outputs of students of the best teacher after one step, along and over their
-            prediction η'Hz, a row a width, each of shape (S,).
+        first_step: for students of the best teacher and of signs, outputs after one step, along
+            and over their prediction η'Hz, a row a width, each of shape (S,).
     """
 
     distance: dict[int, list[Array]] = field(default_factory=dict)
     miss: dict[int, list[Array]] = field(default_factory=dict)
     wrong: Array = field(default_factory=lambda: np.empty((3, 0)))
     scatter: float = math.nan
-    first_step: list[Array] = field(default_factory=list)
+    first_step: dict[str, list[Array]] = field(default_factory=dict)
 
 
 def teach(
@@ -111,6 +111,7 @@ def climb(ladder: Ladder, plan: Plan, pairs: Pairs, width: int, progress: Progre
     hardened = teach(plan, width, signs, seeds, progress)
     rung = compare(hardened, width, plan.hardened.outputs(*points), data.clean)
     ladder.rungs.setdefault(HARDENED, []).append(rung)
+    pairs.first_step.setdefault(HARDENED, []).append(_first_step(plan, hardened, signs))
     for stop in dict.fromkeys(plan.stops):
         labels = teachers.outputs[:, stop]
         students = teach(plan, width, labels, seeds, progress)
@@ -121,9 +122,9 @@ def climb(ladder: Ladder, plan: Plan, pairs: Pairs, width: int, progress: Progre
         pairs.distance.setdefault(stop, []).append(rms(apart))
         pairs.miss.setdefault(stop, []).append(rms(apart - (limit[-1] - predicted[stop])))
         if stop == plan.stops.best:
-            first = plan.student_rate * labels @ plan.problem.gram
-            along = (students.outputs[:, 1] * first).sum(axis=1) / np.square(first).sum(axis=1)
-            pairs.first_step.append(along)
+            pairs.first_step.setdefault(student_of(stop), []).append(
+                _first_step(plan, students, labels)
+            )
         if stop == plan.stops.late:
             rounds = np.stack([labels, alone.outputs[:, -1], students.outputs[:, second]])
             pairs.wrong = (rounds * data.clean <= 0).mean(axis=2)
@@ -131,6 +132,13 @@ def climb(ladder: Ladder, plan: Plan, pairs: Pairs, width: int, progress: Progre
                 signed = np.concatenate([rounds, teachers.outputs[None, :, plan.stops.surest]])
                 mean = signed.mean(axis=1, keepdims=True)
                 pairs.scatter = float(np.abs(signed - mean).max())
+
+
+def _first_step(plan: Plan, students: Trajectory, labels: Array) -> Array:
+    """Outputs after one step along and over their prediction, shape (S,)."""
+    first = plan.student_rate * labels @ plan.problem.gram
+    along = (students.outputs[:, 1] * first).sum(axis=1)
+    return np.asarray(along / np.square(first).sum(axis=1))
 
 
 def rms(difference: Array) -> Array:

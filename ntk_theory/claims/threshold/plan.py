@@ -39,7 +39,7 @@ from ntk_theory.verdicts import Options, Premise
 DISTILLED_NETS = 3
 """Of the widest ones in each cell, trained by self-distillation too."""
 
-_LEAST_WIDTHS, _LEAST_NETS = 4, 3
+_LEAST_WIDTHS, _LEAST_NETS = 4, 6
 _SHARE = 0.5
 """ηλ_+ of every run; the first step has the same signs at every rate."""
 
