@@ -65,20 +65,22 @@ def falling_row(widths: Sequence[int], deviations: Sequence[Array], title: str) 
 
 
 def first_step_row(
-    widths: Sequence[int], ratios: Array, title: str, confidence: float = 0.999
+    widths: Sequence[int], ratios: Array, title: str, crossing: float, confidence: float = 0.999
 ) -> Measurement:
     """Outputs after one step, along and over their prediction: 1 at the right learning rate.
 
     Later on a wrong rate hardly shows, and in a deviation of many outputs it drowns. After one step
     u_m = η H_m(0) z, apart from neurons that cross a hyperplane within the step. E H_m(0) = H, so
-    the ratio has the mean 1 (but for those neurons, measured: 0.3 % at width 8192) and a variance
-    like 1/m. The tolerance is Student's interval of the mean of all nets, weighted by width; an
-    error of the prediction does not widen it. Half of a tenth tells a rate that is off by a tenth.
+    the ratio has the mean 1, but for those neurons, and a variance like 1/m. The tolerance is
+    Student's interval of the mean of all nets, weighted by width, and the bound on what crossings
+    add; an error of the prediction does not widen it. Half of a tenth tells a rate that is off by a
+    tenth.
 
     Args:
         widths: of the nets.
         ratios: ⟨u, p⟩/‖p‖² of the outputs u of each net and their prediction p, (widths, S).
         title: whose outputs they are.
+        crossing: c of `predictions.first_step_crossing`.
         confidence: two-sided.
     """
     weights = np.repeat(np.array(widths, dtype=float)[:, None], ratios.shape[1], axis=1)
@@ -90,7 +92,8 @@ def first_step_row(
         f"{title}: outputs after one step over their prediction",
         1.0,
         mean,
-        quantile * math.sqrt(spread / float(weights.sum())),
+        quantile * math.sqrt(spread / float(weights.sum()))
+        + crossing * float(np.average(1 / np.sqrt(weights), weights=weights)),
         (float(ratios[-1].min()), float(ratios[-1].max())),
         resolution=0.05,
     )

@@ -146,7 +146,10 @@ def students(gains, noise=0.005, hard=0.5):
         measured[:, column] += found
     deviations = np.outer([0.4, 0.1], 1 + 0.1 * rng.random(12))
     first_step = 1 + 0.01 * rng.standard_normal((2, 12))
-    return Students(predicted, measured, np.full(12, 0.01), deviations, deviations, first_step)
+    none = np.zeros((2, 12))
+    return Students(
+        predicted, measured, np.full(12, 0.01), deviations, deviations, first_step, none
+    )
 
 
 RIGHT = [(0.12, 0.12), (0.02, 0.02), (0.01, 0.01), (0.0, 0.0), (-0.1, -0.1)]

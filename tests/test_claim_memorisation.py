@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases.memorisation import TOY, at_rate
+from cases import nets_at_rate
+from cases.memorisation import TOY
 from ntk_theory import experiments, predictions
 from ntk_theory.claims.memorisation import CLAIM, measurements, nets
 from ntk_theory.claims.memorisation.plan import make_plan
@@ -182,7 +183,7 @@ def test_a_prediction_that_is_a_little_off_is_seen_by_the_deviation_that_does_no
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
 def test_nets_at_another_rate_than_the_predicted_one_violate_the_claim(monkeypatch, factor):
-    monkeypatch.setattr(experiments, "train", at_rate(factor)(experiments.train))
+    monkeypatch.setattr(experiments, "train", nets_at_rate(factor)(experiments.train))
     result = CLAIM.run(TOY, Silent())
     assert result.verdict is Verdict.VIOLATED
     wrong = [row.name for row in result.measurements if row.holds is False]

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases.separation import TOY, at_rate
+from cases import nets_at_rate
+from cases.separation import TOY
 from ntk_theory import experiments
 from ntk_theory.claims.separation import CLAIM, measurements
 from ntk_theory.claims.separation.plan import make_plan
@@ -179,7 +180,7 @@ def test_nets_that_gain_nothing_are_counted(plan):
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
 def test_nets_at_another_rate_than_the_predicted_one_violate_the_claim(monkeypatch, factor):
-    monkeypatch.setattr(experiments, "train", at_rate(factor)(experiments.train))
+    monkeypatch.setattr(experiments, "train", nets_at_rate(factor)(experiments.train))
     result = CLAIM.run(TOY, Silent())
     assert result.verdict is Verdict.VIOLATED
     wrong = {row.name for row in result.measurements if row.holds is False}

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases.threshold import TOY, at_rate
+from cases import nets_at_rate
+from cases.threshold import TOY
 from ntk_theory import experiments, predictions
 from ntk_theory.claims.threshold import CLAIM, boundary, controls, measurements
 from ntk_theory.claims.threshold import plan as plans
@@ -178,7 +179,7 @@ def test_deviations_that_do_not_fall_are_seen(plan):
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
 def test_nets_at_another_rate_than_the_predicted_one_violate_the_claim(monkeypatch, factor):
-    monkeypatch.setattr(experiments, "train", at_rate(factor)(experiments.train))
+    monkeypatch.setattr(experiments, "train", nets_at_rate(factor)(experiments.train))
     result = CLAIM.run(TOY, Silent())
     falling = [row for row in result.measurements if "over that at" in row.name]
     assert falling

@@ -74,27 +74,35 @@ def first_steps(rng, mean=1.0, spread=0.02):
 
 def test_the_interval_of_the_first_step_covers_its_own_law():
     rng = np.random.default_rng(0)
-    rows = [first_step_row(*first_steps(rng), "made up", 0.99) for _ in range(400)]
+    rows = [first_step_row(*first_steps(rng), "made up", 0.0, 0.99) for _ in range(400)]
     # Four misses are expected; 13 or more have probability 3e-4.
     assert sum(row.slack < 0 for row in rows) < 13
     # N = 12 ratios 1 ± δ/√m: Student's quantile at 0.995, 3.106, times √(12/11) δ/√(Σm).
     signs = np.array([[1.0, -1.0]] * 3)
     widths, signs = (256, 512, 1024), np.repeat(signs, 2, axis=1)
-    row = first_step_row(widths, 1 + signs / np.sqrt(widths)[:, None], "made up", 0.99)
+    row = first_step_row(widths, 1 + signs / np.sqrt(widths)[:, None], "made up", 0.0, 0.99)
     expected = 3.106 * math.sqrt(12 / 11 / (4 * sum(widths)))
     assert row.tolerance == pytest.approx(expected, rel=1e-3)
+
+
+def test_crossings_widen_the_first_step_by_their_mean_over_nets():
+    widths, ratios = first_steps(np.random.default_rng(3))
+    rows = [first_step_row(widths, ratios, "made up", crossing) for crossing in (0.0, 0.1)]
+    # Nets of width m weigh m, and their bound is 0.1/√m: 0.1 Σ√m/Σm.
+    added = 0.1 * np.sqrt(widths).sum() / sum(widths)
+    assert rows[1].tolerance - rows[0].tolerance == pytest.approx(added)
 
 
 @pytest.mark.parametrize("factor", [1.2, 1.1, 0.9])
 def test_the_first_step_tells_a_rate_that_is_off_by_a_tenth(factor):
     rng = np.random.default_rng(1)
-    assert first_step_row(*first_steps(rng), "made up").holds
-    assert first_step_row(*first_steps(rng, factor), "made up").holds is False
+    assert first_step_row(*first_steps(rng), "made up", 0.0).holds
+    assert first_step_row(*first_steps(rng, factor), "made up", 0.0).holds is False
 
 
 def test_first_steps_that_scatter_too_much_leave_the_rate_open():
     widths, ratios = first_steps(np.random.default_rng(2), spread=0.2)
-    assert first_step_row(widths, ratios - np.average(ratios) + 1, "made up").holds is None
+    assert first_step_row(widths, ratios - np.average(ratios) + 1, "made up", 0.0).holds is None
 
 
 def test_the_exponent_demands_its_whole_interval():

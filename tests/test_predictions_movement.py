@@ -239,3 +239,45 @@ def test_norms_put_mean_and_scatter_together():
     )
     assert layer.kernel_change_norm(16) == np.sqrt(16 / 16 + 8 / 64)
     np.testing.assert_allclose(layer.deviation_norm(16), [0, np.sqrt((25 / 16 + 10 / 64) / 2)])
+
+
+# ---------------------------------------------------------------- the first step
+
+
+def crossings(inputs, pulls, predicted, width=2**12):
+    """√m times what neurons that cross in one step add along the prediction, of 40 nets."""
+    nets = initialise(width, inputs.shape[1], seeds=range(40), outputs=pulls.shape[1])
+    targets = 4 * pulls  # at the rate 1/4
+    labels = targets[:, 0] if targets.shape[1] == 1 else targets
+    trained = train(nets, inputs, labels, PLAIN, learning_rate=0.25, steps=1)
+    outputs = trained.outputs[:, 1].reshape(40, len(inputs), -1)
+    kernel = kernels.ntk_empirical(nets, inputs).reshape(
+        40, *[pulls.shape[1]] * 2, *[len(inputs)] * 2
+    )
+    linear = np.einsum("sceij,je->sic", kernel, pulls)
+    along = ((outputs - linear) * predicted).sum(axis=(1, 2)) / np.square(predicted).sum()
+    return np.sqrt(width) * along
+
+
+def test_crossings_take_what_the_bound_says_from_pulls_of_one_sign_on_orthogonal_clusters():
+    design = data.equicorrelated_clusters(4, 6, ratio=6.0)
+    inputs = np.asarray(design.inputs)
+    pulls = 0.3 * np.repeat([1.0, -1.0, 1.0, -1.0], 6)[:, None]
+    predicted = kernels.ntk_limit(inputs) @ pulls
+    found = crossings(inputs, pulls, predicted)
+    bound = predictions.first_step_crossing(inputs @ inputs.T, pulls, predicted)
+    # Equality to leading order; the next one is a share of m^{-1/2} = 1/64.
+    error = 6 * found.std(ddof=1) / np.sqrt(len(found))
+    assert error < bound / 4
+    assert abs(found.mean() + bound) <= error + bound / 16
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_crossings_stay_within_the_bound_for_any_pulls(classes):
+    rng = np.random.default_rng(classes)
+    inputs = rng.standard_normal((12, 5)) * rng.uniform(0.5, 2, (12, 1))
+    pulls = 0.2 * rng.standard_normal((12, classes))
+    predicted = kernels.ntk_limit(inputs) @ pulls
+    found = crossings(inputs, pulls, predicted)
+    bound = predictions.first_step_crossing(inputs @ inputs.T, pulls, predicted)
+    assert abs(found.mean()) <= bound + 6 * found.std(ddof=1) / np.sqrt(len(found))

@@ -13,6 +13,7 @@ __all__ = [
     "BoundaryLayer",
     "boundary_layer",
     "cluster_matrix",
+    "first_step_crossing",
     "kernel_fluctuation",
     "largest_movement",
     "linearised_distance",
@@ -113,6 +114,30 @@ def linearised_distance(
         + 4 * noise_rate * (1 - noise_rate) * np.asarray(memorised_noise) ** 2 / spectrum.noise
     )
     return np.asarray(np.sqrt(spectrum.clusters * spectrum.points * square))
+
+
+def first_step_crossing(gram: ArrayLike, pulls: ArrayLike, outputs: ArrayLike) -> float:
+    """Coefficient c of a bound c/√m on the bias of a net's first outputs, along their prediction.
+
+    Neurons that cross a hyperplane within the first step, from outputs 0, leave
+    E⟨u_m, p⟩/‖p‖² − 1 within c/√m to leading order, with
+
+        c = Σ_i |p_i| ‖x_i‖ |r_i| Σ_j |Γ_ij| |r_j| / (4 √(2π) ‖p‖²).
+
+    Args:
+        gram: Γ = X Xᵀ, shape (n, n).
+        pulls: r = η z, the rate times the targets, shape (n,) or (n, C).
+        outputs: p, shape of the pulls.
+
+    Reference: docs/theory.md, section 9.5.
+    """
+    products = np.abs(np.asarray(gram, dtype=float))
+    pull, predicted = (
+        np.asarray(values, dtype=float).reshape(len(products), -1) for values in (pulls, outputs)
+    )
+    sizes = np.linalg.norm(pull, axis=1)
+    missed = _DENSITY / 4 * np.sqrt(products.diagonal()) * sizes * (products @ sizes)
+    return float(np.abs(predicted).sum(axis=1) @ missed / np.square(predicted).sum())
 
 
 def _root(covariance: Array) -> Array:

@@ -35,3 +35,25 @@ def times_rate(factor: float, index: int) -> Callable[[Callable[..., Any]], Call
         return wrong
 
     return change
+
+
+def nets_at_rate(
+    factor: float, which: Callable[[Any, Any], bool] = lambda inputs, labels: True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Training of nets at another learning rate, of those whose inputs and labels are meant."""
+
+    def change(train: Callable[..., Any]) -> Callable[..., Any]:
+        def wrong(
+            network: Any, inputs: Any, labels: Any, *args: Any, learning_rate: Any, **kwargs: Any
+        ) -> Any:
+            rate = factor * learning_rate if which(inputs, labels) else learning_rate
+            return train(network, inputs, labels, *args, learning_rate=rate, **kwargs)
+
+        return wrong
+
+    return change
+
+
+def seeing(points: int) -> Callable[[Any, Any], bool]:
+    """Nets that are trained on so many points."""
+    return lambda inputs, labels: len(inputs) == points

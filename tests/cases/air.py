@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, nets_at_rate, seeing, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -20,50 +20,28 @@ TOY = Options(
 POINTS = {"clusters": 24, "tree": 42, "power law": 40, "circle": 15}
 
 
-def with_rate(factor, points):
-    """Nets on the design with so many points learn at another rate."""
-
-    def change(train):
-        def wrong(network, inputs, *args, learning_rate, **kwargs):
-            rate = factor * learning_rate if len(inputs) == points else learning_rate
-            return train(network, inputs, *args, learning_rate=rate, **kwargs)
-
-        return wrong
-
-    return change
-
-
-def times_rate(factor):
-    """A prediction, whose rate is its last argument but one or its last, at another rate."""
-
-    def change(right):
-        def wrong(first, *rest):
-            *other, rate = rest if isinstance(rest[-1], float) else rest[:-1]
-            return right(first, *other, factor * rate, *rest[len(other) + 1 :])
-
-        return wrong
-
-    return change
-
-
 MUTANTS = [
     *(
         Mutant(
             f"rate of the nets on the {design} × {factor}",
             "ntk_theory.experiments.train",
-            with_rate(factor, points),
+            nets_at_rate(factor, seeing(points)),
         )
         for design, points in POINTS.items()
         for factor in (1.2, 0.9)
     ),
     *(
-        Mutant(f"rate × {factor} in {name}", f"ntk_theory.predictions.{name}", times_rate(factor))
-        for name in (
-            "half_time",
-            "half_time_ratio",
-            "retrieval_filter",
-            "retrieval_gap",
-            "cluster_gap",
+        Mutant(
+            f"rate × {factor} in {name}",
+            f"ntk_theory.predictions.{name}",
+            times_rate(factor, index),
+        )
+        for name, index in (
+            ("half_time", 1),
+            ("half_time_ratio", 2),
+            ("retrieval_filter", 1),
+            ("retrieval_gap", 2),
+            ("cluster_gap", 1),
         )
         for factor in (1.2, 0.9)
     ),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant, times_rate
+from cases import Mutant, nets_at_rate, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -27,16 +27,6 @@ def without_one_minus_rho(_):
         return np.sqrt(self.information_error**2 + 4 * self.noise_rate * self.memorised_noise**2)
 
     return rms_error
-
-
-def with_rate(factor):
-    def change(train):
-        def wrong(*args, learning_rate, **kwargs):
-            return train(*args, learning_rate=factor * learning_rate, **kwargs)
-
-        return wrong
-
-    return change
 
 
 MUTANTS = [
@@ -71,9 +61,11 @@ MUTANTS = [
         f"{CURVE}.margin",
         lambda right: lambda self: right(replace(self, noise_rate=1 - self.noise_rate)),
     ),
-    Mutant("the net's rate lacks a factor", "ntk_theory.experiments.train", with_rate(np.sqrt(2))),
+    Mutant(
+        "the net's rate lacks a factor", "ntk_theory.experiments.train", nets_at_rate(np.sqrt(2))
+    ),
     *(
-        Mutant(f"rate of the nets × {factor}", "ntk_theory.experiments.train", with_rate(factor))
+        Mutant(f"rate of the nets × {factor}", "ntk_theory.experiments.train", nets_at_rate(factor))
         for factor in (1.2, 0.9)
     ),
     *(

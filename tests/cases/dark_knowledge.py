@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cases import Mutant
+from cases import Mutant, nets_at_rate, seeing, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(preset="quick", seeds=4, widths=(128, 256, 512, 1024, 2048))
@@ -10,36 +10,20 @@ TOY = Options(preset="quick", seeds=4, widths=(128, 256, 512, 1024, 2048))
 POINTS = {"the tree": 36, "teachers": 96, "students": 16}
 
 
-def with_rate(factor, points):
-    """Nets that see so many points learn at another rate."""
-
-    def change(train):
-        def wrong(network, inputs, *args, learning_rate, **kwargs):
-            rate = factor * learning_rate if len(inputs) == points else learning_rate
-            return train(network, inputs, *args, learning_rate=rate, **kwargs)
-
-        return wrong
-
-    return change
-
-
-def times_rate(factor):
-    """A prediction at another rate, its second argument."""
-    return lambda right: lambda spectrum, rate, *rest: right(spectrum, factor * rate, *rest)
-
-
 MUTANTS = [
     *(
         Mutant(
             f"rate of {who} × {factor}",
             "ntk_theory.experiments.train",
-            with_rate(factor, points),
+            nets_at_rate(factor, seeing(points)),
         )
         for who, points in POINTS.items()
         for factor in (1.2, 0.9)
     ),
     *(
-        Mutant(f"rate × {factor} in {name}", f"ntk_theory.predictions.{name}", times_rate(factor))
+        Mutant(
+            f"rate × {factor} in {name}", f"ntk_theory.predictions.{name}", times_rate(factor, 1)
+        )
         for name in ("tree_outputs", "dark_knowledge", "dark_knowledge_peak")
         for factor in (1.2, 0.9)
     ),

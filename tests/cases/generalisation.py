@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant, times_rate
+from cases import Mutant, nets_at_rate, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(
@@ -25,15 +25,6 @@ PLAIN = "ntk_theory.predictions.plain_training"
 SOFT = "ntk_theory.predictions.soft_self_distillation"
 
 
-def at_rate(factor):
-    """Training at a wrong learning rate."""
-    return lambda train: (
-        lambda *args, learning_rate, **kwargs: train(
-            *args, learning_rate=factor * learning_rate, **kwargs
-        )
-    )
-
-
 MUTANTS = [
     *(
         Mutant(
@@ -43,7 +34,9 @@ MUTANTS = [
         for factor in (0.9, 1.2)
     ),
     *(
-        Mutant(f"nets at {factor} times the rate", "ntk_theory.experiments.train", at_rate(factor))
+        Mutant(
+            f"nets at {factor} times the rate", "ntk_theory.experiments.train", nets_at_rate(factor)
+        )
         for factor in (0.9, 1.2)
     ),
     Mutant(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant, times_rate
+from cases import Mutant, nets_at_rate, times_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(seed=0, seeds=24, widths=(64, 128, 256, 512), ratio=8.0, steps=120, init_scale=1.6)
@@ -25,15 +25,6 @@ def scaled(factor):
     return lambda right: lambda *args, **rest: factor * right(*args, **rest)
 
 
-def with_rate(factor):
-    """Training at another learning rate."""
-    return lambda train: (
-        lambda *args, learning_rate, **rest: train(
-            *args, learning_rate=factor * learning_rate, **rest
-        )
-    )
-
-
 MUTANTS = [
     *(
         Mutant(f"{target.rpartition('.')[2]} at {f} times the rate", target, times_rate(f, index))
@@ -41,7 +32,7 @@ MUTANTS = [
         for f in (0.9, 1.2)
     ),
     *(
-        Mutant(f"nets at {f} times the rate", "ntk_theory.experiments.train", with_rate(f))
+        Mutant(f"nets at {f} times the rate", "ntk_theory.experiments.train", nets_at_rate(f))
         for f in (0.9, 1.2)
     ),
     Mutant("κ_1(0) twice too large, in the spread", SPREAD, scaled(np.sqrt(2))),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, nets_at_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(seed=0, seeds=12, widths=(512, 1024, 2048, 4096), points=10, ratio=10.0, steps=80)
@@ -20,16 +20,6 @@ def without_one_minus_rho(_):
         return np.sqrt(self.information_error**2 + 4 * self.noise_rate * self.memorised_noise**2)
 
     return rms_error
-
-
-def at_rate(factor):
-    def change(train):
-        def wrong(*args, learning_rate, **kwargs):
-            return train(*args, learning_rate=factor * learning_rate, **kwargs)
-
-        return wrong
-
-    return change
 
 
 def rate_times(factor):
@@ -80,7 +70,7 @@ MUTANTS = [
         "ntk_theory.predictions.ErrorCurve.rms_error",
         without_one_minus_rho,
     ),
-    Mutant("the nets' rate lacks a factor", "ntk_theory.experiments.train", at_rate(2**0.5)),
+    Mutant("the nets' rate lacks a factor", "ntk_theory.experiments.train", nets_at_rate(2**0.5)),
     Mutant(
         "the kernel lacks a factor",
         "ntk_theory.kernels.ntk_limit",

@@ -29,15 +29,6 @@ def rate_times(factor):
     return lambda f: lambda s, rho, rate, *rest: f(s, rho, factor * rate, *rest)
 
 
-def at_rate(factor):
-    """Training at a wrong learning rate."""
-    return lambda train: (
-        lambda *args, learning_rate, **kwargs: train(
-            *args, learning_rate=factor * learning_rate, **kwargs
-        )
-    )
-
-
 MUTANTS = [
     *(
         Mutant(

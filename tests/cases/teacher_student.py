@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cases import Mutant
+from cases import Mutant, nets_at_rate
 from ntk_theory.verdicts import Options
 
 TOY = Options(seed=0, seeds=5, widths=(256, 512, 1024, 2048), clusters=2)
@@ -70,14 +70,6 @@ def plain_rate_times(factor):
     return lambda right: lambda s, rho, rate, *rest: right(s, rho, factor * rate, *rest)
 
 
-def nets_rate_times(factor):
-    return lambda train: (
-        lambda *args, learning_rate, **rest: train(
-            *args, learning_rate=factor * learning_rate, **rest
-        )
-    )
-
-
 def of_outputs(inputs, labels):
     return not np.isin(labels, (-1, 1)).all()
 
@@ -85,19 +77,6 @@ def of_outputs(inputs, labels):
 def of_right_signs(inputs, labels):
     """Of the same sign as their neighbours; no other net learns such labels."""
     return np.array_equal(np.sign(inputs @ (inputs.T @ labels)), labels)
-
-
-def students_rate_times(factor, which=of_outputs):
-    """Only these students train at another rate."""
-
-    def change(train):
-        def wrong(network, inputs, labels, *args, learning_rate, **rest):
-            rate = factor * learning_rate if which(inputs, labels) else learning_rate
-            return train(network, inputs, labels, *args, learning_rate=rate, **rest)
-
-        return wrong
-
-    return change
 
 
 OFF = (0.9, 1.2)
@@ -124,7 +103,7 @@ MUTANTS = [
         Mutant(
             f"nets train at {f} times their rate",
             "ntk_theory.experiments.train",
-            nets_rate_times(f),
+            nets_at_rate(f),
         )
         for f in OFF
     ),
@@ -132,7 +111,7 @@ MUTANTS = [
         Mutant(
             f"students' nets train at {f} times their rate",
             "ntk_theory.experiments.train",
-            students_rate_times(f),
+            nets_at_rate(f, of_outputs),
         )
         for f in OFF
     ),
@@ -140,7 +119,7 @@ MUTANTS = [
         Mutant(
             f"nets of students of signs train at {f} times their rate",
             "ntk_theory.experiments.train",
-            students_rate_times(f, of_right_signs),
+            nets_at_rate(f, of_right_signs),
         )
         for f in OFF
     ),
@@ -201,10 +180,6 @@ MUTANTS = [
     Mutant(
         "the net's rate lacks a factor",
         "ntk_theory.experiments.train",
-        lambda train: (
-            lambda *args, learning_rate, **rest: train(
-                *args, learning_rate=np.sqrt(0.5) * learning_rate, **rest
-            )
-        ),
+        nets_at_rate(np.sqrt(0.5)),
     ),
 ]

@@ -23,15 +23,6 @@ def on_clean_labels(train):
     return wrong
 
 
-def at_rate(factor):
-    """Training at a wrong learning rate."""
-    return lambda train: (
-        lambda *args, learning_rate, **kwargs: train(
-            *args, learning_rate=factor * learning_rate, **kwargs
-        )
-    )
-
-
 # The margin of the first step does not depend on the rate: nothing is wrong with it at another one.
 MUTANTS = [
     *(

@@ -107,7 +107,7 @@ def _ladder_rows(plan: Plan, climbed: Climbed) -> Iterator[Measurement]:
     """The deviation falls with the width, as it would not from a prediction that is off."""
     yield climbed.ladder.exponent_row(TRAINING, "exponent of sup_t ‖u_m − u_∞‖/√n in m")
     yield climbed.ladder.falling_row(TRAINING, "tree, sup over t")
-    yield first_step_row(plan.nets.widths, climbed.first_step, "tree")
+    yield first_step_row(plan.nets.widths, climbed.first_step, "tree", plan.crossing)
 
 
 def _student_rows(students: Students) -> Iterator[Measurement]:
@@ -145,8 +145,11 @@ def _outputs_in_worlds(plan: Plan, students: Students) -> Iterator[Measurement]:
         ("students of hard labels, fresh points", students.student_deviation),
     ):
         yield falling_row(widths, list(deviation), title)
-    for title, ratios in zip(("teachers", "students"), students.first_step, strict=True):
-        yield first_step_row(widths[1:], ratios[None], title, PAIRED_CONFIDENCE)
+    for title, ratios, crossing in zip(
+        ("teachers", "students"), students.first_step, students.crossing, strict=True
+    ):
+        mean = float(crossing.mean())
+        yield first_step_row(widths[1:], ratios[None], title, mean, PAIRED_CONFIDENCE)
 
 
 def measurements(plan: Plan, climbed: Climbed, students: Students) -> Iterator[Measurement]:

@@ -130,6 +130,13 @@ class Plan:
         """Before the peak, after it, and in the end."""
         return self.peak_step // 2, 3 * self.peak_step, self.steps
 
+    @property
+    def crossing(self) -> float:
+        """What first outputs may miss."""
+        return predictions.first_step_crossing(
+            self.inputs @ self.inputs.T, self.learning_rate * self.labels, self.outputs[1]
+        )
+
     @cached_property
     def recipe(self) -> Recipe:
         """Plain training on the one-hot labels."""

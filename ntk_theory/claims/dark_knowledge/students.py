@@ -56,6 +56,7 @@ class Students:
         student_deviation: the same of students of hard labels on fresh points.
         first_step: outputs of the stopped teacher and of the student of hard labels after one step,
             along and over their prediction, shape (2, worlds).
+        crossing: what the neurons that cross a hyperplane may add to that, times √m, (2, worlds).
     """
 
     predicted: Array
@@ -64,6 +65,7 @@ class Students:
     teacher_deviation: Array
     student_deviation: Array
     first_step: Array
+    crossing: Array
 
     def gain(self, name: str) -> tuple[Array, Array]:
         """Predicted and measured accuracy above that of hard labels, shape (worlds,)."""
@@ -157,6 +159,7 @@ class _Lesson(NamedTuple):
     teacher_deviation: list[float]
     student_deviation: list[float]
     first_step: list[float]
+    crossing: list[float]
 
 
 def _distance(outputs: Array, limit: Array) -> float:
@@ -192,6 +195,7 @@ def _teach(plan: Plan, index: int, progress: Progress) -> _Lesson:
             float(along(teacher[0], world.teacher[1])),
             float(along(first, world.student_rate * world.student_kernel)),
         ],
+        list(world.crossing),
     )
 
 
@@ -205,5 +209,4 @@ def teach_all(plan: Plan, evidence: Evidence, progress: Progress) -> Students:
     """Train teachers and students in all worlds."""
     columns = (np.array(column) for column in zip(*_lessons(plan, evidence, progress), strict=True))
     predicted, measured, raised, *by_world = columns
-    teacher_deviation, student_deviation, first_step = (column.T for column in by_world)
-    return Students(predicted, measured, raised, teacher_deviation, student_deviation, first_step)
+    return Students(predicted, measured, raised, *(column.T for column in by_world))

@@ -29,7 +29,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import kernels, training
+from ntk_theory import kernels, predictions, training
 from ntk_theory.claims.dark_knowledge.tree import averaged, knowledge
 from ntk_theory.targets import PLAIN
 
@@ -104,6 +104,17 @@ class World:
     def student_rate(self) -> float:
         """Learning rate of the student."""
         return 1 / float(np.linalg.eigvalsh(self.student_kernel)[-1])
+
+    @property
+    def crossing(self) -> tuple[float, float]:
+        """What first outputs may miss: of the teacher, and of the student of hard labels."""
+        gram, seen = self.inputs @ self.inputs.T, self.seen
+        pulls = self.rate * self.labels, self.student_rate * np.eye(GROUPS * SIBLINGS)
+        student = self.student_kernel @ pulls[1]
+        return (
+            predictions.first_step_crossing(gram, pulls[0], self.teacher[1]),
+            predictions.first_step_crossing(gram[seen, seen], pulls[1], student),
+        )
 
     @cached_property
     def predictor(self) -> Array:

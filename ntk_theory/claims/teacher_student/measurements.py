@@ -209,7 +209,7 @@ def _falling(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:
         title = f"{student_of(stop)}, from its own teacher"
         yield falling_row(ladder.widths, pairs.miss[stop], title)
     for name, ratios in pairs.first_step.items():
-        yield first_step_row(ladder.widths, np.array(ratios), name)
+        yield first_step_row(ladder.widths, np.array(ratios), name, plan.crossing(name == HARDENED))
 
 
 def measurements(plan: Plan, ladder: Ladder, pairs: Pairs) -> Iterator[Measurement]:

@@ -46,7 +46,7 @@ class _Preset(NamedTuple):
 
 
 _PRESETS = {
-    "quick": _Preset(4, 6, 2**13),
+    "quick": _Preset(4, 10, 2**13),
     "standard": _Preset(5, 10, 2**14),
     "paper": _Preset(6, 16, 2**15),
 }
@@ -126,6 +126,16 @@ class Plan:
             self.student_rate,
             self.student_steps,
             problem.label_mean,
+        )
+
+    def crossing(self, hardened: bool) -> float:
+        """What a student's first outputs may miss: of the best teacher's outputs, or of signs."""
+        problem = self.problem
+        data = problem.dataset
+        labels = self.teacher.outputs(data.clean, data.flipped)[self.stops.best]
+        pulls = self.student_rate * (data.clean if hardened else labels)
+        return predictions.first_step_crossing(
+            data.inputs @ data.inputs.T, pulls, problem.gram @ pulls
         )
 
     @cached_property
