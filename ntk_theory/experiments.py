@@ -106,8 +106,10 @@ class Rung:
     Attributes:
         width: m.
         error: RMS error ‖u_t − y‖/√n against the clean labels, shape (S, T + 1).
+        rescaled_error: the same of outputs divided by their mean size, mean_i |u_t|_i.
         deviation: ‖u_t − predicted‖/√n, shape (S, T + 1).
         worst_deviation: max_i |u_t − predicted|_i, shape (S, T + 1).
+        scatter: max_i |u_t − mean of the nets|_i, shape (S, T + 1).
         margin: min_i y_i u_i at the last step, shape (S,).
         zero_one: share of wrong signs at the last step, shape (S,).
         movement: max_r ‖w_r(T) − w_r(0)‖, shape (S,).
@@ -118,8 +120,10 @@ class Rung:
 
     width: int
     error: Array
+    rescaled_error: Array
     deviation: Array
     worst_deviation: Array
+    scatter: Array
     margin: Array
     zero_one: Array
     movement: Array
@@ -145,11 +149,14 @@ def compare(trajectory: Trajectory, width: int, predicted: ArrayLike, clean: Arr
     label = np.asarray(clean, dtype=float)
     difference = trajectory.outputs - np.asarray(predicted)[: trajectory.steps.size]
     difference = difference.reshape(*difference.shape[:2], -1)
+    scatter = difference - difference.mean(axis=0)
     return Rung(
         width=width,
         error=trajectory.rms_error(label),
+        rescaled_error=trajectory.rescaled().rms_error(label),
         deviation=np.sqrt(np.square(difference).sum(axis=2) / len(label)),
         worst_deviation=np.abs(difference).max(axis=2),
+        scatter=np.abs(scatter).max(axis=2),
         margin=trajectory.margins(label)[:, -1].min(axis=-1),
         zero_one=trajectory.zero_one_error(label)[:, -1],
         movement=trajectory.movement,

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Ladder", "NetPlan", "falling_row", "first_step_row", "plan_nets"]
+__all__ = [
+    "Ladder",
+    "NetPlan",
+    "falling_row",
+    "first_step_row",
+    "margin_premise",
+    "plan_nets",
+]
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +30,10 @@ from ntk_theory.experiments import (
     train_nets,
 )
 from ntk_theory.fitting import PowerLaw, fit_power_law
-from ntk_theory.problems import Recipe
+from ntk_theory.problems import NoisyClusters, Recipe
 from ntk_theory.runs import chosen
 from ntk_theory.training import Trajectory
-from ntk_theory.verdicts import Measurement, Options, Progress, Relation
+from ntk_theory.verdicts import Measurement, Options, Premise, Progress, Relation
 
 Array = NDArray[np.float64]
 
@@ -96,6 +103,27 @@ def first_step_row(
         + crossing * float(np.average(1 / np.sqrt(weights), weights=weights)),
         (float(ratios[-1].min()), float(ratios[-1].max())),
         resolution=0.05,
+    )
+
+
+def margin_premise(nets: Sequence[tuple[NoisyClusters, Rung]]) -> Premise:
+    """Nets teach themselves right labels as long as they scatter less than the predicted margin.
+
+    Scatter about their own mean is what a larger width takes away. The distance of that mean from
+    the prediction is left to the measurements: nets that are all wrong alike break no premise.
+
+    Args:
+        nets: problems with the self-distilled nets of the narrowest width.
+    """
+    spare = min(
+        float((problem.distilled.margin() - rung.scatter)[:, problem.first_taught :].min())
+        for problem, rung in nets
+    )
+    return Premise(
+        "margin above the scatter of the narrowest nets",
+        spare,
+        spare > 0,
+        "predicted margin − largest distance of an output to the nets' mean > 0 after the burn-in",
     )
 
 

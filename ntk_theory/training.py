@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ["Loss", "Trajectory", "train", "train_kernel_limit"]
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -61,6 +61,11 @@ class Trajectory:
         difference = self.outputs - np.asarray(labels)
         axes = tuple(range(2, difference.ndim))
         return np.asarray(np.sqrt((difference**2).sum(axis=axes) / difference.shape[2]))
+
+    def rescaled(self) -> Trajectory:
+        """The same with outputs of mean size 1, but for those that are all 0."""
+        size = np.abs(self.outputs).mean(axis=tuple(range(2, self.outputs.ndim)), keepdims=True)
+        return replace(self, outputs=self.outputs / np.where(size > 0, size, 1.0))
 
     def margins(self, labels: ArrayLike) -> Array:
         """y_i u_i of each point, or right output minus the best wrong one, shape (S, k, n)."""

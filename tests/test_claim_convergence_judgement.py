@@ -36,8 +36,10 @@ def made_up_rung(curve, steps, width, exponent, scatter, rng):
     return Rung(
         width=width,
         error=curve.rms_error()[: steps + 1] + 0.1 * signs * deviation,
+        rescaled_error=curve.rms_error()[: steps + 1],
         deviation=deviation,
         worst_deviation=2 * deviation,
+        scatter=2 * deviation,
         margin=curve.margin()[steps] + 0.1 * deviation[:, -1],
         zero_one=zero,
         movement=zero,
@@ -205,14 +207,23 @@ def test_formulas_of_the_controls_are_the_kernel_recursion_to_rounding(plan, for
     assert row(climb(plan), plan, name).holds is False
 
 
-def test_a_deviation_above_the_margin_at_one_step_is_an_unmet_premise(plan):
+def test_a_scatter_above_the_margin_at_one_step_is_an_unmet_premise(plan):
     ladder = climb(plan)
     problem = plan.problem
     t = problem.burn_in + 3
-    worst = ladder.rungs[DISTILLED][0].worst_deviation.copy()
-    worst[3, t] = 1.001 * problem.distilled.margin()[t]
-    change(ladder, DISTILLED, 0, worst_deviation=worst)
+    scatter = ladder.rungs[DISTILLED][0].scatter.copy()
+    scatter[3, t] = 1.001 * problem.distilled.margin()[t]
+    change(ladder, DISTILLED, 0, scatter=scatter)
     assert not trained_premises(ladder, plan.problem, 0.0)[0].holds
+
+
+def test_nets_that_are_all_wrong_alike_violate_the_claim_and_no_premise(plan):
+    ladder = climb(plan)
+    for index, rung in enumerate(ladder.rungs[DISTILLED]):
+        wrong = {"deviation": 1 + rung.deviation, "worst_deviation": 2 + rung.worst_deviation}
+        change(ladder, DISTILLED, index, **wrong)
+    assert all(premise.holds for premise in trained_premises(ladder, plan.problem, 0.0))
+    assert False in [row.holds for row in measurements.measurements(ladder, plan)]
 
 
 def test_rounding_near_the_deviation_is_an_unmet_premise(plan):

@@ -18,7 +18,14 @@ from ntk_theory.claims.generalisation.closed_forms import (
     ways_of,
 )
 from ntk_theory.claims.generalisation.comparison import Comparison, separation_premise
-from ntk_theory.claims.generalisation.families import FAMILIES, Task, distilled_limits, draw_task
+from ntk_theory.claims.generalisation.families import (
+    COUNTEREXAMPLE,
+    FAMILIES,
+    Fresh,
+    Task,
+    distilled_limits,
+    draw_task,
+)
 from ntk_theory.claims.generalisation.nets import Norms, climb
 from ntk_theory.claims.generalisation.plan import SWEEP_RATES, SWEEP_TRAINED, make_plan
 from ntk_theory.runs import Evidence
@@ -47,6 +54,7 @@ def made_up(leads, ratio=8.0, shifts=None, measured=None, family=FAMILIES[0]):
     noise = np.random.default_rng(0).normal(0, 0.003, (9, 3)) if shifts is None else shifts
     return Comparison(
         tasks,
+        np.asarray(leads),
         np.asarray(leads),
         gains,
         gains if measured is None else np.asarray(measured),
@@ -130,6 +138,33 @@ def test_the_lead_has_to_be_on_the_side_that_the_spectrum_says(mean, ratio, hold
     side = measurements._sides(made_up(leads, ratio))[1]
     assert side.holds is holds
     assert ("ahead" in side.name) == (ratio > 3.14)
+
+
+def test_the_stopping_time_is_chosen_on_other_points_than_it_is_read_on():
+    (task,) = tasks_of(FAMILIES[2], 1)
+    right = np.where(task.fresh_classes == 0, 1.0, -1.0)
+    ordinal = np.arange(right.size)
+    # Three stopping times: right on the even points alone, on the odd ones alone, on two in three.
+    plain = np.stack(
+        [np.where(ordinal % k == r, -right, right) for k, r in ((2, 1), (2, 0), (3, 0))]
+    )
+    fresh = Fresh(right, plain)
+    # Even points choose the first, which is wrong on every odd one, and the other way round.
+    assert task.lead_over_validated(fresh) == 1.0
+    # In hindsight the best is the third.
+    assert task.gains(fresh)[2] == pytest.approx(1 / 3, abs=1 / right.size)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_family_that_is_ahead_is_no_counterexample(ahead, monkeypatch):
+    tasks = tasks_of(COUNTEREXAMPLE, 24)
+    assert measurements.counterexample_row(tasks).name.startswith("power law of exponent 2: behind")
+    monkeypatch.setattr(
+        Task,
+        "lead_over_validated",
+        lambda task, fresh: (0.02 if ahead else -0.02) + fresh.plain.std() / 1e3,
+    )
+    assert measurements.counterexample_row(tasks).holds is not ahead
 
 
 def test_a_lead_that_could_have_either_sign_is_left_open():

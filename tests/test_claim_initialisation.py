@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from cases import times_rate
 from cases.initialisation import RATES, SPREAD, TOY
-from ntk_theory.claims.initialisation import CLAIM
+from ntk_theory.claims.initialisation import CLAIM, kernel_limit
 from ntk_theory.claims.initialisation import plan as planning
 from ntk_theory.claims.initialisation.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.initialisation.measurements import measurements
@@ -287,3 +287,30 @@ def test_no_default_width_is_beyond_reach():
     plan = make_plan(Options(preset="quick", ratio=80.0))
     assert max(*map(plan.width, plan.scales), *plan.small_widths) <= planning._WIDEST
     assert not {p.name for p in planned_premises(plan) if not p.holds} - {"nets move little"}
+
+
+# ---------------------------------------------------------------- a larger ratio
+
+
+def test_at_the_larger_ratio_the_bound_on_failures_is_small_and_at_half_of_it_is_not():
+    plan = make_plan(TOY)
+    easier = plan.easier
+    assert easier.failure_bound(plan.large) <= planning.FAILURE
+    half = replace(TOY, ratio=easier.problem.ratio / 2)
+    assert make_plan(half).failure_bound(plan.large) > planning.FAILURE
+
+
+def test_random_starts_of_the_large_scale_are_seen_to_fail_at_the_small_ratio(toy):
+    """The row that passes at the larger ratio is one that can fail."""
+    plan = toy.plan
+    assert kernel_limit._easier(plan, plan.easier).holds is True
+    failing = kernel_limit._easier(plan, plan)
+    assert failing.holds is not True
+    assert failing.measured > 10 * failing.predicted
+
+
+def test_no_ratio_in_reach_leaves_the_row_out(toy, monkeypatch):
+    monkeypatch.setattr(planning, "_DOUBLINGS", 0)
+    toy.plan = make_plan(TOY)
+    assert toy.plan.easier is None
+    assert not any("kernel limit at r =" in row.name for row in kernel_limit.kernel_rows(toy))

@@ -10,6 +10,7 @@ from cases.threshold import TOY
 from ntk_theory import experiments, predictions
 from ntk_theory.claims.threshold import CLAIM, boundary, controls, measurements
 from ntk_theory.claims.threshold import plan as plans
+from ntk_theory.claims.threshold.independent import independent_rows
 from ntk_theory.claims.threshold.nets import Nets, best_margin
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
@@ -254,3 +255,28 @@ def test_the_low_ratio_has_no_threshold_above_zero(plan):
 def test_whole_clusters_have_relative_margin_minus_one(plan):
     # One division of equal numbers, g_+ by the root of the mean of n squares of it.
     assert predicted_best(controls._whole(plan)) == pytest.approx(-1, abs=1e-14)
+
+
+# ---------------------------------------------------------------- independent flips
+
+
+def test_under_independent_flips_the_noisiest_cluster_decides(plan):
+    rows = list(independent_rows(plan))
+    assert [row.holds for row in rows] == [True, True]
+    assert rows[0].measured == 0
+    assert 0.05 < rows[1].predicted < 0.95  # a share that could be missed on either side
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_a_threshold_that_is_off_is_seen_under_independent_flips(monkeypatch, factor):
+    exact = predictions.recoverability_threshold
+    monkeypatch.setattr(predictions, "recoverability_threshold", lambda r: factor * exact(r))
+    assert False in [row.holds for row in independent_rows(plans.make_plan(TOY))]
+
+
+def test_a_share_that_forgets_a_cluster_is_seen(plan, monkeypatch):
+    exact = predictions.recoverable_share
+    monkeypatch.setattr(predictions, "recoverable_share", lambda clusters, *rest: exact(1, *rest))
+    sorted_out, share = independent_rows(plan)
+    assert sorted_out.holds is True
+    assert share.holds is False

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_theory import data, problems
-from ntk_theory.experiments import Rung
-from ntk_theory.ladder import Ladder, falling_row, first_step_row, plan_nets
+from ntk_theory.experiments import Rung, compare
+from ntk_theory.ladder import Ladder, falling_row, first_step_row, margin_premise, plan_nets
 from ntk_theory.problems import Recipe
 from ntk_theory.targets import PLAIN
+from ntk_theory.training import Trajectory
 from ntk_theory.verdicts import Options
 
 WIDTHS = (256, 512, 1024, 2048, 4096)
@@ -23,7 +24,7 @@ def rung(width, deviation):
     of_nets = np.asarray(deviation, dtype=float)
     zero = np.zeros(of_nets.size)
     both = np.stack([of_nets, of_nets], axis=1)
-    return Rung(width, both, both, both, zero, zero, zero, zero, zero, None)
+    return Rung(width, both, both, both, both, both, zero, zero, zero, zero, zero, None)
 
 
 def ladder_of(law, scatter=0.05, nets=6):
@@ -173,3 +174,27 @@ def test_the_premise_of_little_movement_names_the_width_it_takes():
     assert not premise.holds
     assert "widths from 400 on" in premise.requirement
     assert problems.lazy_premise(100.0, 400).holds
+
+
+# ---------------------------------------------------------------- the margin of taught signs
+
+
+def test_the_premise_of_margins_is_on_the_scatter_of_the_nets_and_not_on_their_mean():
+    problem = problems.noisy_clusters(
+        clusters=4, points=10, ratio=8.0, noise_rate=0.2, seed=np.random.SeedSequence(0)
+    )
+    clean, margin = problem.dataset.clean, problem.distilled.margin()
+    path, zeros = np.outer(margin, clean), np.zeros(2)
+    spare = margin[problem.first_taught :].min()
+
+    def premise(shift, spread):
+        """Two nets on either side of a mean that is off by a shift."""
+        outputs = np.stack([path + shift + spread, path + shift - spread])
+        times = np.arange(len(margin))
+        nets = Trajectory(times, outputs, np.ones((2, 1)), None, zeros, zeros, zeros)
+        return margin_premise([(problem, compare(nets, 8, path, clean))])
+
+    for shift in (0.0, 5.0):
+        assert premise(shift, 0.0).value == pytest.approx(spare)
+        assert premise(shift, 0.9 * spare).holds
+        assert not premise(shift, 1.1 * spare).holds

@@ -52,6 +52,13 @@ def test_every_claim_of_the_abstract_is_checked_and_what_is_not_is_said():
         assert f"- **{what}**: {why}" in text
 
 
+def test_the_ledger_says_what_the_checks_say_of_every_claim():
+    assert set(paper_checks.BEARING) == set(paper_checks.PAPER_CLAIMS)
+    text = (ROOT / "paper_checks.md").read_text(encoding="utf-8")
+    for found in paper_checks.BEARING.values():
+        assert f"| {found} |" in text
+
+
 def test_a_missing_picture_is_stale(ledger):
     (ledger / "figures" / "claims" / "convergence.png").unlink()
     assert any("picture" in reason for reason in paper_checks.stale(ledger))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from ntk_theory import predictions
 from strategies import EPS, clustered, rngs
@@ -182,6 +183,26 @@ def test_the_threshold_of_the_retrieval_ratio_parts_what_is_recovered_from_what_
             continue
         curve = predictions.plain_training(spectrum, rho, rate, steps, design.label_mean)
         assert bool((curve.margin()[1:] > 0).any()) is recovered
+
+
+@given(st.integers(1, 12), st.integers(2, 25), st.floats(0.02, 0.6), st.floats(2.05, 60))
+def test_the_recoverable_share_is_that_of_binomials(clusters, points, probability, ratio):
+    threshold = predictions.recoverability_threshold(ratio)
+    assume(abs(threshold * points - round(threshold * points)) > 1e-6)
+    one = binom.cdf(math.floor(threshold * points), points, probability)
+    share = predictions.recoverable_share(clusters, points, probability, threshold)
+    assert share == pytest.approx(one**clusters, rel=1e-10, abs=1e-14)
+
+
+def test_a_count_at_the_threshold_itself_is_not_below_it():
+    # Of ten points three at most are below 0.4: (10 choose k) / 2^10 for k = 0 to 3.
+    share = predictions.recoverable_share(2, 10, 0.5, 0.4)
+    assert share == pytest.approx((176 / 1024) ** 2, rel=1e-14)
+
+
+def test_with_many_points_the_threshold_is_one_of_the_probability():
+    shares = [predictions.recoverable_share(4, 1000, p, 0.4) for p in (0.35, 0.45)]
+    assert shares == pytest.approx([1, 0], abs=0.01)
 
 
 # ---------------------------------------------------------------- broken premises

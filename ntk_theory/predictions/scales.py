@@ -8,6 +8,7 @@ __all__ = [
     "memorisation_time",
     "overshoot_error",
     "recoverability_threshold",
+    "recoverable_share",
     "relative_margin",
     "retrieval_ratio",
     "whole_cluster_margin",
@@ -134,6 +135,28 @@ def recoverability_threshold(ratio: float) -> float:
     Reference: docs/theory.md, section 6.
     """
     return (ratio - 2) / (2 * (ratio - 1))
+
+
+def recoverable_share(clusters: int, points: int, probability: float, threshold: float) -> float:
+    """Probability that independent flips leave every orthogonal cluster below the threshold.
+
+    P(Bin(s, p) < ρ* s)^K; as s grows it tends to 1 for p < ρ*, and to 0 beyond.
+
+    Args:
+        clusters: K.
+        points: s per cluster.
+        probability: p of a wrong label.
+        threshold: ρ*.
+
+    Reference: docs/theory.md, section 6.4.
+    """
+    # A count of exactly ρ* s, up to rounding, is not below it.
+    most = math.ceil(threshold * points * (1 - 1e-12)) - 1
+    below = (
+        math.comb(points, wrong) * probability**wrong * (1 - probability) ** (points - wrong)
+        for wrong in range(most + 1)
+    )
+    return math.fsum(below) ** clusters
 
 
 def overshoot_error(ratio: float, noise_rate: float) -> float:

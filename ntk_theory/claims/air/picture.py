@@ -72,17 +72,19 @@ def information_ahead(axes: Axes, result: ClaimResult) -> None:
 
 def eigenvalues(axes: Axes, result: ClaimResult) -> None:
     """Which eigenvalues do the kernels of the designs have?"""
-    arrays, shown = result.arrays, False
-    for name, label, colour in _DESIGNS:
-        if f"{name}_eigenvalues" not in arrays:
-            continue
+    arrays = result.arrays
+    shown = [design for design in _DESIGNS if f"{design[0]}_eigenvalues" in arrays]
+    for name, label, colour in shown:
         values = arrays[f"{name}_eigenvalues"]
-        order = np.arange(1, len(values) + 1)
-        drawing.dots(axes, order, values, colour, label)
-        if f"{name}_predicted_eigenvalues" in arrays:
-            predicted = arrays[f"{name}_predicted_eigenvalues"]
-            drawing.prediction(axes, order, predicted, None if shown else "closed form")
-            shown = True
+        drawing.dots(axes, np.arange(1, len(values) + 1), values, colour, label)
+    predicted = [
+        arrays[f"{name}_predicted_eigenvalues"]
+        for name, _, _ in shown
+        if f"{name}_predicted_eigenvalues" in arrays
+    ]
+    for index, values in enumerate(predicted):
+        label_once = "closed form" if index == 0 else None
+        drawing.prediction(axes, np.arange(1, len(values) + 1), values, label_once)
     axes.set(xscale="log", yscale="log", xlabel="number $k$, from the top")
     axes.set(ylabel=r"eigenvalue $\lambda_k$ of the NTK")
     if "clusters_eigenvalues" in arrays:

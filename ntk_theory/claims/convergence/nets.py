@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory.claims.convergence.plan import Plan
-from ntk_theory.ladder import Ladder
+from ntk_theory.ladder import Ladder, margin_premise
 from ntk_theory.problems import NoisyClusters
 from ntk_theory.runs import Evidence
 from ntk_theory.targets import PLAIN
@@ -59,16 +59,7 @@ def trained_premises(
 ) -> list[Premise]:
     """Hypotheses about the narrowest nets, step by step."""
     narrowest = ladder.rungs[DISTILLED][0]
-    left = problem.distilled.margin() - narrowest.worst_deviation
-    spare = float(left[:, problem.first_taught :].min())
-    premises = [
-        Premise(
-            "margin above the narrowest nets' deviation",
-            spare,
-            spare > 0,
-            "margin − worst deviation > 0 at every step after burn-in",
-        )
-    ]
+    premises = [margin_premise([(problem, narrowest)])]
     if ladder.dtype != "float64":
         tenth = float(narrowest.largest_deviation.mean()) / 10
         premises.append(

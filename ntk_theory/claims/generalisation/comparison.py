@@ -114,6 +114,7 @@ class Comparison:
     Attributes:
         tasks: the data sets.
         leads: over the best of all stopping times, in the kernel limit, shape (D,).
+        validated: over the stopping time that is best on other fresh points, shape (D,).
         limits: accuracy and both leads in the kernel limit, at the nets' stopping times, (D, 3).
         measured: the same of the widest nets, shape (S, 3).
         shifts: what narrower nets, their deviations shrunk to the largest width, would change in
@@ -124,6 +125,7 @@ class Comparison:
 
     tasks: list[Task]
     leads: Array
+    validated: Array
     limits: Array
     measured: Array
     shifts: Array
@@ -209,6 +211,7 @@ def compare(plan: Plan, family: int, progress: Progress) -> Comparison:
     return Comparison(
         tasks,
         np.array([task.gains(fresh)[2] for task, fresh in zip(tasks, finest, strict=True)]),
+        np.array([t.lead_over_validated(fresh) for t, fresh in zip(tasks, finest, strict=True)]),
         limits,
         gains[narrower:],
         shifts.reshape(-1, 3),

@@ -25,7 +25,13 @@ from numpy.typing import NDArray
 
 from ntk_theory import predictions
 from ntk_theory.claims.generalisation.closed_forms import measure_of, predicted_distance, ways_of
-from ntk_theory.claims.generalisation.families import FAMILIES, Family, Task, draw_task
+from ntk_theory.claims.generalisation.families import (
+    COUNTEREXAMPLE,
+    FAMILIES,
+    Family,
+    Task,
+    draw_task,
+)
 from ntk_theory.ladder import NetPlan, plan_nets
 from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, Recipe, lazy_premise, noisy_clusters
@@ -64,7 +70,7 @@ class _Preset(NamedTuple):
     fresh: int
 
 
-_DATASETS = 24
+_DATASETS = 48
 """Data sets of each family in the kernel limit, for every net of a width."""
 
 _SIGNED, _OVER_RATES = 12, 4
@@ -196,7 +202,7 @@ class Plan:
                     "radius" if family.kind == "gaussian" else "exponent": family.shape,
                     "noise_rate": family.noise_rate,
                 }
-                for family in FAMILIES
+                for family in (*FAMILIES, COUNTEREXAMPLE)
             ],
             "family_widths": list(self.family_widths),
             "family_seeds": self.family_nets,

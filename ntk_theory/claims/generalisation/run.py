@@ -20,8 +20,13 @@ from ntk_theory.claims.generalisation.closed_forms import (
 )
 from ntk_theory.claims.generalisation.comparison import Comparison, compare, separation_premise
 from ntk_theory.claims.generalisation.controls import CONTROLS, ControlSetting
-from ntk_theory.claims.generalisation.families import EVERY, FAMILIES, GRID
-from ntk_theory.claims.generalisation.measurements import family_rows, measurements, signed_row
+from ntk_theory.claims.generalisation.families import COUNTEREXAMPLE, EVERY, FAMILIES, GRID
+from ntk_theory.claims.generalisation.measurements import (
+    counterexample_row,
+    family_rows,
+    measurements,
+    signed_row,
+)
 from ntk_theory.claims.generalisation.nets import Norms, climb
 from ntk_theory.claims.generalisation.noise_rates import Sweep, errors_over_rates, signed_errors
 from ntk_theory.claims.generalisation.plan import SWEEP_RATES, Plan, make_plan, planned_premises
@@ -118,6 +123,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
         compared.append(compare(plan, index, progress))
         evidence.measurements += family_rows(compared[-1])
         evidence.metrics += _metrics(compared[-1], plan.family_widths[-1])
+    evidence.measurements.append(counterexample_row(plan.tasks(len(FAMILIES), COUNTEREXAMPLE)))
     evidence.premises.append(separation_premise(compared[0]))
     first, width = compared[0], plan.signed_width
     evidence.progress_note = "families done; at the sign of the lead and at other noise rates"

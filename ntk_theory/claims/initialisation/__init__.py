@@ -15,8 +15,9 @@ CLAIM = Claim(
     id="initialisation",
     statement=(
         "Self-distillation from a random initial output has an error floor made of wrong signs "
-        "alone: it is there at scale 1 however wide the net, and vanishes faster than any power of "
-        "the scale, so that a small scale converges to the clean labels as antisymmetric pairs do."
+        "alone: at r = 6 it is there at scale 1 however wide the net, and vanishes faster than any "
+        "power of the scale, so that a small scale converges to the clean labels as antisymmetric "
+        "pairs do; at a ratio of some hundred the infinitely wide net converges from scale 1, too."
     ),
     formulas=(
         "u_0 ~ N(0, σ² κ_1),  κ_1(θ) = (sin θ + (π − θ) cos θ)/2π",
@@ -41,7 +42,8 @@ CLAIM = Claim(
     ),
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 8.1",
     paper_claims={
-        "C5": "plain Gaussian initialisation of scale 2 down to 1/8; first layer, training inputs"
+        "C5": "plain Gaussian initialisation of scale 2 down to 1/8; first layer, training inputs; "
+        "at scale 1 most nets of this design fail"
     },
     knobs=frozenset(
         {

@@ -13,10 +13,14 @@ from ntk_theory import kernels, training
 from ntk_theory.claims.initialisation.nets import Found, from_own_start
 from ntk_theory.claims.initialisation.plan import Plan
 from ntk_theory.predictions import ErrorCurve
+from ntk_theory.runs import over_nets
 from ntk_theory.targets import Distillation
 from ntk_theory.verdicts import Measurement
 
 Array = NDArray[np.float64]
+
+_DRAW_STREAM, _DRAWS = 6, 200
+"""Random initial outputs at a larger ratio, kept apart from all other draws."""
 
 
 def _rounding(plan: Plan) -> float:
@@ -104,8 +108,35 @@ def _from_own_starts(found: Found) -> Measurement:
     )
 
 
+def _easier(plan: Plan, easier: Plan) -> Measurement:
+    """At a larger ratio random initial outputs of the large scale end where the zero start does.
+
+    Their covariance is that of the measured kernels. The union bound says how many may fail, and
+    what is left of the others' start is σ s(T). Half the error tells it from its double.
+    """
+    problem, scale = easier.problem, plan.large
+    inputs, clean = problem.dataset.inputs, problem.dataset.clean
+    covariance = kernels.ntk_limit(inputs, layers="both") - kernels.ntk_limit(inputs)
+    key = np.random.SeedSequence(plan.nets.seed, spawn_key=(_DRAW_STREAM,))
+    draws = np.random.default_rng(key).standard_normal((_DRAWS, clean.size))
+    outputs = scale * draws @ np.linalg.cholesky(covariance).T
+    for weight in problem.weights:
+        target = weight * problem.dataset.observed + (1 - weight) * np.sign(outputs)
+        outputs = outputs - problem.learning_rate * (outputs - target) @ problem.gram
+    predicted = float(problem.distilled.rms_error()[-1])
+    return over_nets(
+        f"kernel limit at r = {problem.ratio:g}, scale {scale:g}: final RMS error",
+        predicted,
+        np.sqrt(np.square(outputs - clean).mean(axis=1)),
+        scale * float(easier.spread[-1]) + easier.failure_bound(scale),
+        predicted / 2,
+    )
+
+
 def kernel_rows(found: Found) -> Iterator[Measurement]:
     """Everything that deviations of nets are taken from; a wrong rate shows here at once."""
     yield from _from_zero(found.plan)
     yield _spread(found.plan)
     yield _from_own_starts(found)
+    if found.plan.easier is not None:
+        yield _easier(found.plan, found.plan.easier)

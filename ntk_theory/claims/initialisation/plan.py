@@ -57,6 +57,9 @@ class _Preset(NamedTuple):
     nets: int
 
 
+_DOUBLINGS = 8
+"""Of the ratio, at most, in search of one at which the large scale is no obstacle."""
+
 _PRESETS = {
     "quick": _Preset(128, 5, 32),
     "standard": _Preset(128, 6, 64),
@@ -178,6 +181,27 @@ class Plan:
         start = self.burn_in
         shares = predictions.wrong_sign_share(self.margins[start:], scale * self.spread[start:])
         return float(shares.sum() * self.margins.shape[1])
+
+    @cached_property
+    def easier(self) -> Plan | None:
+        """The same clusters at the first ratio, doubled, at which the large scale is no obstacle.
+
+        By the union bound; None where the ratio would be out of reach.
+        """
+        problem = self.problem
+        for doubled in range(1, _DOUBLINGS + 1):
+            other = noisy_clusters(
+                clusters=problem.spectrum.clusters,
+                points=problem.spectrum.points,
+                ratio=problem.ratio * 2**doubled,
+                noise_rate=problem.noise_rate,
+                seed=np.random.SeedSequence(self.nets.seed),
+                cross_cosine=problem.cross_cosine,
+            )
+            plan = replace(self, problem=replace(other, init_scale=None))
+            if plan.failure_bound(self.large) <= FAILURE:
+                return plan
+        return None
 
     def work(self) -> float:
         """Neuron-steps of the whole run, controls included, for the progress bar."""

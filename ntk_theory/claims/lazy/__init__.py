@@ -17,8 +17,9 @@ CLAIM = Claim(
         "The wider the net, the less training moves it: the largest movement of a neuron, the "
         "share of flipped activations, the change of the empirical NTK, its distance from its "
         "limit at the start and the deviation of the net from its own linearisation all fall like "
-        "m^{-1/2} to leading order, the change of the NTK and the deviation with a predicted part "
-        "of order m^{-3/4}; the kernel limit gives the constants."
+        "m^{-1/2} to leading order; the kernel limit gives the constants, those of the change of "
+        "the NTK and of the deviation with a part of order m^{-3/4}, which the exponents alone "
+        "would not show."
     ),
     formulas=(
         "max_r ‖w_r(T) − w_r(0)‖ ≈ m^{-1/2} max_r ‖Xᵀ(A_r ∘ c)‖,  c = Σ_t η (z_t − u_t)",

@@ -8,7 +8,7 @@ __all__ = [
     "from_linearisation",
     "initial_distances",
     "recipes",
-    "trained_premise",
+    "signs_row",
 ]
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from ntk_theory.ladder import Ladder
 from ntk_theory.problems import NoisyClusters, Recipe
 from ntk_theory.targets import PLAIN
 from ntk_theory.training import Trajectory
-from ntk_theory.verdicts import Premise, Progress
+from ntk_theory.verdicts import Measurement, Progress
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Nets:
         kernel_change: ‖H_m(T) − H_m(0)‖_F.
         along: inner product of H_m(T) − H_m(0) with its predicted mean times √m.
         deviation: sup_t ‖u_m − u_lin‖/√n.
-        signs_right: whether every prediction that taught was right.
+        wrongly_taught: widths at which some prediction that taught was wrong.
     """
 
     widths: list[int] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Nets:
     kernel_change: list[Array] = field(default_factory=list)
     along: list[Array] = field(default_factory=list)
     deviation: list[Array] = field(default_factory=list)
-    signs_right: bool = True
+    wrongly_taught: int = 0
 
     def metrics(self, name: str) -> Iterator[Mapping[str, Any]]:
         """One row for each net."""
@@ -137,7 +137,7 @@ def climb(
     )
     taught = trajectory.outputs[:, theory.problem.first_taught :]
     if theory.weights.min() < 1:
-        nets.signs_right &= bool((taught * theory.problem.dataset.clean > 0).all())
+        nets.wrongly_taught += bool((taught * theory.problem.dataset.clean <= 0).any())
 
 
 def initial_distances(plan: Plan, width: int, *, pairs: bool = True) -> Array:
@@ -156,9 +156,8 @@ def recipes(problem: NoisyClusters) -> dict[str, Recipe]:
     }
 
 
-def trained_premise(nets: Nets) -> Premise:
-    """Whether self-distillation taught what the theory of its pulls assumes."""
-    right = nets.signs_right
-    return Premise(
-        "signs of the nets right", float(right), right, "at every step after the burn-in"
+def signs_row(nets: Nets) -> Measurement:
+    """Self-distillation taught right signs only, as the theory of its pulls says of wide nets."""
+    return Measurement(
+        "widths at which a wrong sign is taught after the burn-in", 0.0, nets.wrongly_taught, 0.0
     )

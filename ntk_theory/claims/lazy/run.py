@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ntk_theory.claims.lazy import CLAIM
 from ntk_theory.claims.lazy.controls import controls
 from ntk_theory.claims.lazy.measurements import measurements
-from ntk_theory.claims.lazy.nets import Nets, climb, initial_distances, recipes, trained_premise
+from ntk_theory.claims.lazy.nets import Nets, climb, initial_distances, recipes, signs_row
 from ntk_theory.claims.lazy.plan import Plan, make_plan, planned_premises
 from ntk_theory.claims.lazy.theory import DISTILLED, PLAIN_TRAINING
 from ntk_theory.runs import Evidence, conduct
@@ -81,7 +81,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
             return ""
         evidence.metrics[:] = [row for name in ways for row in nets[name].metrics(name)]
         evidence.arrays |= _arrays(plan, nets, distances)
-    evidence.premises.append(trained_premise(nets[DISTILLED]))
+    evidence.measurements.append(signs_row(nets[DISTILLED]))
     evidence.measurements += measurements(plan, nets, distances)
     if evidence.sound:
         for control in controls(plan, progress):

@@ -16,8 +16,8 @@ CLAIM = Claim(
     statement=(
         "Self-distillation brings the margin of every training point to 1, flipped ones included, "
         "where plain training has at most 1 − 2ρ at its best step and −1 in the end; on fresh "
-        "points of the same clusters it reaches 1 − 1/r, where plain training has at most "
-        "(1 − 2ρ)(1 − 1/r)."
+        "points of the same clusters it reaches 1 − 1/r, where plain training of the infinitely "
+        "wide net has at most (1 − 2ρ)(1 − 1/r)."
     ),
     formulas=(
         "min_i y_i u_i = 1 + E − 2(1−ρ) q → 1;  plain training: at most 1 − 2ρ, in the end −1",

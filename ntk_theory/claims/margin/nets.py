@@ -11,7 +11,6 @@ __all__ = [
     "Margins",
     "climb",
     "fresh_margins",
-    "trained_premise",
     "ways",
 ]
 
@@ -27,11 +26,11 @@ from ntk_theory.experiments import Rung
 from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.ladder import Ladder
 from ntk_theory.predictions import ErrorCurve
-from ntk_theory.problems import NoisyClusters, Recipe
+from ntk_theory.problems import Recipe
 from ntk_theory.runs import Evidence
 from ntk_theory.targets import PLAIN
 from ntk_theory.training import Trajectory
-from ntk_theory.verdicts import Premise, Progress
+from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
@@ -134,16 +133,3 @@ def climb(found: Margins, evidence: Evidence, progress: Progress) -> None:
                 found.fresh.setdefault(way, []).append(Fresh(width, margins, expected))
         least = (found.outputs[PLAIN_TRAINING] * points[0]).min(axis=2)
         found.best.append(least.max(axis=1))
-
-
-def trained_premise(ladder: Ladder, problem: NoisyClusters) -> Premise:
-    """Nets teach themselves right labels as long as their deviation is below the margin."""
-    narrowest = ladder.rungs[DISTILLED][0]
-    left = problem.distilled.margin() - narrowest.worst_deviation
-    spare = float(left[:, problem.first_taught :].min())
-    return Premise(
-        "margin above the narrowest nets' deviation",
-        spare,
-        spare > 0,
-        "margin − worst deviation > 0 at every step after burn-in",
-    )

@@ -16,9 +16,9 @@ from ntk_theory.claims.margin.nets import (
     STOPPED,
     Margins,
     climb,
-    trained_premise,
 )
 from ntk_theory.claims.margin.plan import Plan, make_plan, planned_premises
+from ntk_theory.ladder import margin_premise
 from ntk_theory.runs import Evidence, conduct
 from ntk_theory.verdicts import ClaimResult, Options, Progress
 
@@ -76,7 +76,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
     evidence.metrics += ladder.metrics()
     if evidence.diverged(ladder.stopped()):
         return ""
-    evidence.premises.append(trained_premise(ladder, problem))
+    evidence.premises.append(margin_premise([(problem, ladder.rungs[DISTILLED][0])]))
     evidence.measurements += measurements(found)
     evidence.arrays |= _arrays(found)
     if evidence.sound:

@@ -14,13 +14,16 @@ CLAIM = Claim(
     id="separation",
     statement=(
         "No stopping time of plain training, at any learning rate without overshoot or on soft "
-        "targets of any schedule, brings a wide net closer to the clean labels than 2ρ (RMS); hard "
-        "self-distillation of the same nets does, by the predicted factor."
+        "targets of any schedule, brings the outputs of a wide net closer to the clean labels than "
+        "2ρ (RMS); hard self-distillation of the same nets does, by the predicted factor. The "
+        "bound is one of size: hardened, or divided by their mean size, the outputs of a stopped "
+        "net are closer than 2ρ, too."
     ),
     formulas=(
         "min_t ‖u_t − y‖²/n = min_t (1 − (1−2ρ) g_+)² + 4ρ(1−ρ) g_−² > (2ρ)²",
         "soft targets: G_λ(t) = 1 − Π_{k<t} (1 − η α_k λ) for g_λ(t), and the same bound",
         "self-distillation: ‖u_T − y‖²/n = E_T² + 4ρ(1−ρ) q_T²",
+        "rescaled: min_t ‖u_t/mean|u_t| − y‖/√n = 2 sqrt(ρ(1−ρ)) / ((1−2ρ) r), at t = 1",
         "factor: self-distilled / best stopped = sqrt(E_T² + 4ρ(1−ρ) q_T²) / min_t ‖u_t − y‖/√n",
     ),
     assumptions=(
@@ -38,7 +41,8 @@ CLAIM = Claim(
     source="arXiv 1910.01255, abstract, claim C4; derivation: docs/theory.md, section 6.3",
     paper_claims={
         "C2": "what early stopping gains at most; soft targets gain no more",
-        "C4": "ℓ2 error on the training inputs, against every stopping time in hindsight",
+        "C4": "ℓ2 error on the training inputs, against every stopping time in hindsight, which "
+        "rescaled or hardened outputs of a stopped net pass as well",
     },
     knobs=frozenset(
         {

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["climb_all", "final_deviation", "margin_premise", "relative_deviation"]
+__all__ = ["climb_all", "final_deviation", "relative_deviation"]
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory.claims.separation.oracles import DISTILLED
 from ntk_theory.claims.separation.plan import Plan
 from ntk_theory.experiments import Rung
 from ntk_theory.ladder import Ladder
 from ntk_theory.noise_grid import Way, climb, grid_ladders
 from ntk_theory.runs import Evidence
-from ntk_theory.verdicts import Premise, Progress
+from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
@@ -41,21 +40,3 @@ def climb_all(plan: Plan, evidence: Evidence, progress: Progress) -> list[Ladder
         evidence.metrics += [{"noise_rate": problem.noise_rate, **row} for row in ladder.metrics()]
         evidence.progress_note = f"noise rates done: {index + 1} of {len(plan.problems)}"
     return ladders
-
-
-def margin_premise(plan: Plan, ladders: list[Ladder]) -> Premise:
-    """Nets teach themselves right labels as long as their deviation is below the margin."""
-    spare = min(
-        float(
-            (p.distilled.margin() - ladder.rungs[DISTILLED][0].worst_deviation)[
-                :, p.first_taught :
-            ].min()
-        )
-        for p, ladder in zip(plan.problems, ladders, strict=True)
-    )
-    return Premise(
-        "margin above the narrowest nets' deviation",
-        spare,
-        spare > 0,
-        "margin − worst deviation > 0 at every step after burn-in, at every noise rate",
-    )

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ntk_theory.claims.separation import CLAIM
 from ntk_theory.claims.separation.controls import CONTROLS, control_tolerance
 from ntk_theory.claims.separation.measurements import measurements
-from ntk_theory.claims.separation.nets import climb_all, margin_premise
+from ntk_theory.claims.separation.nets import climb_all
 from ntk_theory.claims.separation.oracles import DISTILLED, PLAIN_TRAINING
 from ntk_theory.claims.separation.plan import Plan, make_plan, planned_premises
-from ntk_theory.ladder import Ladder
+from ntk_theory.ladder import Ladder, margin_premise
 from ntk_theory.noise_grid import ControlNets
 from ntk_theory.runs import Evidence, conduct
 from ntk_theory.verdicts import ClaimResult, Options, Progress
@@ -64,7 +64,8 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
     if evidence.stopped is not None:
         return ""
     evidence.arrays |= _arrays(plan, ladders)
-    evidence.premises.append(margin_premise(plan, ladders))
+    narrowest = [ladder.rungs[DISTILLED][0] for ladder in ladders]
+    evidence.premises.append(margin_premise(list(zip(plan.problems, narrowest, strict=True))))
     evidence.measurements += measurements(plan, ladders)
     if evidence.sound:
         tolerance = control_tolerance(plan, ladders[plan.reference])

@@ -15,8 +15,9 @@ CLAIM = Claim(
     id="soft-identity",
     statement=(
         "A net taught its own current soft prediction makes exactly the steps of plain training "
-        "with learning rate η α_t, at any width, for either loss and choice of layers: it is early "
-        "stopping under another name if Σ α_t is finite, and memorises if it is not."
+        "with learning rate η α_t, at any width, for either loss and choice of layers: early "
+        "stopping under another name if Σ α_t is finite; if it is not, the infinitely wide net "
+        "memorises under the square loss."
     ),
     formulas=(
         "z_t = α_t ỹ + (1 − α_t) π(u_t)  ⇒  π(u_t) − z_t = α_t (π(u_t) − ỹ)",

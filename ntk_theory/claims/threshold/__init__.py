@@ -13,13 +13,15 @@ from ntk_theory.verdicts import Claim, deferred
 CLAIM = Claim(
     id="threshold",
     statement=(
-        "Wide nets have every label right at some step of training on noisy labels exactly if the "
-        "noise rate is below ρ* = (r − 2)/(2(r − 1)), r being the NTK's ratio of information to "
-        "noise eigenvalue; self-distillation recovers the labels on the same side of ρ* only."
+        "Wide nets have every label right at some step of training on labels of which the same "
+        "share is wrong in every cluster exactly if this noise rate is below ρ* = "
+        "(r − 2)/(2(r − 1)), r being the NTK's ratio of information to noise eigenvalue; "
+        "self-distillation recovers the labels on the same side of ρ* only."
     ),
     formulas=(
         "ρ* = (r − 2) / (2(r − 1)),  r = λ_+/λ_−",
         "all right at step t iff g_+(t)/g_−(t) > 2(1−ρ)/(1−2ρ);  the ratio falls from r at t = 1",
+        "independent flips: the noisiest cluster decides, P(all right) = P(Bin(s, p) < ρ* s)^K",
         "relative margin at t = 1: [(1−2ρ)r − 2(1−ρ)] / sqrt((1−2ρ)²r² + 4ρ(1−ρ))",
     ),
     assumptions=(
@@ -37,7 +39,8 @@ CLAIM = Claim(
     ),
     source="arXiv 1910.01255, abstract, claim C3; derivation: docs/theory.md, section 6.4",
     paper_claims={
-        "C3": "when noisy labels can be refined at all; symmetric noise, balanced clusters",
+        "C3": "when noisy labels can be refined at all; clusters with the same share of wrong "
+        "labels, and with independent ones in the kernel limit",
     },
     knobs=frozenset({"seeds", "widths", "clusters", "points", "ratio", "learning_rate", "dtype"}),
     controls=("odd-clusters", "low-ratio", "whole-clusters"),

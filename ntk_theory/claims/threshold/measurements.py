@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ntk_theory.claims.threshold.boundary import best_margin_row, first_margin_row
 from ntk_theory.claims.threshold.controls import cases
+from ntk_theory.claims.threshold.independent import independent_rows
 from ntk_theory.claims.threshold.nets import Nets
 from ntk_theory.claims.threshold.plan import Plan
 from ntk_theory.ladder import falling_row
@@ -112,6 +113,7 @@ def measurements(
         boundaries: whether both sides of every threshold are decided, so that there is one.
     """
     yield from _kernel_rows(plan)
+    yield from independent_rows(plan)
     yield from _side_rows(plan, nets, [cell.decided(deviation) for cell in plan.cells])
     yield _margin_row(plan, nets, deviation)
     for ratio in plan.ratios if boundaries else ():
