@@ -13,8 +13,8 @@ PICTURE = Picture(
     name="generalisation",
     title="Generalisation",
     shows="Memorising costs a norm that grows with the noise, where self-distillation stays at "
-    "that of clean labels; its test error is far below that of the memorised net, and from a noise "
-    "rate of some 0.3 on below that of the best stopping time, which only an oracle knows.",
+    "that of clean labels; its test error is far below that of the memorised net, and where noise "
+    "is much, below that of the best stopping time, which only an oracle knows.",
     panels=(("generalisation", "measure"), ("generalisation", "test-error")),
 )
 

@@ -13,7 +13,8 @@ PICTURE = Picture(
     name="margins",
     title="Margins",
     shows="Stopped at its best step, plain training leaves every point a margin below 1 − 2ρ; "
-    "trained out, it gives flipped points the margin −1; self-distillation takes all of them to 1.",
+    "trained out, it gives flipped points the margin −1; self-distillation takes them all towards "
+    "1.",
     panels=(("margin", "distribution"),),
 )
 

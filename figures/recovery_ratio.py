@@ -13,7 +13,7 @@ PICTURE = Picture(
     name="recovery-over-ratio",
     title="Who recovers: noise rate and ratio",
     shows="Trained nets have every label right at some step below ρ*(r) = (r − 2)/(2(r − 1)), "
-    "and never above it.",
+    "and never above it; hollow marks are too near ρ* for the width to be judged.",
     panels=(("threshold", "recovery-over-ratio"),),
 )
 

@@ -15,6 +15,7 @@ __all__ = [
     "INDIGO",
     "ORANGE",
     "Series",
+    "at_the_end",
     "band",
     "bound",
     "dots",
@@ -22,6 +23,7 @@ __all__ = [
     "line",
     "loglog_fit",
     "mark",
+    "means",
     "plotted",
     "prediction",
     "prediction_range",
@@ -29,6 +31,7 @@ __all__ = [
     "style",
 ]
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, cast
 
@@ -137,6 +140,7 @@ def dots(
     marker: str = "o",
     *,
     size: float = 3,
+    hollow: bool = False,
     show: bool = True,
 ) -> None:
     """Runs as dots: a row of `runs` for each x, one net a column; `show` is about the legend."""
@@ -149,12 +153,25 @@ def dots(
             color=colour,
             marker=marker,
             ms=size,
-            mew=0,
+            mew=0.9 if hollow else 0,
+            mfc="none" if hollow else colour,
             ls="",
             alpha=0.7,
             label=label if show and net == 0 else None,
         )
         _named(drawn, label)
+
+
+def means(
+    axes: Axes, x: ArrayLike, runs: Iterable[ArrayLike], colour: str, label: str, marker: str = "o"
+) -> None:
+    """Mean of the runs at each x, with a bar of one standard error to either side."""
+    places, samples = np.asarray(x, dtype=float), [np.asarray(one, dtype=float) for one in runs]
+    line(axes, places, [one.mean() for one in samples], colour, label, marker=marker, ms=4, ls="")
+    for place, sample in zip(places, samples, strict=True):
+        error = sample.std(ddof=1) / np.sqrt(len(sample))
+        ends = [sample.mean() - error, sample.mean() + error]
+        line(axes, [place, place], ends, colour, f"{label}: bar", show=False)
 
 
 _RIBBON = (
@@ -164,18 +181,30 @@ _RIBBON = (
 
 
 def prediction(
-    axes: Axes, x: ArrayLike, y: ArrayLike, label: str | None = None, *, over_map: bool = False
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    label: str | None = None,
+    *,
+    of: str | None = None,
+    over_map: bool = False,
 ) -> None:
     """A closed form: thin, black, dashed, above everything measured.
 
-    `over_map` puts it on a white ribbon, so that it is seen on dark cells too.
+    Args:
+        axes: to draw on.
+        x: where.
+        y: what theory says there.
+        label: in the legend; None for none.
+        of: the measured series that it is about, where a picture shows more than one prediction.
+        over_map: on a white ribbon, so that it is seen on dark cells too.
     """
     (drawn,) = axes.plot(
         np.asarray(x), np.asarray(y), color=BLACK, lw=0.9, ls=(0, (4, 2)), label=label, zorder=5
     )
     if over_map:
         drawn.set_path_effects([*_RIBBON])
-    _named(drawn, f"prediction {label or ''}".strip())
+    _named(drawn, f"prediction of {of}" if of else f"prediction {label or ''}".strip())
 
 
 def prediction_range(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, label: str) -> None:
@@ -212,6 +241,19 @@ def mark(axes: Axes, x: float, label: str, height: float = 1.0) -> None:
         va="top",
         fontsize=7,
     )
+
+
+def at_the_end(axes: Axes, x: float, y: float, text: str, side: str = "center") -> None:
+    """What a curve is, to the right of its last point.
+
+    Args:
+        axes: to draw on.
+        x: of the last point.
+        y: of the last point.
+        text: what it is.
+        side: of the text that is level with the point: "bottom" and "top" keep two texts apart.
+    """
+    axes.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va=side, fontsize=7)
 
 
 def loglog_fit(axes: Axes, widths: ArrayLike, values: ArrayLike, exponent: float) -> None:

@@ -17,6 +17,7 @@ from ntk_theory.verdicts import (
     ClaimResult,
     Control,
     Measurement,
+    Options,
     Premise,
     Relation,
     Verdict,
@@ -69,12 +70,16 @@ class Evidence:
 
 
 def conduct(
-    claim: Claim, config: Mapping[str, Any], gather: Callable[[Evidence], str]
+    claim: Claim,
+    options: Options,
+    config: Mapping[str, Any],
+    gather: Callable[[Evidence], str],
 ) -> ClaimResult:
     """Run a claim and judge what was found.
 
     Args:
         claim: what is checked.
+        options: as the user gave them.
         config: every number needed to run it again.
         gather: adds to the evidence; returns the sentence that says what was found if the claim
             turns out SUPPORTED. It returns early when a premise fails without which nothing can be
@@ -105,6 +110,7 @@ def conduct(
         finding = _explanation(verdict, evidence)
     return ClaimResult(
         claim=claim,
+        options=options,
         config=config,
         premises=premises,
         measurements=measurements,

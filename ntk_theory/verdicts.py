@@ -168,6 +168,7 @@ class ClaimResult:
 
     Attributes:
         claim: what was checked.
+        options: as the user gave them.
         config: every number needed to run it again.
         premises: evaluated hypotheses.
         measurements: predicted beside measured.
@@ -181,6 +182,7 @@ class ClaimResult:
     """
 
     claim: Claim
+    options: Options
     config: Mapping[str, Any]
     premises: tuple[Premise, ...]
     measurements: tuple[Measurement, ...]

@@ -9,11 +9,12 @@ from __future__ import annotations
 __all__ = ["main", "run_claims"]
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ntk_theory import __version__
 from ntk_theory.claims import all_claims
@@ -155,7 +156,8 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
         for claim in claims:
             own = {name: value for name, value in knobs.items() if name in claim.knobs}
             options[claim.id] = Options(**(shared | own))
-            claim.predict(options[claim.id])
+            config, _ = claim.predict(options[claim.id])
+            _check_noise_rate(claim, own.get("noise_rate"), config)
     except ValueError as error:
         raise _Refusal(str(error)) from error
     except MemoryError as error:
@@ -163,6 +165,21 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
             f"steps, clusters or points are too many for this machine: {error}"
         ) from error
     return options
+
+
+def _check_noise_rate(claim: Claim, asked: float | None, config: Mapping[str, Any]) -> None:
+    """Refuse a share of wrong labels that no cluster can have: the verdict would be on another."""
+    found = config.get("noise_rate")
+    rates = found if isinstance(found, list) else [found]
+    if asked is None or any(rate is not None and abs(rate - asked) < 1e-9 for rate in rates):
+        return
+    points = config["points"]
+    fewer = math.floor(asked * points)
+    raise ValueError(
+        f"noise_rate must be a share that clusters of {points} points, as {claim.id} has them, can "
+        f"have, like {fewer / points:g} and {(fewer + 1) / points:g}; got {asked:g}, which is "
+        f"{asked * points:g} points (or choose other --points)"
+    )
 
 
 def _check_device(device: str) -> None:
@@ -231,7 +248,7 @@ def run_claims(
         if result.interrupted:
             break
     if len(claims) > 1:
-        print_summary(console, results)
+        print_summary(console, results, claims[len(results) :])
     return results
 
 
@@ -262,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_device(arguments.device)
         _prepare_output(arguments)
         results = run_claims(chosen, options, show_progress=not arguments.no_progress)
-        _write(results, arguments, _command(argv))
+        not_run = [claim.id for claim in chosen[len(results) :]]
+        _write(results, not_run, arguments, _command(argv))
     except _Refusal as refusal:
         print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
         return 2
@@ -272,7 +290,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _status(results)
 
 
-def _write(results: Sequence[ClaimResult], arguments: argparse.Namespace, command: str) -> None:
+def _write(
+    results: Sequence[ClaimResult],
+    not_run: Sequence[str],
+    arguments: argparse.Namespace,
+    command: str,
+) -> None:
     from ntk_theory.environment import describe_environment
     from ntk_theory.report.document import to_document, to_json
     from ntk_theory.report.files import write_files, write_report
@@ -284,12 +307,13 @@ def _write(results: Sequence[ClaimResult], arguments: argparse.Namespace, comman
     written: list[Path] = []
     try:
         if json_file is not None:
-            json_file.write_text(to_json(to_document(results, environment)), encoding="utf-8")
+            text = to_json(to_document(results, environment, not_run))
+            json_file.write_text(text, encoding="utf-8")
         if directory is not None:
-            files = write_files(directory, results, environment)
+            files = write_files(directory, results, environment, not_run)
             print(f"Written to {directory}: {', '.join(file.name for file in files)}")
         if report is not None:
-            written = write_report(report, results, environment, command)
+            written = write_report(report, results, environment, command, not_run)
             print(f"Report: {', '.join(map(str, written))}")
     except OSError as error:
         place = error.filename or " or ".join(str(p) for p in (json_file, directory, report) if p)

@@ -260,7 +260,7 @@ def test_the_first_prediction_needs_no_sign_without_a_burn_in():
 
 
 def setting_of(plan):
-    return controls.ControlSetting(plan, 0.05, 0.02, Silent())
+    return controls.ControlSetting(plan, 0.05, Silent())
 
 
 def control_of(make, plan, monkeypatch, errors):

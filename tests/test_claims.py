@@ -3,14 +3,16 @@
 import importlib
 import json
 import math
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ntk_theory import explain
+from ntk_theory import explain, verify
 from ntk_theory.claims import all_claims
+from ntk_theory.report.document import command_line
 from ntk_theory.report.files import save_picture
 from ntk_theory.verdicts import Options, Verdict
 from progress import Impatient, Silent
@@ -149,3 +151,13 @@ def test_bad_widths_are_refused(id_):
     for widths in ((64,), (0, 64, 128, 256, 512, 1024), (64, 64, 128, 256, 512)):
         with pytest.raises(ValueError, match="widths must be"):
             CLAIMS[id_].predict(replace(TOYS[id_], widths=widths))
+
+
+@every_claim
+def test_the_command_that_is_recorded_repeats_the_run(id_, results):
+    result = results(id_)
+    words = shlex.split(command_line(result))
+    assert words[:3] == ["python", "-m", "ntk_theory.verify"]
+    arguments = verify._parser().parse_args(words[3:])
+    options = verify._checked_options(arguments, [CLAIMS[id_]])
+    assert CLAIMS[id_].predict(options[id_])[0] == result.config

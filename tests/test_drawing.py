@@ -35,6 +35,7 @@ def test_everything_drawn_can_be_read_back_by_name(axes):
     drawing.band(axes, X, RUNS, drawing.BLUE, "nets")
     drawing.prediction(axes, X, X**2, "closed form")
     drawing.prediction(axes, X, X)
+    drawing.prediction(axes, X, 3 * X, "theory", of="nets")
     drawing.dots(axes, X, RUNS.T, drawing.ORANGE, "runs")
     drawing.bound(axes, 0.5, "bound")
     drawing.line(axes, X, 2 * X, drawing.GREEN, "line", show=False)
@@ -47,6 +48,7 @@ def test_everything_drawn_can_be_read_back_by_name(axes):
         "nets: range over nets",
         "prediction closed form",
         "prediction",
+        "prediction of nets",
         "runs",
         "bound",
         "line",
@@ -57,10 +59,11 @@ def test_everything_drawn_can_be_read_back_by_name(axes):
     np.testing.assert_array_equal(spread["low"], RUNS.min(axis=0))
     np.testing.assert_array_equal(spread["high"], RUNS.max(axis=0))
     np.testing.assert_array_equal(by_name["prediction closed form"][0]["y"], X**2)
+    np.testing.assert_array_equal(by_name["prediction of nets"][0]["y"], 3 * X)
     np.testing.assert_array_equal([one["y"] for one in by_name["runs"]], RUNS)
     np.testing.assert_array_equal(by_name["bound"][0]["y"], [0.5, 0.5])
     shown = [text.get_text() for text in axes.legend().get_texts()]
-    assert shown == ["nets", "closed form", "runs", "bound"]
+    assert shown == ["nets", "closed form", "theory", "runs", "bound"]
 
 
 def test_a_predicted_range_can_be_read_back_and_lies_below_what_was_measured(axes):
@@ -72,6 +75,35 @@ def test_a_predicted_range_can_be_read_back_and_lies_below_what_was_measured(axe
     assert axes.collections[0].get_zorder() < min(one.get_zorder() for one in axes.lines)
     shown = [text.get_text() for text in axes.legend().get_texts()]
     assert shown == ["nine of ten nets", "runs"]
+
+
+def test_means_are_drawn_with_their_standard_error(axes):
+    drawing.means(axes, X[:3], RUNS[:, :2], drawing.BLUE, "mean", "s")
+    series = drawing.plotted(axes)
+    assert [one.name for one in series] == ["mean", *3 * ["mean: bar"]]
+    np.testing.assert_array_equal(series[0].columns["y"], [1.5, 1.5, 3.0])
+    # Of two runs: half of what they are apart.
+    for bar, x, ends in zip(series[1:], X, ([1, 2], [1, 2], [3, 3]), strict=False):
+        np.testing.assert_array_equal(bar.columns["x"], [x, x])
+        np.testing.assert_allclose(bar.columns["y"], ends)
+
+
+@pytest.mark.parametrize("hollow", [False, True])
+def test_hollow_dots_are_empty_and_have_an_edge(axes, hollow):
+    drawing.dots(axes, X, X, drawing.BLUE, "dots", hollow=hollow)
+    (drawn,) = axes.lines
+    assert drawn.get_markerfacecolor() == ("none" if hollow else drawing.BLUE)
+    assert (drawn.get_markeredgewidth() > 0) is hollow
+
+
+def test_texts_at_the_ends_of_two_near_curves_do_not_overlap(axes):
+    axes.set(xlim=(0, 2), ylim=(0, 1))
+    drawing.at_the_end(axes, 1, 0.5, "upper", "bottom")
+    drawing.at_the_end(axes, 1, 0.5, "lower", "top")
+    canvas = FigureCanvasAgg(axes.figure)
+    canvas.draw()
+    upper, lower = (one.get_window_extent(canvas.get_renderer()) for one in axes.texts)
+    assert upper.y0 >= lower.y1
 
 
 def test_the_data_of_a_map_can_be_read_back(axes):

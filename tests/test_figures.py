@@ -5,8 +5,11 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 import figures
 from cases import toy
@@ -15,6 +18,7 @@ from figures import publishing
 from figures.publishing import Runs, gallery, publish
 from ntk_theory import drawing
 from ntk_theory.claims import all_claims
+from ntk_theory.report.files import save_picture
 from ntk_theory.verdicts import Options
 from progress import Silent
 
@@ -71,6 +75,25 @@ def test_a_figure_shows_a_prediction_over_a_measurement(name, runs, tmp_path):
         series = {row["series"] for row in rows if row["panel"] == panel}
         assert any(one.startswith("prediction") for one in series)
         assert any(not one.startswith("prediction") for one in series)
+
+
+@pytest.mark.parametrize("claim", all_claims())
+def test_no_two_predictions_of_a_panel_have_one_name(claim, runs):
+    for panel in all_claims()[claim].panels:
+        axes = Figure().subplots()
+        all_claims()[claim].panels[panel](axes, runs.result(claim))
+        names = [one.name for one in drawing.plotted(axes) if one.name.startswith("prediction")]
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("claim", ["air", "margin"])
+def test_the_picture_of_a_claim_has_three_panels_in_a_row_at_most(claim, runs, tmp_path):
+    save_picture(tmp_path / "picture.png", runs.result(claim))
+    rows, columns, _ = imread(tmp_path / "picture.png").shape
+    width, height = 300 * np.array(drawing.COLUMN)
+    panels = len(all_claims()[claim].panels)
+    assert columns == pytest.approx(width * min(panels, 3), abs=1)
+    assert rows == pytest.approx(height * (1 if panels <= 3 else 2), abs=1)
 
 
 @every_figure

@@ -29,7 +29,7 @@ def clusters(result):
 def test_information_and_noise_are_retrieved_as_their_eigenvalues_say(result):
     series = drawn(CLAIM, result, "retrieved-shares")
     spectrum, rate = clusters(result), result.config["learning_rate"]
-    dashed = [*series[r"prediction $1-(1-\eta\lambda)^t$"], *series["prediction"]]
+    dashed = [series[f"prediction of {name}"][0] for name in ("information", "noise")]
     for one, level in zip(dashed, (spectrum.information, spectrum.noise), strict=True):
         np.testing.assert_allclose(one["y"], 1 - (1 - rate * level) ** one["x"], atol=1e-10)
     for name, one in zip(("information", "noise"), dashed, strict=True):
@@ -43,6 +43,8 @@ def test_every_eigenspace_of_the_tree_follows_its_own_filter(result):
         name: of[0] for name, of in series.items() if name.endswith("$") and "lambda = " in name
     }
     assert len(nets) == len(dashed) == len(result.arrays["tree_levels"])
+    levels = [f"prediction of λ = {level:.2f}" for level in result.arrays["tree_levels"]]
+    assert levels == [name for name in series if name.startswith("prediction")]
     speeds = [one["y"][1] for one in dashed]
     assert speeds == sorted(speeds)
     for one in dashed:
@@ -55,7 +57,8 @@ def test_the_lead_is_that_of_the_table(result):
     row = next(
         m for m in result.measurements if m.name.startswith("clusters: R(clean) − E R(noise)")
     )
-    assert series["prediction prediction"][0]["y"].max() == pytest.approx(row.predicted, abs=1e-9)
+    (dashed,) = series["prediction of clusters"]
+    assert dashed["y"].max() == pytest.approx(row.predicted, abs=1e-9)
     least = next(m for m in result.measurements if m.name.startswith("tree: least R(clean)"))
     assert series["tree"][0]["y"][1:].min() == pytest.approx(least.measured, rel=1e-9)
 
@@ -67,7 +70,7 @@ def test_eigenvalues_are_drawn_over_their_closed_form(result):
     values = np.concatenate([one["y"] for one in series["clusters"]])
     np.testing.assert_allclose(np.sort(values)[::-1], np.sort(expected)[::-1], rtol=1e-12)
     np.testing.assert_allclose(
-        series["prediction closed form"][0]["y"], np.sort(expected)[::-1], rtol=1e-12
+        series["prediction of clusters"][0]["y"], np.sort(expected)[::-1], rtol=1e-12
     )
 
 

@@ -102,7 +102,9 @@ def test_the_maps_stand_side_by_side(result):
 def test_the_gains_of_students_are_those_of_the_table_and_the_controls(result):
     series = drawn(CLAIM, result, "students")
     (means,) = series["their mean"]
-    dashed = [series["prediction kernel predictor, mean"][0], *series["prediction"]]
+    targets = [name for name in series if name.startswith("prediction of ")]
+    assert targets[:2] == ["prediction of stopped", "prediction of tree averages"]
+    dashed = [series[name][0] for name in targets]
     worlds = np.stack([one["y"] for one in series["nets, one dot a world"]])
     assert worlds.shape == (result.config["worlds"], len(dashed))
     np.testing.assert_allclose(worlds.mean(axis=0), means["y"])

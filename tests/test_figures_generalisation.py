@@ -46,14 +46,14 @@ def test_the_measure_is_drawn_at_every_noise_rate_over_its_closed_form(result):
     spectrum, steps = levels(config), config["steps"]
     (clean,) = shown["clean labels"]
     assert clean["y"] == pytest.approx(math.sqrt(2 / spectrum.information), rel=1e-12)
-    (memorised,) = shown["prediction"]
+    (memorised,) = shown["prediction of memorised"]
     rates = memorised["x"]
     kept = 1 - (1 - config["learning_rate"] * spectrum.noise) ** steps
     learnt = 1 - (1 - config["learning_rate"] * spectrum.information) ** steps
     square = ((1 - 2 * rates) * learnt) ** 2 / spectrum.information
     square += 4 * rates * (1 - rates) * kept**2 / spectrum.noise
     np.testing.assert_allclose(memorised["y"], np.sqrt(2 * square), rtol=1e-12)
-    (distilled,) = shown["prediction closed forms"]
+    (distilled,) = shown["prediction of self-distilled"]
     assert distilled["y"][0] == pytest.approx(clean["y"][0], rel=1e-3)
     own = np.interp(config["noise_rate"], distilled["x"], distilled["y"])
     points = config["clusters"] * config["points"]
@@ -79,12 +79,16 @@ def test_dots_of_the_measure_are_the_distances_of_the_rows(result, series, way):
 def test_the_test_error_of_nets_gives_the_lead_in_the_table(result):
     """Over the data sets of the picture, which are the first ones of the row."""
     shown = drawn(CLAIM, result, "test-error")
-    (best,), (own,) = shown["best stopping time"], shown["self-distilled"]
+    (best,), (own,) = shown["best stopping"], shown["self-distilled"]
     np.testing.assert_allclose(best["x"], sorted([*SWEEP_TRAINED, 0.4]))
     errors = result.arrays["sweep_error"]
     assert errors.shape == (3, result.config["sweep_datasets"], 3)
     np.testing.assert_allclose(own["y"], errors[..., 0].mean(axis=1), rtol=1e-14)
     np.testing.assert_allclose(best["y"], errors[..., 1].mean(axis=1), rtol=1e-14)
+    for series, column in (("self-distilled", 0), ("best stopping", 1), ("memorised", 2)):
+        for bar, sample in zip(shown[f"{series}: bar"], errors[..., column], strict=True):
+            error = sample.std(ddof=1) / math.sqrt(sample.size)
+            np.testing.assert_allclose(bar["y"], sample.mean() + error * np.array([-1, 1]))
     lead = row(result, "Gaussian clusters: ahead of the best of 16 stopping times").measured
     at = list(best["x"]).index(0.4)
     spread = float((errors[at, :, 1] - errors[at, :, 0]).std(ddof=1))
@@ -96,15 +100,18 @@ def test_the_test_error_of_nets_gives_the_lead_in_the_table(result):
 
 def test_the_kernel_limit_over_the_noise_rate_is_that_of_the_data_sets_of_the_nets(result):
     shown = drawn(CLAIM, result, "test-error")
-    (own,) = shown["prediction kernel limit"]
-    memorised, best = shown["prediction"]
+    own, best, memorised = (
+        shown[f"prediction of {way}"][0] for way in ("self-distilled", "best stopping", "memorised")
+    )
     nets = result.config["family_seeds"]
     at = int(np.argmin(np.abs(own["x"] - 0.4)))
     # Data sets of the nets on the families come first in both.
     few = 1 - result.arrays["sweep_limit"][at, :nets, 0].mean()
-    accuracy = row(result, "Gaussian clusters: accuracy on fresh points").predicted
+    accuracy = row(result, "Gaussian clusters: nets' accuracy, as in the limit").predicted
     assert few == pytest.approx(accuracy, rel=1e-12)
-    lead = row(result, "Gaussian clusters: lead over the memorised net").predicted
+    lead = row(
+        result, "Gaussian clusters: nets' lead over the memorised net, as in the limit"
+    ).predicted
     gap = result.arrays["sweep_limit"][at, :nets] @ np.array([-1, 0, 1])
     assert gap.mean() == pytest.approx(lead, rel=1e-12)
     for series, column in ((own, 0), (best, 1), (memorised, 2)):
@@ -118,15 +125,18 @@ def test_the_end_of_self_distillation_lies_below_every_stopping_time_as_in_the_t
     (own,) = shown["self-distillation, at its end"]
     (plain,) = shown["plain training, stopped"]
     assert 1 - own["y"][0] == pytest.approx(
-        row(result, "Gaussian clusters: accuracy on fresh points").measured, rel=1e-12
+        row(result, "Gaussian clusters: nets' accuracy, as in the limit").measured,
+        rel=1e-12,
     )
-    memorised = row(result, "Gaussian clusters: lead over the memorised net").measured
+    memorised = row(
+        result, "Gaussian clusters: nets' lead over the memorised net, as in the limit"
+    ).measured
     assert plain["y"][-1] - own["y"][-1] == pytest.approx(memorised, rel=1e-9)
     (band,) = shown["plain training, stopped: range over nets"]
     assert np.all(band["low"] <= plain["y"])
     assert np.all(plain["y"] <= band["high"])
-    (level,) = shown["prediction"]
-    predicted = row(result, "Gaussian clusters: accuracy on fresh points").predicted
+    (level,) = shown["prediction of self-distillation, at its end"]
+    predicted = row(result, "Gaussian clusters: nets' accuracy, as in the limit").predicted
     np.testing.assert_allclose(1 - level["y"], predicted, rtol=1e-12)
 
 

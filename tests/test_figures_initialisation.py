@@ -125,7 +125,7 @@ def test_shares_of_signs_are_the_closed_form_and_those_of_the_rows(result, plan)
     series = drawn(CLAIM, result, "wrong-signs")
     steps, margins, at = plan.burn_in, plan.margins, plan.spread
     (means,) = series["signs wrong after the burn-in"]
-    law = series["prediction"][0]
+    (law,) = series["prediction of signs wrong after the burn-in"]
     spread = law["x"] * at[steps]
     expected = [predictions.wrong_sign_share(margins[steps], one) for one in spread]
     np.testing.assert_allclose(law["y"], expected)
@@ -138,7 +138,8 @@ def test_shares_of_signs_are_the_closed_form_and_those_of_the_rows(result, plan)
 def test_shares_of_nets_with_a_wrong_label_are_those_of_the_rows(result, index):
     series, scale = drawn(CLAIM, result, "wrong-signs"), SCALES[index]
     name = f"scale {scale:g}: share of nets with every sign right at the end"
-    (means,), (law,) = series["nets with a wrong label at the end"], series["prediction predicted"]
+    label = "nets with a wrong label at the end"
+    (means,), (law,) = series[label], series[f"prediction of {label}"]
     assert means["y"][index] == pytest.approx(1 - row(result, name).measured)
     at = np.isclose(law["x"], scale)
     assert law["y"][at] == pytest.approx(1 - row(result, name).predicted)
@@ -153,7 +154,8 @@ def test_over_the_width_the_large_scale_keeps_its_floor_and_pairs_have_none(resu
     name = f"scale {scale:g}: change of the mean final error per octave of width"
     assert slope == pytest.approx(row(result, name).measured)
     assert pairs["y"][-1] == pytest.approx(row(result, f"{PAIRS}: final RMS error").measured)
-    floor, zero = series["prediction predicted"][0], series["prediction"][0]
+    (floor,) = series[f"prediction of nets of scale σ = {scale:g}"]
+    (zero,) = series[f"prediction of {PAIRS}"]
     np.testing.assert_allclose(
         floor["y"], row(result, f"scale {scale:g}: final RMS error").predicted
     )

@@ -47,7 +47,7 @@ def test_the_nets_are_drawn(result, quantity):
 def predicted(result, panel):
     """Predictions of a panel, in the order of its nets."""
     series = drawn(CLAIM, result, panel)
-    return [one["y"] for one in (*series["prediction"], *series["prediction predicted"])]
+    return [of[0]["y"] for name, of in series.items() if name.startswith("prediction of ")]
 
 
 def test_the_predictions_are_those_of_the_table(result):

@@ -26,10 +26,13 @@ def test_least_margins_are_drawn_over_their_closed_forms_and_the_bound(result):
     plain = predictions.plain_training(
         spectrum, config["noise_rate"], config["learning_rate"], config["steps"]
     )
-    np.testing.assert_allclose(series["prediction"][0]["y"], plain.margin(), atol=1e-10)
+    np.testing.assert_allclose(
+        series["prediction of plain training"][0]["y"], plain.margin(), atol=1e-10
+    )
     rows = {m.name: m for m in result.measurements}
     row = rows["self-distillation: least training margin"]
-    assert series["prediction closed forms"][0]["y"][-1] == pytest.approx(row.predicted)
+    (dashed,) = series["prediction of self-distillation"]
+    assert dashed["y"][-1] == pytest.approx(row.predicted)
     assert series["self-distillation"][0]["y"][-1] == pytest.approx(row.measured)
     (bound,) = series["1 − 2ρ: bound of stopping"]
     assert bound["y"][0] == pytest.approx(1 - 2 * config["noise_rate"])
@@ -48,12 +51,8 @@ def test_all_margins_are_drawn_and_lie_near_two_atoms_each(result):
         np.testing.assert_array_equal(nets, np.sort(result.arrays[f"{key}_final"], axis=1))
         assert all(one["y"][0] == 0 and one["y"][-1] == 1 for one in series[name])
     stopped, memorised, distilled = (
-        one["x"]
-        for one in (
-            *series["prediction"][:1],
-            *series["prediction limit: two atoms"],
-            *series["prediction"][1:],
-        )
+        series[f"prediction of {name}"][0]["x"]
+        for name in ("best stopping", "memorised", "self-distilled")
     )
     for atoms in (stopped, memorised, distilled):
         assert len(np.unique(np.round(atoms, 9))) == 2

@@ -25,7 +25,7 @@ def test_the_error_over_time_ends_where_the_table_says(result):
     assert curve["y"][-1] == pytest.approx(row.measured, rel=1e-12)
     (plain,) = series["plain training"]
     assert plain["y"].min() >= 2 * 0.2
-    (predicted,) = series["prediction closed forms"]
+    (predicted,) = series["prediction of plain training"]
     best = rows["best RMS error at any step, ρ = 0.2"].predicted
     assert predicted["y"].min() == pytest.approx(best, rel=1e-12)
     (bound,) = series["2ρ (ρ = 0.2)"]
@@ -47,12 +47,14 @@ def test_the_best_errors_are_those_of_the_nets(result):
     np.testing.assert_array_equal(nets, result.arrays["plain"].min(axis=1))
     final = np.array([one["y"][0] for one in series["self-distilled"]])
     rows = {m.name: m for m in result.measurements}
-    for name, values, dashed in (
-        ("self-distilled RMS error, ρ = 0.2", final, series["prediction"]),
-        ("best RMS error at any step, ρ = 0.2", nets, series["prediction closed forms"]),
+    for name, values, label in (
+        ("self-distilled RMS error, ρ = 0.2", final, "self-distilled"),
+        ("best RMS error at any step, ρ = 0.2", nets, "best stopped"),
     ):
         assert values.mean() == pytest.approx(rows[name].measured, rel=1e-12)
-        assert dashed[0]["y"][0] == pytest.approx(rows[name].predicted, rel=1e-12)
+        assert series[f"prediction of {label}"][0]["y"][0] == pytest.approx(
+            rows[name].predicted, rel=1e-12
+        )
     (line,) = series["2ρ"]
     np.testing.assert_array_equal(line["y"], 2 * line["x"])
 

@@ -32,8 +32,8 @@ def test_soft_targets_are_drawn_over_their_closed_forms(result):
     series, plan = drawn(CLAIM, result, "soft-targets"), make_plan(toy("soft-identity"))
     problem = plan.problem
     for label, key, dashed, name in (
-        (r"$\Sigma\,\alpha_t=\infty$", "memorising", "prediction", MEMORISING),
-        (r"$\Sigma\,\alpha_t<\infty$", "stopping", "prediction closed forms", STOPPING),
+        (r"$\Sigma\,\alpha_t=\infty$", "memorising", "prediction of Σ α_t = ∞", MEMORISING),
+        (r"$\Sigma\,\alpha_t<\infty$", "stopping", "prediction of Σ α_t < ∞", STOPPING),
     ):
         nets = result.arrays[f"{key}_error"]
         np.testing.assert_allclose(series[label][0]["y"], nets.mean(axis=0), rtol=1e-12)
@@ -56,12 +56,13 @@ def test_the_policies_are_drawn_over_the_recursion_of_section_8(result):
     series, plan = drawn(CLAIM, result, "policies"), make_plan(toy("soft-identity"))
     problem, weights = plan.problem, plan.weights(STOPPING)
     known = problem.spectrum, problem.dataset.observed, problem.learning_rate
-    (dashed,) = series["prediction kernel recursion"]
+    soft, tempered, dashed = (
+        series[f"prediction of {policy}"][0] for policy in ("soft", "tempered", "hard")
+    )
     for step in (0, len(weights) // 2, len(weights)):
         outputs = predictions.block_recursion(*known, weights[:step])
         error = np.sqrt(np.square(outputs - problem.dataset.clean).mean())
         assert dashed["y"][step] == pytest.approx(error, rel=1e-10)
-    soft, tempered = series["prediction"]
     allowed = min(one.failure.tolerance for one in result.controls if "entropy" not in one.id)
     assert allowed < 0.1
     for label, expected in (

@@ -61,7 +61,8 @@ def test_students_over_time_are_drawn_with_their_closed_forms(result):
         )
         for stop in config["stopping_times"][1:]
     ]
-    for curve, numbers in zip(series["prediction"], taught, strict=True):
+    for stop, numbers in zip(config["stopping_times"][1:], taught, strict=True):
+        (curve,) = series[f"prediction of outputs, τ = {stop}"]
         expected = predictions.ErrorCurve(*numbers, rho, 0.0).rms_error()
         np.testing.assert_allclose(curve["y"], expected, rtol=1e-10)
     for stop in config["stopping_times"][1:]:
@@ -72,7 +73,7 @@ def test_students_over_time_are_drawn_with_their_closed_forms(result):
     assert signs["y"][0] == pytest.approx(1.0)
     assert signs["y"][-1] == pytest.approx(rows["student of hardened outputs: RMS error"])
     numbers = predictions.hardened_student_training(spectrum, rate, config["student_steps"])
-    (curve,) = series["prediction closed forms"]
+    (curve,) = series[f"prediction of signs, τ = {config['stopping_times'][0]}"]
     expected = predictions.ErrorCurve(*numbers, rho, 0.0).rms_error()
     np.testing.assert_allclose(curve["y"], expected, atol=1e-12)
     assert series["2ρ"][0]["y"][0] == 2 * rho

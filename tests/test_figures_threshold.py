@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from cases import toy
 from ntk_theory.claims import all_claims
@@ -26,16 +27,45 @@ def test_every_cell_is_drawn_once_as_what_its_nets_did(result):
     series = drawn(CLAIM, result, "recovery-over-ratio")
     places = {}
     for name in ("all nets recover", "some do", "none does"):
-        for one in series.get(name, []):
-            for place in zip(one["x"], one["y"], strict=True):
-                assert place not in places
-                places[place] = name
+        for label in (name, f"{name}, undecided"):
+            for one in series.get(label, []):
+                for place in zip(one["x"], one["y"], strict=True):
+                    assert place not in places
+                    places[place] = label
     arrays = result.arrays
-    for ratio, rate, share in zip(
-        arrays["ratio"], arrays["noise_rate"], arrays["recovered"], strict=True
+    for ratio, rate, share, decided in zip(
+        *(arrays[name] for name in ("ratio", "noise_rate", "recovered", "decided")), strict=True
     ):
         expected = "all nets recover" if share == 1 else "none does" if share == 0 else "some do"
-        assert places[ratio, rate] == expected
+        assert places[ratio, rate] == expected + ("" if decided else ", undecided")
+
+
+def test_the_cells_too_near_the_threshold_are_those_that_the_finding_names(result):
+    undecided = [
+        f"ρ = {rate:g} at r = {ratio:g}"
+        for ratio, rate, decided in zip(
+            *(result.arrays[name] for name in ("ratio", "noise_rate", "decided")), strict=True
+        )
+        if not decided
+    ]
+    assert undecided
+    assert result.finding.endswith("; ".join(undecided))
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_undecided_cells_are_hollow_and_the_legend_says_so_if_there_are_some(result, every):
+    from dataclasses import replace
+
+    decided = result.arrays["decided"] | every
+    axes = Figure().subplots()
+    arrays = result.arrays | {"decided": decided}
+    CLAIM.panels["recovery-over-ratio"](axes, replace(result, arrays=arrays))
+    for one in axes.lines:
+        if one.get_gid().endswith(", undecided"):
+            assert one.get_markerfacecolor() == "none"
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert ("hollow: undecided at this width" in shown) is not every
+    assert "all nets recover" in shown
 
 
 def first_margin(ratio, rate):
@@ -46,7 +76,10 @@ def first_margin(ratio, rate):
 
 def edges(series):
     """The drawn noise rates up to which all nets, and from which on none, are to recover."""
-    return [series[name][0]["y"] for name in ("prediction all below, none above", "prediction")]
+    return [
+        series[f"prediction of the rate {name}"][0]["y"]
+        for name in ("up to which all nets recover", "from which on none does")
+    ]
 
 
 def test_the_map_over_the_width_is_that_of_the_nets_and_their_threshold(result):
@@ -96,8 +129,8 @@ def test_the_margins_of_the_first_step_are_those_of_every_net(result):
     series = drawn(CLAIM, result, "first-margins")
     nets = np.concatenate([one["y"] for one in series["trained nets"]])
     np.testing.assert_array_equal(np.sort(nets), np.sort(result.arrays["relative_margin"].ravel()))
-    (dashed,) = series["prediction closed form"]
     ratio = result.arrays["ratio"][0]
+    (dashed,) = series[f"prediction of trained nets, r = {ratio:g}"]
     np.testing.assert_allclose(dashed["y"], first_margin(ratio, dashed["x"]), rtol=1e-9)
     off = np.abs([one["y"] - dashed["y"] for one in series["trained nets"]]).max()
     row = next(m for m in result.measurements if m.name.startswith("relative margin of the first"))

@@ -228,6 +228,19 @@ def test_the_metrics_have_one_row_for_each_net(folder):
     assert all(math.isfinite(row["final_rms_error"]) for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (["margin", "--noise-rate", "0.39"], "0.3 and 0.4; got 0.39, which is 3.9 points"),
+        (["all", "--noise-rate", "0.3"], "clusters of 5 points, as lazy has them"),
+        (["convergence", "--points", "20", "--noise-rate", "0.31"], "0.3 and 0.35; got 0.31"),
+    ],
+)
+def test_a_noise_rate_that_no_cluster_can_have_is_refused(command, advice, capsys):
+    assert verify.main(command) == 2
+    assert advice in capsys.readouterr().err
+
+
 def test_json_has_no_nan():
     text = to_json(finite({"value": math.nan, "list": [math.inf, 1.0]}))
     assert json.loads(text) == {"value": None, "list": [None, 1.0]}
@@ -249,6 +262,22 @@ def test_an_interrupted_command_reports_what_it_has(monkeypatch, tmp_path, capsy
     assert claim["verdict"] == "INCONCLUSIVE"
     assert (tmp_path / "convergence.jsonl").read_text() != ""
     assert "interrupted" in capsys.readouterr().out
+
+
+def test_an_interrupted_command_names_the_claims_it_did_not_come_to(monkeypatch, tmp_path, capsys):
+    def press(self, amount):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.Bar, "advance", press)
+    files = [tmp_path / name for name in ("partial.json", "report.html", "report.md")]
+    for file in files:
+        flag = "--json" if file.suffix == ".json" else "--report"
+        command = ["margin", "lazy", "air", "--preset", "quick", flag, str(file)]
+        assert verify.main(command) == 130
+        assert capsys.readouterr().out.count("not run") == 2
+    assert json.loads(files[0].read_text())["not_run"] == ["lazy", "air"]
+    for file in files[1:]:
+        assert "Cut short: margin. Not run: lazy, air." in file.read_text(encoding="utf-8")
 
 
 def test_the_progress_bar_shows_on_a_terminal_only(capsys, monkeypatch):

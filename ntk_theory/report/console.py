@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ntk_theory.verdicts import ClaimResult, Relation, Verdict
+from ntk_theory.verdicts import Claim, ClaimResult, Relation, Verdict
 
 _COLOURS = {
     Verdict.SUPPORTED: "bold green",
@@ -101,8 +101,10 @@ def print_result(console: Console, result: ClaimResult) -> None:
     console.print(verdict, Text(f"{result.claim.id}: {result.finding}."))
 
 
-def print_summary(console: Console, results: Sequence[ClaimResult]) -> None:
-    """Print one line a claim: verdict, checks made, time."""
+def print_summary(
+    console: Console, results: Sequence[ClaimResult], not_run: Sequence[Claim] = ()
+) -> None:
+    """Print one line a claim: verdict, checks made, time; `not_run` are those not come to."""
     table = Table(title="Summary", title_justify="left", box=None, pad_edge=False)
     for heading in ("claim", "checks", "verdict"):
         table.add_column(heading)
@@ -117,5 +119,7 @@ def print_summary(console: Console, results: Sequence[ClaimResult]) -> None:
             f"{sum(c.holds for c in result.controls)}/{len(result.controls)}",
             f"{result.seconds:.1f}",
         )
+    for claim in not_run:
+        table.add_row(claim.id, ", ".join(claim.paper_claims), "not run", "–", "–", "–")
     console.print()
     console.print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "command_line", "finite", "to_document", "to_json"]
+__all__ = ["SCHEMA", "command_line", "finite", "interruption", "to_document", "to_json"]
 
 import json
 import math
@@ -76,31 +76,56 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
 
 
 def command_line(result: ClaimResult) -> str:
-    """The command that repeats a run, with every number that it chose by itself."""
+    """The command that repeats a run, with the knobs that it chose by itself.
+
+    Where it chose several values of one, they follow from the others.
+    """
     words = ["python", "-m", "ntk_theory.verify", result.claim.id]
     for flag in (
         "preset", "seed", "seeds", "widths", "clusters", "points", "ratio", "cross_cosine",
         "noise_rate", "steps", "schedule", "learning_rate", "init_scale", "device", "dtype",
     ):  # fmt: skip
         taken = flag in result.claim.knobs or flag in ("preset", "seed", "device")
-        value = result.config.get(flag)
+        value = getattr(result.options, flag)
+        if value is None:
+            value = result.config.get(flag)
+        if flag == "widths" and value is not None:
+            value = ",".join(map(str, value))
+        elif isinstance(value, list):
+            value = None
         if taken and value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words += [f"--{flag.replace('_', '-')}", text]
+            words += [f"--{flag.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 
-def to_document(results: Sequence[ClaimResult], environment: Mapping[str, Any]) -> dict[str, Any]:
+def to_document(
+    results: Sequence[ClaimResult], environment: Mapping[str, Any], not_run: Sequence[str] = ()
+) -> dict[str, Any]:
     """Everything but metrics and arrays, as JSON values.
 
     Two runs of one command on one machine differ in `seconds` only.
+
+    Args:
+        results: of the claims.
+        environment: what they ran on.
+        not_run: ids of claims that an interruption came before.
     """
     document = {
         "schema": SCHEMA,
         "environment": dict(environment),
         "claims": [_claim(result) for result in results],
+        "not_run": list(not_run),
     }
     return dict(finite(document))
+
+
+def interruption(document: Mapping[str, Any]) -> str:
+    """What an interrupted run did not come to, in one sentence; empty if it was not interrupted."""
+    if not any(entry["interrupted"] for entry in document["claims"]):
+        return ""
+    cut = ", ".join(entry["id"] for entry in document["claims"] if entry["interrupted"])
+    left = ", ".join(document["not_run"])
+    return f"Cut short: {cut}." + (f" Not run: {left}." if left else "")
 
 
 def to_json(document: Mapping[str, Any]) -> str:

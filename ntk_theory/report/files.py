@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["save_picture", "svg_pictures", "write_files", "write_report"]
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -14,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ntk_theory import drawing
 from ntk_theory.report.document import finite, to_document, to_json
@@ -21,15 +23,26 @@ from ntk_theory.report.markdown import to_markdown
 from ntk_theory.report.page import to_page
 from ntk_theory.verdicts import ClaimResult
 
+_IN_A_ROW = 3
+"""Panels beside each other in the picture of a claim, at most."""
+
 
 def save_picture(file: Path, result: ClaimResult) -> None:
-    """Draw a claim's prediction over its measurement, its panels side by side, and save it."""
+    """Draw a claim's prediction over its measurement, panels in rows of three, and save it."""
     width, height = drawing.COLUMN
+    panels = list(result.claim.panels.values())
+    columns = min(len(panels), _IN_A_ROW)
+    rows = math.ceil(len(panels) / columns)
     with drawing.style():
-        figure = Figure(figsize=(width * len(result.claim.panels), height), layout="constrained")
-        axes = figure.subplots(1, len(result.claim.panels), squeeze=False)[0]
-        for one, panel in zip(axes, result.claim.panels.values(), strict=True):
+        # Room between a scale beside one panel and the label of the next.
+        layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+        figure = Figure(figsize=(width * columns, height * rows), layout=layout)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for one, panel in zip(axes, panels, strict=False):
             panel(one, result)
+        for empty in axes[len(panels) :]:
+            empty.remove()
+        figure.draw_without_rendering()  # labels above a panel find their place in a first layout
         figure.savefig(file)
 
 
@@ -61,15 +74,24 @@ def _svg(result: ClaimResult, name: str) -> str:
 
 
 def write_files(
-    directory: Path, results: Sequence[ClaimResult], environment: Mapping[str, Any]
+    directory: Path,
+    results: Sequence[ClaimResult],
+    environment: Mapping[str, Any],
+    not_run: Sequence[str] = (),
 ) -> list[Path]:
     """Write results.json, and for each claim ID metrics ID.jsonl, arrays ID.npz, picture ID.png.
+
+    Args:
+        directory: where to.
+        results: of the claims.
+        environment: what they ran on.
+        not_run: ids of claims that an interruption came before.
 
     Returns:
         The files written.
     """
     files = [directory / "results.json"]
-    files[0].write_text(to_json(to_document(results, environment)), encoding="utf-8")
+    files[0].write_text(to_json(to_document(results, environment, not_run)), encoding="utf-8")
     for result in results:
         stem = directory / result.claim.id
         rows = ({"claim": result.claim.id} | dict(row) for row in result.metrics)
@@ -84,7 +106,11 @@ def write_files(
 
 
 def write_report(
-    file: Path, results: Sequence[ClaimResult], environment: Mapping[str, Any], command: str
+    file: Path,
+    results: Sequence[ClaimResult],
+    environment: Mapping[str, Any],
+    command: str,
+    not_run: Sequence[str] = (),
 ) -> list[Path]:
     """Write a report to read: one self-contained page (.html), or Markdown with pictures (.md).
 
@@ -93,11 +119,12 @@ def write_report(
         results: of the claims, in the order of the report.
         environment: what they ran on.
         command: that made them.
+        not_run: ids of claims that an interruption came before.
 
     Returns:
         The files written.
     """
-    document = to_document(results, environment)
+    document = to_document(results, environment, not_run)
     drawn = {result.claim.id: svg_pictures(result) for result in results if result.arrays}
     if file.suffix == ".html":
         file.write_text(to_page(document, drawn, command), encoding="utf-8")

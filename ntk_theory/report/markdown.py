@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ntk_theory.report.document import interruption
+
 
 def _cell(value: Any) -> str:
     if value is None:
@@ -65,7 +67,7 @@ def section(entry: Mapping[str, Any], pictures: Sequence[str]) -> str:
                 for control in entry["controls"]
             ],
         ),
-        f"With every number that it chose by itself:\n\n```\n{entry['command']}\n```",
+        f"With what it chose by itself:\n\n```\n{entry['command']}\n```",
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
@@ -103,6 +105,7 @@ def to_markdown(
         "# Claims of arXiv 1910.01255, checked\n",
         f"```\n{command}\n```\n",
         "A numerical check supports a claim; it never proves it.\n",
+        *([f"**Interrupted.** {left}\n"] if (left := interruption(document)) else []),
         table(["claim", "of the abstract", "verdict", "found"], rows),
         *[section(entry, pictures.get(entry["id"], ())) for entry in document["claims"]],
         environment_line(document["environment"]) + "\n",

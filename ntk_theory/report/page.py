@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from ntk_theory.report.document import interruption
+
 _MEANING = {
     "SUPPORTED": "premises met, every measurement within its tolerance, every control failed as "
     "it must",
@@ -45,7 +47,9 @@ td:first-child { min-width: 13rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .pictures { display: grid; gap: 1rem; margin: 1rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); }
-figure { margin: 0; max-width: 34rem; } figure svg { width: 100%; height: auto; display: block; }
+figure { margin: 0; max-width: 34rem; }
+figcaption { color: var(--quiet); font-size: .84rem; }
+figure svg { width: 100%; height: auto; display: block; }
 pre { background: var(--soft); padding: .6rem .8rem; font-size: .82rem; white-space: pre-wrap;
   overflow-wrap: anywhere; margin: .4rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .84rem; }
@@ -60,6 +64,9 @@ a { color: inherit; }
   .scroll { overflow: visible; } table { font-size: 7.5pt; } td:first-child { min-width: 0; }
   .gauge { width: 5rem; } }
 """
+
+
+_SIGNS = {"equal": "±", "at least": "≥ −", "at most": "≤ +"}
 
 
 def _number(value: float | None) -> str:
@@ -143,14 +150,13 @@ def gauge(measurement: Mapping[str, Any]) -> str:
 
 
 def _measurements(entry: Mapping[str, Any]) -> str:
-    signs = {"equal": "±", "at least": "≥ −", "at most": "≤ +"}
     rows = [
         (
             escape(m["name"]),
             _number(m["predicted"]),
             _number(m["measured"]),
             " … ".join(map(_number, m["interval"])) if m["interval"] else "",
-            signs[m["relation"]] + _number(m["tolerance"]),
+            _SIGNS[m["relation"]] + _number(m["tolerance"]),
             gauge(m),
             _mark(m["holds"]),
         )
@@ -178,15 +184,17 @@ def _controls(entry: Mapping[str, Any]) -> str:
             _number(c["claimed"]),
             _number(c["failure"]["predicted"]),
             _number(c["failure"]["measured"]),
+            _SIGNS[c["failure"]["relation"]] + _number(c["failure"]["tolerance"]),
             c["verdict"],
             _mark(c["holds"]),
         )
         for c in entry["controls"]
     ]
     headings = (
-        "broken premise", "claimed", "failure predicted", "measured", "verdict", "as expected",
+        "broken premise", "claimed", "failure predicted", "measured", "tolerance", "verdict",
+        "as expected",
     )  # fmt: skip
-    return _table(headings, rows, (1, 2, 3))
+    return _table(headings, rows, (1, 2, 3, 4), wide=(4,))
 
 
 def _definitions(values: Mapping[str, Any]) -> str:
@@ -207,7 +215,7 @@ def _section(entry: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     formulas = escape("\n".join(entry["formulas"]))
     drawn = "".join(
         f'<figure role="img" aria-label="{id_}, {escape(name)}: prediction (dashed) over '
-        f'measurement">{svg}</figure>\n'
+        f'measurement">{svg}<figcaption>{escape(name.replace("-", " "))}</figcaption></figure>\n'
         for name, svg in pictures.items()
     )
     head = (
@@ -221,8 +229,8 @@ def _section(entry: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         f'<div class="pictures">\n{drawn}</div>\n' if drawn else "",
     ]
     for title, made, rows in (
-        ("Measurements", _measurements, "measurements"),
         ("Premises", _premises, "premises"),
+        ("Measurements", _measurements, "measurements"),
         ("Controls, which have to fail", _controls, "controls"),
     ):
         if entry[rows]:
@@ -262,7 +270,7 @@ def to_page(
         pictures: SVG elements of each claim that has some, by its id and their names.
         command: that made it.
     """
-    entries = document["claims"]
+    entries, left = document["claims"], interruption(document)
     supported = sum(entry["verdict"] == "SUPPORTED" for entry in entries)
     controls = [control["holds"] for entry in entries for control in entry["controls"]]
     meaning = "".join(
@@ -279,7 +287,8 @@ def to_page(
         "the theory. A numerical check supports a claim; it never proves it.</p>\n"
         f'<p class="found"><b>{supported} of {len(entries)}</b> claims are supported; '
         f"<b>{sum(controls)} of {len(controls)}</b> controls failed as they must.</p>\n"
-        f"<pre>{escape(command)}</pre>\n</header>\n"
+        + (f'<p class="found"><b>Interrupted.</b> {escape(left)}</p>\n' if left else "")
+        + f"<pre>{escape(command)}</pre>\n</header>\n"
         f"{_summary(entries)}"
         + "".join(_section(entry, pictures.get(entry["id"], {})) for entry in entries)
         + '<section id="environment">\n<h2>Environment and words</h2>\n'

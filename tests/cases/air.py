@@ -14,7 +14,7 @@ TOY = Options(
     clusters=4,
     points=6,
     ratio=4.0,
-    noise_rate=0.2,
+    noise_rate=1 / 6,
 )
 
 POINTS = {"clusters": 24, "tree": 42, "power law": 40, "circle": 15}

@@ -26,8 +26,9 @@ def retrieved_shares(axes: Axes, result: ClaimResult) -> None:
     steps = np.arange(arrays["information"].shape[1])
     drawing.band(axes, steps, arrays["information"], drawing.BLUE, "information")
     drawing.band(axes, steps, arrays["noise"], drawing.ORANGE, "noise")
-    drawing.prediction(axes, steps, arrays["predicted_information"], r"$1-(1-\eta\lambda)^t$")
-    drawing.prediction(axes, steps, arrays["predicted_noise"])
+    formula = r"$1-(1-\eta\lambda)^t$"
+    drawing.prediction(axes, steps, arrays["predicted_information"], formula, of="information")
+    drawing.prediction(axes, steps, arrays["predicted_noise"], of="noise")
     drawing.bound(axes, 0.5, "one half", show=False)
     axes.set(xlabel="step $t$", ylabel="retrieved share, clusters", ylim=(0, 1.05))
     axes.set_xlim(0, steps[-1])
@@ -47,7 +48,8 @@ def eigenspaces(axes: Axes, result: ClaimResult) -> None:
         drawing.band(axes, steps, shares[:, :, band], colours[band], name)
     for band in range(len(levels)):
         label = r"$1-(1-\eta\lambda)^t$" if band == 0 else None
-        drawing.prediction(axes, steps, arrays["tree_predicted_shares"][:, band], label)
+        predicted = arrays["tree_predicted_shares"][:, band]
+        drawing.prediction(axes, steps, predicted, label, of=f"λ = {levels[band]:.2f}")
     axes.set(xlabel="step $t$", ylabel="retrieved share, tree", ylim=(0, 1.05))
     axes.set_xlim(0, steps[-1])
     axes.legend(loc="lower right", handlelength=1.4)
@@ -63,7 +65,7 @@ def information_ahead(axes: Axes, result: ClaimResult) -> None:
         longest = max(longest, len(steps) - 1)
         drawing.band(axes, steps, arrays[f"{name}_gap"], colour, label)
         dashed = "prediction" if name == "clusters" else None
-        drawing.prediction(axes, steps, arrays[f"{name}_predicted_gap"], dashed)
+        drawing.prediction(axes, steps, arrays[f"{name}_predicted_gap"], dashed, of=label)
     drawing.step_axis(axes, longest)
     axes.set(ylabel=r"$R_t(\mathrm{clean})-\mathbb{E}\,R_t(\mathrm{noise})$", ylim=(0, 0.95))
     if "clusters_gap" in arrays:
@@ -77,14 +79,14 @@ def eigenvalues(axes: Axes, result: ClaimResult) -> None:
     for name, label, colour in shown:
         values = arrays[f"{name}_eigenvalues"]
         drawing.dots(axes, np.arange(1, len(values) + 1), values, colour, label)
-    predicted = [
-        arrays[f"{name}_predicted_eigenvalues"]
-        for name, _, _ in shown
+    predicted = {
+        label: arrays[f"{name}_predicted_eigenvalues"]
+        for name, label, _ in shown
         if f"{name}_predicted_eigenvalues" in arrays
-    ]
-    for index, values in enumerate(predicted):
-        label_once = "closed form" if index == 0 else None
-        drawing.prediction(axes, np.arange(1, len(values) + 1), values, label_once)
+    }
+    for index, (label, values) in enumerate(predicted.items()):
+        once = "closed form" if index == 0 else None
+        drawing.prediction(axes, np.arange(1, len(values) + 1), values, once, of=label)
     axes.set(xscale="log", yscale="log", xlabel="number $k$, from the top")
     axes.set(ylabel=r"eigenvalue $\lambda_k$ of the NTK")
     if "clusters_eigenvalues" in arrays:

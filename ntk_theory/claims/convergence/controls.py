@@ -60,23 +60,18 @@ class ControlSetting:
     Attributes:
         plan: of the claim.
         tolerance: deviation from theory that nets of the control width may show.
-        narrowest_tolerance: the same at the claim's smallest width.
         progress: advanced as the nets train.
     """
 
     plan: Plan
     tolerance: float
-    narrowest_tolerance: float
     progress: Progress
 
     @classmethod
     def of(cls, ladder: Ladder, plan: Plan, progress: Progress) -> ControlSetting:
-        """Tolerances from the nets of the claim."""
-        own, narrowest = (
-            ladder.bound(lambda rung: rung.largest_deviation, width)
-            for width in (plan.control_width, plan.nets.widths[0])
-        )
-        return cls(plan, own, narrowest, progress)
+        """Tolerance from the nets of the claim."""
+        own = ladder.bound(lambda rung: rung.largest_deviation, plan.control_width)
+        return cls(plan, own, progress)
 
     @property
     def claimed(self) -> float:
@@ -246,9 +241,9 @@ def _narrow(setting: ControlSetting) -> Control:
     """A narrow net does not follow the infinitely wide one (section 9).
 
     Its signs may come out right all the same where the margin is large; what has to fail is the
-    agreement with the closed form, to the tolerance that the claim's narrowest nets meet.
+    agreement with the closed form, to the tolerance of all controls.
     """
-    problem, bound = setting.plan.problem, setting.narrowest_tolerance
+    problem, bound = setting.plan.problem, setting.tolerance
     trajectory = setting.plan.nets.train_controls(
         problem.recipe, _NARROW, CONTROL_NETS, progress=setting.progress
     )

@@ -23,8 +23,9 @@ def error_over_time(axes: Axes, result: ClaimResult) -> None:
     plain_steps = steps[: len(arrays["predicted_plain"])]
     drawing.band(axes, plain_steps, arrays["plain_error"], drawing.ORANGE, "plain training")
     drawing.band(axes, steps, arrays["distilled_error"], drawing.BLUE, "self-distillation")
-    drawing.prediction(axes, steps, arrays["predicted_distilled"], "closed forms")
-    drawing.prediction(axes, plain_steps, arrays["predicted_plain"])
+    distilled = arrays["predicted_distilled"]
+    drawing.prediction(axes, steps, distilled, "closed forms", of="self-distillation")
+    drawing.prediction(axes, plain_steps, arrays["predicted_plain"], of="plain training")
     drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(yscale="log", ylabel=_ERROR)
@@ -84,7 +85,8 @@ def schedules(axes: Axes, result: ClaimResult) -> None:
         colour = {"agreement": drawing.ORANGE, "constant": drawing.GREEN}.get(key, drawing.BLUE)
         drawing.band(axes, steps, errors, colour, label, show=key in limits)
         shown = "closed forms" if key == "constant" else None
-        drawing.prediction(axes, steps, arrays[f"{key}_predicted"], shown)
+        name = label.partition(",")[0]
+        drawing.prediction(axes, steps, arrays[f"{key}_predicted"], shown, of=name)
     # What reaches 0 is blue; which is which stands where the curves are far apart.
     at = {"geometric": (last // 8, (3, 2), "bottom"), "power": (last // 4, (-16, -4), "top")}
     for key, label in fading.items():

@@ -100,7 +100,8 @@ def students(axes: Axes, result: ClaimResult) -> None:
     drawing.dots(axes, place, mean, drawing.ORANGE, "their mean", "s", size=5)
     for index, height in enumerate(arrays["predicted_gain"].mean(axis=0)):
         label = None if index else "kernel predictor, mean"
-        drawing.prediction(axes, index + np.array([-0.35, 0.35]), [height, height], label)
+        ends = index + np.array([-0.35, 0.35])
+        drawing.prediction(axes, ends, [height, height], label, of=names[index])
     drawing.bound(axes, 0.0, "hard labels")
     axes.set_xticks(place, names, rotation=25, ha="right")
     axes.set(ylabel="gain in accuracy")

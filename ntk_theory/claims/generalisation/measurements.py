@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["family_rows", "measurements", "signed_row"]
+__all__ = ["counterexample_row", "family_rows", "measurements", "signed_row"]
 
 import math
 from collections.abc import Iterator, Sequence
@@ -221,9 +221,9 @@ def family_rows(compared: Comparison) -> list[Measurement]:
             learnt / 2 if column == 0 else math.inf,
         )
         for column, what in (
-            (0, "accuracy on fresh points"),
-            (1, "lead over the memorised net"),
-            (2, "lead over the best stopping time"),
+            (0, "nets' accuracy, as in the limit"),
+            (1, "nets' lead over the memorised net, as in the limit"),
+            (2, "nets' lead over the best stopping time, as in the limit"),
         )
     ]
     rows += _sides(compared)
@@ -256,9 +256,10 @@ def _sides(compared: Comparison) -> list[Measurement]:
 def counterexample_row(tasks: Sequence[Task]) -> Measurement:
     """A separating spectrum does not put self-distillation ahead: kernel limit of a power law."""
     family = tasks[0].family
+    limits = kernel_limits(tasks)
+    leads = [task.lead_over_validated(fresh) for task, fresh in zip(tasks, limits, strict=True)]
     ratio = float(np.mean([task.information_ratio for task in tasks]))
     least = predictions.least_ratio(family.noise_rate, family.classes)
-    leads = [t.lead_over_validated(f) for t, f in zip(tasks, kernel_limits(tasks), strict=True)]
     name = f"{family.name}: behind {_VALIDATED} (r_eff {ratio:.2f}, r* {least:.2f}), kernel limit"
     return _signed(name, np.array(leads), Relation.AT_MOST)
 

@@ -24,7 +24,8 @@ def measure(axes: Axes, result: ClaimResult) -> None:
     ):
         drawing.dots(axes, rates, arrays[f"{key}_measure"], colour, label, marker)
         predicted = arrays[f"{key}_predicted_measure"]
-        drawing.prediction(axes, dense, predicted, "closed forms" if key == "distilled" else None)
+        dashed = "closed forms" if key == "distilled" else None
+        drawing.prediction(axes, dense, predicted, dashed, of=label)
     axes.set(xlabel="noise rate ρ", ylabel=r"measure  $\sqrt{2\,u^\top H^{-1}u/n}$")
     axes.set(xlim=(0, dense[-1]), ylim=(0, None))
     axes.legend(loc="upper left")
@@ -36,17 +37,17 @@ def test_error(axes: Axes, result: ClaimResult) -> None:
     if "sweep_rate" not in arrays:
         return
     rates, limits = arrays["sweep_rate"], arrays["sweep_limit"].mean(axis=1)
-    errors = arrays["sweep_error"].mean(axis=1)
-    for column, (colour, marker, label) in (
-        (2, (drawing.ORANGE, "s", "memorised")),
-        (1, (drawing.GREEN, "^", "best stopping time")),
-        (0, (drawing.BLUE, "o", "self-distilled")),
+    trained, errors = arrays["sweep_trained_rate"], arrays["sweep_error"]
+    for column, (colour, marker, label, side) in (
+        (2, (drawing.ORANGE, "s", "memorised", "center")),
+        (1, (drawing.GREEN, "^", "best stopping", "bottom")),
+        (0, (drawing.BLUE, "o", "self-distilled", "top")),
     ):
-        trained = arrays["sweep_trained_rate"]
-        drawing.dots(axes, trained, errors[:, column], colour, label, marker)
-        limit = limits[:, column]
-        drawing.prediction(axes, rates, limit, None if column else "kernel limit")
-    axes.set(xlabel="noise rate ρ", ylabel="test error, mean over data sets")
+        drawing.means(axes, trained, errors[..., column], colour, label, marker)
+        limit, dashed = limits[:, column], None if column else "kernel limit"
+        drawing.prediction(axes, rates, limit, dashed, of=label)
+        drawing.at_the_end(axes, rates[-1], limit[-1], label, side)
+    axes.set(xlabel="noise rate ρ", ylabel="test error, mean ± standard error")
     axes.set(xlim=(0, rates[-1] * 1.03), ylim=(0, None))
     axes.legend(loc="upper left")
 
@@ -57,12 +58,14 @@ def stopping_time(axes: Axes, result: ClaimResult) -> None:
     if "time" not in arrays:
         return
     time = arrays["time"]
-    drawing.band(axes, time, arrays["plain_error"], drawing.ORANGE, "plain training, stopped")
+    stopped, distilled = "plain training, stopped", "self-distillation, at its end"
+    drawing.band(axes, time, arrays["plain_error"], drawing.ORANGE, stopped)
     ends = np.repeat(arrays["distilled_error"][:, None], time.size, axis=1)
-    drawing.band(axes, time, ends, drawing.BLUE, "self-distillation, at its end")
-    drawing.prediction(axes, time, arrays["plain_error_limit"].mean(axis=0), "kernel limit")
+    drawing.band(axes, time, ends, drawing.BLUE, distilled)
+    limit = arrays["plain_error_limit"].mean(axis=0)
+    drawing.prediction(axes, time, limit, "kernel limit", of=stopped)
     level = np.full(time.size, arrays["distilled_error_limit"].mean())
-    drawing.prediction(axes, time, level)
+    drawing.prediction(axes, time, level, of=distilled)
     axes.set(xlabel="stopping time, share of the run", xscale="log", xlim=(time[0], 1))
     axes.set(ylabel="test error", ylim=(0, None))
     axes.legend(loc="upper center")

@@ -103,10 +103,9 @@ class Plan:
         """Nets of each width on a family: a third of the ladder's, which are faster to train."""
         return max(_LEAST_FAMILY_NETS, self.nets.count // 3)
 
-    @property
-    def datasets(self) -> int:
-        """Data sets of each family in the kernel limit; the first few have a net each."""
-        return _DATASETS * self.family_nets
+    def datasets(self, family: Family) -> int:
+        """Data sets of a family in the kernel limit; the first few have a net each."""
+        return _DATASETS * self.family_nets * family.draws
 
     @property
     def signed_nets(self) -> int:
@@ -172,8 +171,9 @@ class Plan:
             count: how many of the data sets; all when left out.
         """
         root = np.random.SeedSequence(self.nets.seed, spawn_key=(_DATA_STREAM, index))
-        seeds = root.spawn(count or self.datasets)
-        return [draw_task(family or FAMILIES[index], self.fresh, seed) for seed in seeds]
+        chosen_family = family or FAMILIES[index]
+        seeds = root.spawn(count or self.datasets(chosen_family))
+        return [draw_task(chosen_family, self.fresh, seed) for seed in seeds]
 
     def work(self) -> float:
         """Width times nets of everything trained, for the progress bar."""
@@ -201,6 +201,7 @@ class Plan:
                     "dimension": family.dimension,
                     "radius" if family.kind == "gaussian" else "exponent": family.shape,
                     "noise_rate": family.noise_rate,
+                    "datasets": self.datasets(family),
                 }
                 for family in (*FAMILIES, COUNTEREXAMPLE)
             ],
@@ -213,7 +214,6 @@ class Plan:
             "sweep_noise_rates": list(SWEEP_RATES),
             "sweep_trained_noise_rates": list(SWEEP_TRAINED),
             "sweep_datasets": self.sweep_datasets,
-            "datasets": self.datasets,
             "fresh_points": self.fresh,
             "control_width": self.control_width,
             "control_seeds": CONTROL_NETS,

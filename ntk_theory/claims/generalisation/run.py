@@ -143,4 +143,6 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
 def run(options: Options, progress: Progress) -> ClaimResult:
     """Measure norms on the clusters and accuracies on the families, run the controls."""
     plan = make_plan(options)
-    return conduct(CLAIM, plan.config(), lambda evidence: _gather(plan, evidence, progress))
+    return conduct(
+        CLAIM, options, plan.config(), lambda evidence: _gather(plan, evidence, progress)
+    )

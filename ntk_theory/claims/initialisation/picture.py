@@ -21,16 +21,6 @@ def _scale_axis(axes: Axes) -> None:
     axes.set(xlabel=r"scale $\sigma$ of the initial weights")
 
 
-def _means(axes: Axes, x: Array, samples: list[Array], colour: str, marker: str, name: str) -> None:
-    """Mean of the nets at each x, with a bar of one standard error to either side."""
-    means = np.array([sample.mean() for sample in samples])
-    drawing.line(axes, x, means, colour, name, marker=marker, ms=4, ls="")
-    for place, mean, sample in zip(x, means, samples, strict=True):
-        error = sample.std(ddof=1) / np.sqrt(len(sample))
-        ends = [mean - error, mean + error]
-        drawing.line(axes, [place, place], ends, colour, f"{name}: bar", show=False)
-
-
 def _by_scale(result: ClaimResult, key: str) -> tuple[Array, list[Array]]:
     """Scales, and a quantity of the nets at each of them."""
     every, values = result.arrays["net_scales"], result.arrays[f"net_{key}"]
@@ -45,7 +35,7 @@ def floor(axes: Axes, result: ClaimResult) -> None:
         return
     drawing.dots(axes, arrays["net_scales"], arrays["net_errors"], drawing.ORANGE, "single nets")
     name = "mean ± standard error"
-    _means(axes, *_by_scale(result, "errors"), drawing.INDIGO, "D", name)
+    drawing.means(axes, *_by_scale(result, "errors"), drawing.INDIGO, name, "D")
     scales, (low, high) = arrays["law_scales"], arrays["law_range"]
     drawing.bound(axes, arrays["zero_start"][0], "antisymmetric pairs")
     drawing.prediction(axes, scales, arrays["law_mean"], "predicted mean")
@@ -61,12 +51,11 @@ def wrong_signs(axes: Axes, result: ClaimResult) -> None:
     if "law_unrecovered" not in arrays:
         return
     scales = arrays["law_scales"]
-    name = "nets with a wrong label at the end"
-    _means(axes, *_by_scale(result, "unrecovered"), drawing.ORANGE, "s", name)
-    name = "signs wrong after the burn-in"
-    _means(axes, *_by_scale(result, "wrong_signs"), drawing.INDIGO, "o", name)
-    drawing.prediction(axes, scales, arrays["law_unrecovered"], "predicted")
-    drawing.prediction(axes, scales, arrays["law_wrong_signs"])
+    nets, signs = "nets with a wrong label at the end", "signs wrong after the burn-in"
+    drawing.means(axes, *_by_scale(result, "unrecovered"), drawing.ORANGE, nets, "s")
+    drawing.means(axes, *_by_scale(result, "wrong_signs"), drawing.INDIGO, signs)
+    drawing.prediction(axes, scales, arrays["law_unrecovered"], "predicted", of=nets)
+    drawing.prediction(axes, scales, arrays["law_wrong_signs"], of=signs)
     _scale_axis(axes)
     axes.set(ylabel="share", ylim=(-0.03, 1.03))
     axes.legend(loc="upper left")
@@ -79,12 +68,13 @@ def width(axes: Axes, result: ClaimResult) -> None:
         return
     widths, large = arrays["widths"], arrays["large_errors"]
     scale = result.config["init_scale"]
-    _means(axes, widths, list(arrays["pair_errors"]), drawing.BLUE, "s", "antisymmetric pairs")
+    pairs = "antisymmetric pairs"
+    drawing.means(axes, widths, arrays["pair_errors"], drawing.BLUE, pairs, "s")
     drawing.dots(axes, widths, large, drawing.ORANGE, rf"nets of scale $\sigma = {scale:g}$")
-    _means(axes, widths, list(large), drawing.INDIGO, "D", "their mean ± standard error")
-    predicted = arrays["law_mean"][arrays["law_scales"] == scale][0]
-    drawing.prediction(axes, widths, np.full(len(widths), predicted), "predicted")
-    drawing.prediction(axes, widths, np.full(len(widths), arrays["zero_start"][0]))
+    drawing.means(axes, widths, large, drawing.INDIGO, "their mean ± standard error", "D")
+    predicted = np.full(len(widths), arrays["law_mean"][arrays["law_scales"] == scale][0])
+    drawing.prediction(axes, widths, predicted, "predicted", of=f"nets of scale σ = {scale:g}")
+    drawing.prediction(axes, widths, np.full(len(widths), arrays["zero_start"][0]), of=pairs)
     axes.set_xscale("log", base=2)
     axes.set(xlabel="width $m$", ylabel=r"final RMS error  $\|u_T-y\|/\sqrt{n}$", yscale="log")
     axes.legend(loc="center right")

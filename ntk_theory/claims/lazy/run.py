@@ -92,4 +92,6 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
 def run(options: Options, progress: Progress) -> ClaimResult:
     """Train the ladder, compare it with the laws, run the controls."""
     plan = make_plan(options)
-    return conduct(CLAIM, plan.config(), lambda evidence: _gather(plan, evidence, progress))
+    return conduct(
+        CLAIM, options, plan.config(), lambda evidence: _gather(plan, evidence, progress)
+    )

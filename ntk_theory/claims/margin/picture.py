@@ -21,8 +21,9 @@ def least_margin(axes: Axes, result: ClaimResult) -> None:
     drawing.band(axes, steps, arrays["plain_margin"], drawing.ORANGE, "plain training")
     margins = arrays["self_distillation_margin"]
     drawing.band(axes, steps, margins, drawing.BLUE, "self-distillation")
-    drawing.prediction(axes, steps, arrays["self_distillation_predicted"], "closed forms")
-    drawing.prediction(axes, steps, arrays["plain_predicted"])
+    predicted = arrays["self_distillation_predicted"]
+    drawing.prediction(axes, steps, predicted, "closed forms", of="self-distillation")
+    drawing.prediction(axes, steps, arrays["plain_predicted"], of="plain training")
     drawing.bound(axes, 1 - 2 * result.config["noise_rate"], "1 − 2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(ylabel=r"least margin  $\min_i\,y_iu_i$", ylim=(-1.05, 1.05))
@@ -49,9 +50,9 @@ def distribution(axes: Axes, result: ClaimResult) -> None:
     for key, colour, name in ways:
         for net, values in enumerate(arrays[f"{key}_final"]):
             drawing.line(axes, *_share_below(values), colour, name, show=net == 0, alpha=0.6)
-    for key, _, _ in ways:
-        corners = _share_below(arrays[f"{key}_atoms"])
-        drawing.prediction(axes, *corners, "limit: two atoms" if key == "plain" else None)
+    for key, _, name in ways:
+        dashed = "limit: two atoms" if key == "plain" else None
+        drawing.prediction(axes, *_share_below(arrays[f"{key}_atoms"]), dashed, of=name)
     axes.axvline(0, color=drawing.GREY, lw=0.6, gid="margin 0")
     axes.set(xlabel="margin $y_iu_i$", ylabel="share of points below", ylim=(-0.03, 1.03))
     axes.set_xticks([-1, -0.5, 0, 0.5, 1])

@@ -90,4 +90,6 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
 def run(options: Options, progress: Progress) -> ClaimResult:
     """Train the ladder, compare margins with the closed forms, run the controls."""
     plan = make_plan(options)
-    return conduct(CLAIM, plan.config(), lambda evidence: _gather(plan, evidence, progress))
+    return conduct(
+        CLAIM, options, plan.config(), lambda evidence: _gather(plan, evidence, progress)
+    )

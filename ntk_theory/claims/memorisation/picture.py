@@ -44,15 +44,9 @@ def first_wrong_step(axes: Axes, result: ClaimResult) -> None:
         x, nets = arrays["ratio"][cells], arrays["first_wrong"][cells]
         drawing.dots(axes, x, nets, drawing.BLUE, "trained nets", show=index == 0)
         predicted = arrays["predicted_first_wrong"][cells]
-        drawing.prediction(axes, x, predicted, None if index else "closed form")
-        axes.annotate(
-            f"ρ = {rate:g}",
-            (x[-1], predicted[-1]),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
+        dashed = None if index else "closed form"
+        drawing.prediction(axes, x, predicted, dashed, of=f"trained nets, ρ = {rate:g}")
+        drawing.at_the_end(axes, x[-1], predicted[-1], f"ρ = {rate:g}")
     axes.set(xscale="log", yscale="log", xlabel=r"ratio $r=\lambda_+/\lambda_-$")
     axes.set(ylabel="first wrong step", xlim=(ratios[0] / 1.15, ratios[-1] * 1.6))
     axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])

@@ -24,11 +24,11 @@ def error_over_time(axes: Axes, result: ClaimResult) -> None:
         ("plain", drawing.ORANGE, "plain training"),
         ("distilled", drawing.BLUE, "self-distillation"),
     ):
-        steps = np.arange(len(arrays[f"predicted_{name}"]))
-        drawing.band(axes, steps, arrays[name], colour, label)
-    for name, shown in (("plain", "closed forms"), ("distilled", None)):
         predicted = arrays[f"predicted_{name}"]
-        drawing.prediction(axes, np.arange(len(predicted)), predicted, shown)
+        steps = np.arange(len(predicted))
+        drawing.band(axes, steps, arrays[name], colour, label)
+        shown = "closed forms" if name == "distilled" else None
+        drawing.prediction(axes, steps, predicted, shown, of=label)
     drawing.bound(axes, 2 * rho, f"2ρ (ρ = {rho:g})")
     drawing.mark(axes, float(arrays["memorisation_time"]), r"$t_\mathrm{mem}$")
     drawing.step_axis(axes, arrays["predicted_distilled"].size - 1)
@@ -44,8 +44,8 @@ def best_errors(axes: Axes, result: ClaimResult) -> None:
     rates = np.asarray(arrays["noise_rate"])
     drawing.dots(axes, rates, arrays["best"], drawing.ORANGE, "best stopped", size=5)
     drawing.dots(axes, rates, arrays["final"], drawing.BLUE, "self-distilled", "s", size=4)
-    drawing.prediction(axes, rates, arrays["predicted_best"], "closed forms")
-    drawing.prediction(axes, rates, arrays["predicted_final"])
+    drawing.prediction(axes, rates, arrays["predicted_best"], "closed forms", of="best stopped")
+    drawing.prediction(axes, rates, arrays["predicted_final"], of="self-distilled")
     drawing.line(axes, rates, 2 * rates, drawing.GREY, "2ρ")
     axes.set(xlabel="noise rate ρ", ylabel="RMS error", yscale="log", ylim=(None, 1.2))
     axes.yaxis.set_minor_formatter(NullFormatter())

@@ -39,14 +39,14 @@ def soft_targets(axes: Axes, result: ClaimResult) -> None:
         return
     steps = np.arange(arrays["memorising_error"].shape[1])
     ways = {
-        "memorising": (drawing.ORANGE, r"$\Sigma\,\alpha_t=\infty$"),
-        "stopping": (drawing.BLUE, r"$\Sigma\,\alpha_t<\infty$"),
+        "memorising": (drawing.ORANGE, r"$\Sigma\,\alpha_t=\infty$", "Σ α_t = ∞"),
+        "stopping": (drawing.BLUE, r"$\Sigma\,\alpha_t<\infty$", "Σ α_t < ∞"),
     }
-    for key, (colour, label) in ways.items():
+    for key, (colour, label, _) in ways.items():
         drawing.band(axes, steps, arrays[f"{key}_error"], colour, label)
-    for key in ways:
+    for key, (_, _, name) in ways.items():
         dashed = "closed forms" if key == "stopping" else None
-        drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed)
+        drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed, of=name)
     drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(ylabel=_ERROR, ylim=(0, 1.03))
@@ -66,9 +66,9 @@ def policies(axes: Axes, result: ClaimResult) -> None:
     steps = np.arange(arrays["hard_error"].shape[1])
     for key, (colour, label) in ways.items():
         drawing.band(axes, steps, arrays[f"{key}_error"], colour, label)
-    for key in ways:
-        dashed = "kernel recursion" if key == "hard" else None
-        drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed)
+    for key, (_, label) in ways.items():
+        dashed, name = "kernel recursion" if key == "hard" else None, label.partition(",")[0]
+        drawing.prediction(axes, steps, arrays[f"predicted_{key}"], dashed, of=name)
     drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(ylabel=_ERROR, ylim=(0, 1.03))

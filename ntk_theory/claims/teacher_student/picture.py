@@ -45,18 +45,14 @@ def students_over_time(axes: Axes, result: ClaimResult) -> None:
         predicted = arrays["predicted_students"][index]
         errors = arrays["student_error"][index]
         drawing.band(axes, steps, errors, colour, rf"outputs, $\tau={stop}$")
-        drawing.prediction(axes, steps, predicted)
-        _at_the_end(axes, steps[-1], predicted[-1], rf"$\tau={stop}$")
+        drawing.prediction(axes, steps, predicted, of=f"outputs, τ = {stop}")
+        drawing.at_the_end(axes, steps[-1], predicted[-1], rf"$\tau={stop}$")
     surest, signs = arrays["stops"][0], arrays["predicted_hardened"]
     drawing.band(axes, steps, arrays["hardened_error"], drawing.INDIGO, rf"signs, $\tau={surest}$")
-    drawing.prediction(axes, steps, signs, "closed forms")
-    _at_the_end(axes, steps[-1], signs[-1], "signs")
+    drawing.prediction(axes, steps, signs, "closed forms", of=f"signs, τ = {surest}")
+    drawing.at_the_end(axes, steps[-1], signs[-1], "signs")
     drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
     drawing.step_axis(axes, 3 * steps[-1])  # room for what stands at the ends
     axes.set(xlabel="step $t$ of the student", ylim=(-0.08, 1.6))
     axes.set(ylabel=r"RMS error  $\|u-y\|/\sqrt{n}$")
     axes.legend(loc="upper right", ncols=2, columnspacing=1.0, title="students of a teacher's")
-
-
-def _at_the_end(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.annotate(text, (x, y), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)

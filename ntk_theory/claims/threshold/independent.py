@@ -14,7 +14,7 @@ from ntk_theory.claims.threshold.plan import Plan
 from ntk_theory.targets import PLAIN
 from ntk_theory.verdicts import Measurement
 
-_DATA_SETS = 400
+_DATA_SETS = 2000
 """Of each ratio, in the kernel limit."""
 
 _STREAM, _DEVIATES = 5, 3.9

@@ -18,19 +18,27 @@ def recovery_over_ratio(axes: Axes, result: ClaimResult) -> None:
     if "recovered" not in arrays:
         return
     x, y, share = (np.asarray(arrays[name]) for name in ("ratio", "noise_rate", "recovered"))
+    decided = np.asarray(arrays["decided"], dtype=bool)
     for cells, colour, marker, label in (
         (share == 1, drawing.BLUE, "o", "all nets recover"),
         ((share > 0) & (share < 1), drawing.GREEN, "^", "some do"),
         (share == 0, drawing.ORANGE, "X", "none does"),
     ):
-        if cells.any():
-            drawing.dots(axes, x[cells], y[cells], colour, label, marker, size=6)
+        if not cells.any():
+            continue
+        sure, near = cells & decided, cells & ~decided
+        drawing.dots(axes, x[sure], y[sure], colour, label, marker, size=6)
+        name = f"{label}, undecided"
+        drawing.dots(axes, x[near], y[near], colour, name, marker, size=6, hollow=True, show=False)
+    if not decided.all():
+        name = "hollow: undecided at this width"
+        drawing.dots(axes, [], [], drawing.GREY, name, size=6, hollow=True)
     drawing.prediction(axes, arrays["curve_ratio"], arrays["curve_threshold"], r"$\rho^*$")
     ratios = np.unique(x)
     axes.set(xscale="log", xlabel=r"ratio $r=\lambda_+/\lambda_-$", ylabel="noise rate ρ")
     axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
 def first_margins(axes: Axes, result: ClaimResult) -> None:
@@ -43,7 +51,8 @@ def first_margins(axes: Axes, result: ClaimResult) -> None:
         x, nets = arrays["noise_rate"][cells], arrays["relative_margin"][cells]
         drawing.dots(axes, x, nets, drawing.BLUE, "trained nets", show=index == 0)
         predicted = arrays["predicted_margin"][cells]
-        drawing.prediction(axes, x, predicted, None if index else "closed form")
+        dashed = None if index else "closed form"
+        drawing.prediction(axes, x, predicted, dashed, of=f"trained nets, r = {ratio:g}")
         axes.annotate(
             f"r = {ratio:g}",
             (x[0], predicted[0]),
@@ -69,9 +78,11 @@ def recovery_over_width(axes: Axes, result: ClaimResult) -> None:
     places = np.log2(widths)
     drawing.heatmap(axes, places, rates, arrays["narrow_share"], "share of nets that recover")
     ends = axes.get_ylim()
-    surely, never = arrays["narrow_surely"], arrays["narrow_never"]
-    drawing.prediction(axes, places, surely, "all below, none above", over_map=True)
-    drawing.prediction(axes, places, never, over_map=True)
+    for key, label, name in (
+        ("surely", "all below, none above", "the rate up to which all nets recover"),
+        ("never", None, "the rate from which on none does"),
+    ):
+        drawing.prediction(axes, places, arrays[f"narrow_{key}"], label, of=name, over_map=True)
     threshold, ratio = float(arrays["narrow_threshold"]), float(arrays["narrow_ratio"])
     drawing.bound(axes, threshold, rf"$\rho^*$ ($r$ = {ratio:g})")
     axes.set(xlabel="width $m$", ylabel="noise rate ρ", ylim=ends)

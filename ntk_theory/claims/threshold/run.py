@@ -45,6 +45,7 @@ def _arrays(plan: Plan, nets: Nets, narrow: Narrow, deviation: float) -> dict[st
         "ratio": np.array([problem.ratio for problem in plan.problems]),
         "noise_rate": np.array([problem.noise_rate for problem in plan.problems]),
         "recovered": np.stack([cell[-1].mean() for cell in nets.recovered]),
+        "decided": np.array([cell.decided(deviation) for cell in plan.cells]),
         "relative_margin": np.stack([cell[-1] for cell in nets.relative_margin]),
         "predicted_margin": np.array([cell.first_margin for cell in plan.cells]),
         "deviation": np.array(deviation),
@@ -88,4 +89,6 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
 def run(options: Options, progress: Progress) -> ClaimResult:
     """Train the grid, compare with the closed forms, run the controls."""
     plan = make_plan(options)
-    return conduct(CLAIM, plan.config(), lambda evidence: _gather(plan, evidence, progress))
+    return conduct(
+        CLAIM, options, plan.config(), lambda evidence: _gather(plan, evidence, progress)
+    )
