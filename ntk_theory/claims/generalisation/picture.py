@@ -27,7 +27,8 @@ def measure(axes: Axes, result: ClaimResult) -> None:
         dashed = "closed forms" if key == "distilled" else None
         drawing.prediction(axes, dense, predicted, dashed, of=label)
     axes.set(xlabel="noise rate ρ", ylabel=r"measure  $\sqrt{2\,u^\top H^{-1}u/n}$")
-    axes.set(xlim=(0, dense[-1]), ylim=(0, None))
+    # The legend stands above the curve.
+    axes.set(xlim=(0, dense[-1]), ylim=(0, 1.4 * float(arrays["plain_predicted_measure"].max())))
     axes.legend(loc="upper left")
 
 
