@@ -6,6 +6,7 @@ __all__ = ["describe_environment"]
 
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ def _blas() -> str:
     return f"{blas['name']} {blas['version']}"
 
 
+@cache
 def _revision() -> str | None:
-    """Commit of the source tree, with "+changes" if it has been edited; None outside git."""
+    """Commit of the source tree, with "+changes" if it has been edited; None outside git.
+
+    As it was when first asked for: what a run writes into the tree does not edit it.
+    """
     try:
         # An installed copy may lie in somebody else's repository, which does not track it.
         _git("ls-files", "--error-unmatch", Path(__file__).name)
