@@ -1,92 +1,113 @@
-"""One step of gradient descent: the pre-activation form against PyTorch autograd and SGD.
-
-`python -m benchmarks.training_step` prints JSON: median milliseconds of either, taken in turn in
-one run, and their ratio. Seconds depend on the machine and its load; ratios hold better.
-"""
+"""A step of gradient descent in float32, against PyTorch autograd with SGD."""
 
 from __future__ import annotations
 
-__all__ = ["main"]
+__all__ = ["measure"]
 
-import argparse
-import json
-import statistics
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from ntk_theory import data, network, training
-from ntk_theory.environment import describe_environment
+from benchmarks.timing import Entry, compare
+from ntk_theory import network, training
 from ntk_theory.targets import PLAIN
 
+_SHAPES = (
+    (60, 64, 8192),
+    (60, 64, 16384),
+    (200, 3072, 8192),
+    (200, 3072, 16384),
+    (1000, 64, 8192),
+    (1000, 256, 8192),
+    (1000, 256, 16384),
+    (1000, 3072, 8192),
+)
+_STEPS = 10
+"""Steps a round: what forms and ends a run is spread over them."""
 
-def _milliseconds(steps: Callable[[int], None], count: int) -> float:
-    """Marginal time of a step: that of 2·count steps less that of count steps."""
-    started = time.perf_counter()
-    steps(count)
-    middle = time.perf_counter()
-    steps(2 * count)
-    return ((time.perf_counter() - middle) - (middle - started)) / count * 1e3
 
+class _Problem:
+    """Points with random labels, a net, and a stable rate."""
 
-def measure(width: int, dtype: torch.dtype, repeats: int, count: int) -> dict[str, float]:
-    """Median times of both ways on 60 points of 67 features, in turn."""
-    design = data.equicorrelated_clusters(6, 10, ratio=20.0)
-    dataset = data.noisy_labels(design, noise_rate=0.3, rng=np.random.default_rng(0))
-    rate = 0.25 / float(design.eigenvalues()[-1])
-    net = network.initialise(width, design.inputs.shape[1], seeds=[0], dtype=dtype)
-    inputs = torch.tensor(dataset.inputs, dtype=dtype)
-    label = torch.tensor(dataset.observed, dtype=dtype)
+    def __init__(self, points: int, features: int, width: int, dtype: torch.dtype) -> None:
+        rng = np.random.default_rng(0)
+        rows = rng.standard_normal((points, features))
+        self.inputs = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        self.labels: NDArray[np.float64] = rng.choice([-1.0, 1.0], points)
+        # The limiting NTK is at most Γ in the order of matrices.
+        self.rate = 1 / float(np.linalg.norm(self.inputs, 2) ** 2)
+        self.net = network.initialise(width, features, seeds=[0], dtype=dtype)
 
-    def ours(steps: int) -> None:
-        training.train(
-            net,
-            dataset.inputs,
-            dataset.observed,
+    def ours(self, steps: int) -> NDArray[np.float64]:
+        """Outputs in the end."""
+        trained = training.train(
+            self.net,
+            self.inputs,
+            self.labels,
             PLAIN,
-            learning_rate=rate,
+            learning_rate=self.rate,
             steps=steps,
+            record=[steps],
             keep_network=False,
         )
+        return np.asarray(trained.outputs[0, -1])
 
-    def autograd(steps: int) -> None:
-        hidden = net.hidden[0].clone().requires_grad_()
-        output = net.output[0, 0]
-        optimiser = torch.optim.SGD([hidden], lr=rate)
+    def autograd(self, steps: int) -> NDArray[np.float64]:
+        """The same by automatic differentiation."""
+        dtype = self.net.hidden.dtype
+        inputs = torch.as_tensor(self.inputs, dtype=dtype)
+        labels = torch.as_tensor(self.labels, dtype=dtype)
+        hidden = self.net.hidden[0].clone().requires_grad_()
+        optimiser = torch.optim.SGD([hidden], lr=self.rate)
+
+        def outputs() -> Tensor:
+            summed = torch.relu(inputs @ hidden.T) @ self.net.output[0, 0]
+            scaled: Tensor = summed / self.net.width**0.5
+            return scaled
+
         for _ in range(steps):
             optimiser.zero_grad(set_to_none=True)
-            prediction = torch.relu(inputs @ hidden.T) @ output / width**0.5
-            (0.5 * (prediction - label).square().sum()).backward()
+            torch.autograd.backward(0.5 * (outputs() - labels).square().sum())
             optimiser.step()
+        return np.asarray(outputs().detach().double().numpy())
 
-    ours(count)
-    autograd(count)
-    pairs = [(_milliseconds(ours, count), _milliseconds(autograd, count)) for _ in range(repeats)]
-    return {
-        "pre_activation_ms": statistics.median(pair[0] for pair in pairs),
-        "autograd_ms": statistics.median(pair[1] for pair in pairs),
-        "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
-    }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step")
-    parser.add_argument("--width", type=int, default=16384)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=100)
-    arguments = parser.parse_args(argv)
-    results = {
-        name: measure(arguments.width, getattr(torch, name), arguments.repeats, arguments.steps)
-        for name in ("float32", "float64")
-    }
-    document = {"environment": describe_environment(), "points": 60, "width": arguments.width}
-    print(json.dumps(document | results, indent=2))
-    return 0
+    def floor(self, steps: int) -> None:
+        """The products of the cheaper of both exact forms."""
+        points, features = self.inputs.shape
+        dtype = self.net.hidden.dtype
+        pattern = torch.ones(points, self.net.width, dtype=dtype)
+        if points <= 2 * features:
+            gram = torch.ones(points, points, dtype=dtype)
+            for _ in range(steps):
+                gram @ pattern
+            return
+        rows, weights = torch.ones(points, features, dtype=dtype), self.net.hidden[0]
+        for _ in range(steps):
+            pattern.T @ rows
+            rows @ weights.T
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(rounds: int) -> Iterator[Entry]:
+    """One entry a shape; seconds are those of ten steps."""
+    for points, features, width in _SHAPES:
+        problem = _Problem(points, features, width, torch.float32)
+        exact = _Problem(points, features, 1024, torch.float64)
+        yield compare(
+            f"{_STEPS} training steps",
+            {"n": points, "d": features, "m": width},
+            {
+                "ours": partial(problem.ours, _STEPS),
+                "floor": partial(problem.floor, _STEPS),
+                "autograd + SGD": partial(problem.autograd, _STEPS),
+            },
+            rounds=rounds,
+            accuracy={
+                "float64 trajectories": float(
+                    np.abs(exact.ours(_STEPS) - exact.autograd(_STEPS)).max()
+                )
+            },
+        )

@@ -13,9 +13,9 @@ __all__ = [
     "train_nets",
 ]
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from threading import Event
 
@@ -23,15 +23,21 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory.network import TwoLayerReLU, initialise
+from ntk_theory import ranks
+from ntk_theory.network import DrawnNets, TwoLayerReLU
 from ntk_theory.problems import Recipe
+from ntk_theory.resources import memory_limit
 from ntk_theory.training import Trajectory, train
+from ntk_theory.training.footprint import Footprint
 from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
 _TOGETHER = 2**17
 """Seeds run together while all their pre-activations are at most this many; more are slower."""
+
+_KEPT = 2**22
+"""Initial weights that are kept rather than drawn again."""
 
 _MOST_NETS = 10_000
 """More nets at each width are taken for a slip: seeds are counted, not named."""
@@ -63,10 +69,7 @@ def check_nets(nets: int, least: int) -> int:
 
 
 def check_memory(width: int, shape: tuple[int, ...], dtype: str) -> None:
-    """Raise ValueError for a width whose nets do not fit this machine's memory.
-
-    A net in training holds its weights twice (drawn in float64), its pre-activations and those at
-    the start; each thread trains one.
+    """Raise ValueError for a width of which not even one net fits the memory.
 
     Args:
         width: m.
@@ -74,16 +77,7 @@ def check_memory(width: int, shape: tuple[int, ...], dtype: str) -> None:
         dtype: "float32" or "float64".
     """
     points, features = shape
-    numbers = (
-        2 * features * 8 + (features + 2 * points) * torch.finfo(getattr(torch, dtype)).bits // 8
-    )
-    wanted = width * numbers * torch.get_num_threads()
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if wanted > installed:
-        raise ValueError(
-            f"width {width} needs about {wanted / 2**30:.0f} GiB of memory, more than the "
-            f"{installed / 2**30:.0f} GiB of this machine; use narrower nets"
-        )
+    Footprint(points, features, width, dtype).check()
 
 
 def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:
@@ -193,16 +187,27 @@ def train_nets(
     size = max(1, _TOGETHER // (width * len(recipe.inputs)))
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
     cancelled = Event()
+    # Threads of a pool know nothing of the checkpoints unless they are told.
+    contexts = [copy_context() for _ in groups]
 
-    def train_group(group: Sequence[int]) -> Trajectory:
-        return _train_group(recipe, width, group, dtype, device, progress, keep_network, cancelled)
+    def train_group(group: Sequence[int], context: Context) -> Trajectory:
+        return context.run(
+            _train_group, recipe, width, group, dtype, device, progress, keep_network, cancelled
+        )
 
     # One thread a group: nets share nothing, so no thread waits for another, and a net's result
     # does not depend on the number of cores.
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    points, features = recipe.inputs.shape
+    taken = Footprint(points, features, width, dtype)
+    fitting = int((memory_limit() - taken.fixed) // taken.growing)
+    # Processes that share a net have to come to it in the same order.
+    at_once = max(1, min(threads, fitting)) if ranks.size() == 1 else 1
+    with ThreadPoolExecutor(
+        at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)
+    ) as pool:
         try:
-            return _join(list(pool.map(train_group, groups)))
+            return _join(list(pool.map(train_group, groups, contexts)))
         finally:
             cancelled.set()
             torch.set_num_threads(threads)
@@ -219,16 +224,17 @@ def _train_group(
     cancelled: Event,
 ) -> Trajectory:
     labels = recipe.observed
-    network = initialise(
+    drawn = DrawnNets(
         width,
         recipe.inputs.shape[1],
-        seeds=seeds,
+        tuple(seeds),
         outputs=1 if labels.ndim == 1 else labels.shape[1],
         antisymmetric=recipe.init_scale is None,
         scale=1.0 if recipe.init_scale is None else recipe.init_scale,
         dtype=getattr(torch, dtype),
         device=device,
     )
+    network = drawn.keep() if len(seeds) * width * drawn.dimension <= _KEPT else drawn
 
     def report(step: int) -> None:
         if cancelled.is_set():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["TwoLayerReLU", "initialise"]
+__all__ = ["DrawnNets", "Nets", "TwoLayerReLU", "initialise"]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+_PIECE = 2**20
+"""Numbers of one net that are drawn together."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,34 @@ class TwoLayerReLU:
         return self.output.shape[1]
 
     @property
+    def dimension(self) -> int:
+        """Number d of inputs."""
+        return self.hidden.shape[2]
+
+    @property
+    def count(self) -> int:
+        """Number S of nets."""
+        return self.hidden.shape[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.hidden.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.hidden.device
+
+    def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """First-layer and output weights of `size` neurons at a time."""
+        return zip(
+            torch.split(self.hidden, size, dim=1),
+            torch.split(self.output, size, dim=2),
+            strict=True,
+        )
+
+    @property
     def antisymmetric(self) -> bool:
         """Whether neurons come in pairs of equal w and opposite a, so that f = 0 exactly."""
         half = self.width // 2
@@ -54,6 +86,123 @@ class TwoLayerReLU:
             # Opposite terms cancel; a rounded sum would leave a sign where there is none.
             values = np.zeros_like(values)
         return np.asarray(values[..., 0] if self.outputs == 1 else values)
+
+
+class _Rows:
+    """First-layer weights of one net in the order of its neurons, drawn as they are asked for."""
+
+    def __init__(self, seed: int, neurons: int, dimension: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.begin = self.generator.get_state()
+        self.neurons, self.dimension = neurons, dimension
+        # The generator makes sixteen numbers at a time, the last ones of a draw apart: pieces of a
+        # multiple of sixteen, and a last one that is no shorter, are what a single draw gives.
+        self.piece = 16 * max(1, _PIECE // (16 * dimension))
+        self.drawn, self.left = 0, torch.empty(0, dimension, dtype=torch.float64)
+
+    def take(self, count: int) -> Tensor:
+        """The next neurons in float64, shape (count, d); after the last comes the first."""
+        parts = []
+        while count:
+            if not len(self.left):
+                self.left = self._draw()
+            part, self.left = self.left[:count], self.left[count:]
+            parts.append(part)
+            count -= len(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def past_the_last(self) -> torch.Generator:
+        """The generator as it is once all neurons are drawn."""
+        while self.drawn < self.neurons:
+            self._draw()
+        return self.generator
+
+    def _draw(self) -> Tensor:
+        if self.drawn == self.neurons:
+            self.generator.set_state(self.begin)
+            self.drawn = 0
+        rest = self.neurons - self.drawn
+        count = rest if rest < 2 * self.piece else self.piece
+        self.drawn += count
+        return torch.randn(count, self.dimension, generator=self.generator, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class DrawnNets:
+    """Random nets whose first-layer weights are drawn when they are needed, and not kept.
+
+    The fields are the arguments of `initialise`, which draws the same nets and keeps them.
+    """
+
+    width: int
+    dimension: int
+    seeds: tuple[int, ...]
+    outputs: int = 1
+    antisymmetric: bool = True
+    scale: float = 1.0
+    output_scale: float = 1.0
+    dtype: torch.dtype = torch.float64
+    device: str | torch.device = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or (self.antisymmetric and self.width % 2):
+            raise ValueError(
+                "width must be at least 2, and even for antisymmetric initialisation (neurons come "
+                f"in pairs); got {self.width}"
+            )
+        for name in ("scale", "output_scale"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite; got {value}")
+        if any(not 0 <= seed < 2**32 for seed in self.seeds):
+            raise ValueError(
+                "seeds must lie in 0..2^32 − 1: torch's CPU generator tells no more apart; "
+                f"got {list(self.seeds)}"
+            )
+        if self.dimension < 1 or self.outputs < 1 or not self.seeds:
+            raise ValueError(
+                "dimension and outputs must be at least 1 and seeds not empty; "
+                f"got {self.dimension}, {self.outputs}, {list(self.seeds)}"
+            )
+
+    @property
+    def count(self) -> int:
+        """Number S of nets."""
+        return len(self.seeds)
+
+    @property
+    def _free(self) -> int:
+        """Neurons that are drawn; with pairs, the others repeat them."""
+        return self.width // 2 if self.antisymmetric else self.width
+
+    @cached_property
+    def output(self) -> Tensor:
+        """Output weights, shape (S, C, m); drawn after the first layer, and kept."""
+        drawn = []
+        for seed in self.seeds:
+            generator = _Rows(seed, self._free, self.dimension).past_the_last()
+            signs = torch.randint(0, 2, (self.outputs, self._free), generator=generator).double()
+            drawn.append(self.output_scale * (signs * 2 - 1))
+        signs = torch.stack(drawn)
+        if self.antisymmetric:
+            signs = torch.cat([signs, -signs], dim=2)
+        return signs.to(device=self.device, dtype=self.dtype)
+
+    def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """First-layer and output weights of `size` neurons at a time."""
+        nets = [_Rows(seed, self._free, self.dimension) for seed in self.seeds]
+        for output in torch.split(self.output, size, dim=2):
+            drawn = torch.stack([net.take(output.shape[2]) for net in nets])
+            yield (self.scale * drawn).to(device=self.device, dtype=self.dtype), output
+
+    def keep(self) -> TwoLayerReLU:
+        """The same nets, with all their weights."""
+        ((hidden, output),) = self.blocks(self.width)
+        return TwoLayerReLU(hidden, output)
+
+
+Nets = TwoLayerReLU | DrawnNets
+"""Initial nets, as training takes them."""
 
 
 def initialise(
@@ -91,34 +240,14 @@ def initialise(
 
     Reference: docs/theory.md, section 1.
     """
-    if width < 2 or (antisymmetric and width % 2):
-        raise ValueError(
-            "width must be at least 2, and even for antisymmetric initialisation (neurons come in "
-            f"pairs); got {width}"
-        )
-    for name, value in (("scale", scale), ("output_scale", output_scale)):
-        if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be positive and finite; got {value}")
-    if any(not 0 <= seed < 2**32 for seed in seeds):
-        raise ValueError(
-            "seeds must lie in 0..2^32 − 1: torch's CPU generator tells no more apart; "
-            f"got {list(seeds)}"
-        )
-    if dimension < 1 or outputs < 1 or not seeds:
-        raise ValueError(
-            "dimension and outputs must be at least 1 and seeds not empty; "
-            f"got {dimension}, {outputs}, {list(seeds)}"
-        )
-    drawn = width // 2 if antisymmetric else width
-    hidden, output = [], []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        weights = scale * torch.randn(drawn, dimension, generator=generator, dtype=torch.float64)
-        signs = torch.randint(0, 2, (outputs, drawn), generator=generator).double() * 2 - 1
-        signs = output_scale * signs
-        hidden.append(torch.cat([weights, weights]) if antisymmetric else weights)
-        output.append(torch.cat([signs, -signs], dim=1) if antisymmetric else signs)
-    return TwoLayerReLU(
-        torch.stack(hidden).to(device=device, dtype=dtype),
-        torch.stack(output).to(device=device, dtype=dtype),
-    )
+    return DrawnNets(
+        width,
+        dimension,
+        tuple(seeds),
+        outputs,
+        antisymmetric,
+        scale,
+        output_scale,
+        dtype,
+        device,
+    ).keep()

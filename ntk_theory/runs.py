@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Evidence", "chosen", "conduct", "judged_control", "over_nets"]
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -74,6 +74,7 @@ def conduct(
     options: Options,
     config: Mapping[str, Any],
     gather: Callable[[Evidence], str],
+    controls: Sequence[str] | None = None,
 ) -> ClaimResult:
     """Run a claim and judge what was found.
 
@@ -84,6 +85,7 @@ def conduct(
         gather: adds to the evidence; returns the sentence that says what was found if the claim
             turns out SUPPORTED. It returns early when a premise fails without which nothing can be
             trained. On Ctrl-C what it has added so far is kept.
+        controls: ids of those that this run has, if not all of the claim's.
 
     Returns:
         The result; interrupted ones are never SUPPORTED.
@@ -96,9 +98,10 @@ def conduct(
     except KeyboardInterrupt:
         interrupted = True
     premises, measurements = tuple(evidence.premises), tuple(evidence.measurements)
-    controls = tuple(evidence.controls)
-    verdict = judge(premises, measurements, controls)
-    complete = tuple(control.id for control in controls) == claim.controls
+    found_controls = tuple(evidence.controls)
+    expected = claim.controls if controls is None else tuple(controls)
+    verdict = judge(premises, measurements, found_controls)
+    complete = tuple(control.id for control in found_controls) == expected
     if verdict is Verdict.SUPPORTED and (interrupted or not complete):
         verdict = Verdict.INCONCLUSIVE
     if interrupted:
@@ -114,7 +117,7 @@ def conduct(
         config=config,
         premises=premises,
         measurements=measurements,
-        controls=controls,
+        controls=found_controls,
         verdict=verdict,
         finding=finding,
         seconds=time.perf_counter() - started,

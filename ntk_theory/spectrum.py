@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 __all__ = [
+    "Eigenpairs",
     "Spectrum",
+    "SymmetricOperator",
     "eigendecomposition",
+    "extreme_eigenpairs",
     "lambda_min",
     "retrieved_share",
 ]
@@ -12,11 +15,12 @@ __all__ = [
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import LinAlgError, LinAlgWarning, eigh, eigvalsh
-from scipy.sparse.linalg import ArpackError, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh, lobpcg
 
 Array = NDArray[np.float64]
 
@@ -145,6 +149,90 @@ def lambda_min(gram: ArrayLike) -> float:
             pass  # singular to rounding: the inverse does not exist
     (smallest,) = eigvalsh(matrix, subset_by_index=(0, 0))
     return float(smallest)
+
+
+class SymmetricOperator(Protocol):
+    """A symmetric matrix that is known by its products."""
+
+    shape: tuple[int, int]
+
+    def __matmul__(self, vectors: ArrayLike) -> Array:
+        """Product with vectors (n,) or (n, k)."""
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """Some eigenvalues of a symmetric matrix, with what is known of their error.
+
+    Attributes:
+        values: θ, from the extreme one inwards, shape (k,).
+        vectors: orthonormal columns v, shape (n, k).
+        residuals: ‖Hv − θv‖, shape (k,): within that distance of θ lies an eigenvalue.
+    """
+
+    values: Array
+    vectors: Array
+    residuals: Array
+
+
+def extreme_eigenpairs(
+    operator: SymmetricOperator,
+    count: int,
+    *,
+    end: Literal["largest", "smallest"] = "largest",
+    rng: np.random.Generator,
+    guess: ArrayLike | None = None,
+    tolerance: float = 1e-8,
+    iterations: int = 200,
+) -> Eigenpairs:
+    """Eigenpairs at one end of a spectrum, from products alone (LOBPCG).
+
+    Where the iterations do not suffice, as at the lower end of a dense spectrum, the residuals say
+    how near they have come.
+
+    Args:
+        operator: H, shape (n, n).
+        count: how many, at most n/5.
+        end: which.
+        rng: draws where to start from.
+        guess: columns to start from, shape (n, j) with j <= count, as far as known.
+        tolerance: residual that is small enough, in units of the largest of the values.
+        iterations: products with blocks of `count` vectors, at most.
+
+    Raises:
+        ValueError: for a count out of range.
+    """
+    size = operator.shape[0]
+    if not 1 <= count <= size // 5:
+        raise ValueError(f"count must lie in 1..{size // 5}, a fifth of the matrix; got {count}")
+    start = rng.standard_normal((size, count))
+    if guess is not None:
+        known = np.asarray(guess, dtype=float).reshape(size, -1)
+        start[:, : known.shape[1]] = known
+    start = np.linalg.qr(start)[0]
+    scale = float(np.linalg.norm(operator @ start, axis=0).max())
+    linear = LinearOperator(
+        operator.shape, matvec=operator.__matmul__, matmat=operator.__matmul__, dtype=float
+    )
+    with warnings.catch_warnings():
+        # That it has not converged is said by the residuals.
+        warnings.simplefilter("ignore", UserWarning)
+        _, vectors = lobpcg(
+            linear,
+            start,
+            tol=tolerance * scale,
+            maxiter=iterations,
+            largest=end == "largest",
+        )
+    # Ritz values of an orthonormal basis, and residuals that owe nothing to the solver.
+    basis = np.linalg.qr(vectors)[0]
+    image = operator @ basis
+    values, rotation = eigh(basis.T @ image)
+    order = np.argsort(values)[:: -1 if end == "largest" else 1]
+    values, rotation = values[order], rotation[:, order]
+    vectors = basis @ rotation
+    residuals = np.linalg.norm(image @ rotation - vectors * values, axis=0)
+    return Eigenpairs(values, vectors, residuals)
 
 
 def retrieved_share(

@@ -210,7 +210,8 @@ class Options:
     """Knobs of a run; None leaves the choice to the claim.
 
     Attributes:
-        preset: "quick", "standard" or "paper": how many widths and seeds.
+        preset: "quick", "standard" or "paper": how many widths and seeds; "cifar-mini" or "cifar"
+            for claims that can be checked at that size.
         seed: of all randomness.
         seeds: nets trained at each width.
         widths: ladder of widths.
@@ -262,6 +263,8 @@ class Claim:
         paper_claims: which of the abstract's claims C1..C7 it checks, and within what scope.
         knobs: names of the `Options` it takes, besides preset, seed and device.
         controls: ids of its controls, in the order in which they are run.
+        presets: names that `Options.preset` may have.
+        plans: for presets of a size at which it matters, what says what a run takes.
         run: evaluates it.
         predict: config and some predicted values that the options lead to, without training;
             raises ValueError for options that make no sense. The command line asks it before any
@@ -282,6 +285,8 @@ class Claim:
     run: Callable[[Options, Progress], ClaimResult]
     predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
     panels: Mapping[str, Callable[[Axes, ClaimResult], None]]
+    presets: tuple[str, ...] = ("quick", "standard", "paper")
+    plans: Mapping[str, Callable[[Options], str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = self.knobs - set(Options.__dataclass_fields__)

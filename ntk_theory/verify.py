@@ -1,7 +1,7 @@
 """Command line: `python -m ntk_theory.verify CLAIM… | all`.
 
 Exit status: 0 all claims SUPPORTED; 1 any VIOLATED; 3 any INCONCLUSIVE or PREMISE_UNMET; 2 bad use;
-130 interrupted (what was computed is still reported).
+4 one of several processes lost; 130 interrupted (what was computed is still reported).
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ __all__ = ["main", "run_claims"]
 
 import argparse
 import math
+import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ntk_theory import __version__
 from ntk_theory.claims import all_claims
 from ntk_theory.explain import explanation
 from ntk_theory.verdicts import Claim, ClaimResult, Options, Verdict
+
+if TYPE_CHECKING:
+    from ntk_theory.training.checkpoints import Checkpoints
 
 _EPILOG = """\
 verdicts and exit status:
@@ -27,6 +34,7 @@ verdicts and exit status:
   1  some claim is VIOLATED
   3  some claim is INCONCLUSIVE, or its PREMISE_UNMET: the theorem says nothing there
   2  the command was wrong
+  4  of several processes one was lost
   130  interrupted; what had been computed is reported
 
 examples:
@@ -41,6 +49,10 @@ _SHARED = {"preset", "seed", "device"}
 """Knobs that every claim takes."""
 
 
+class _LostError(Exception):
+    """Another process of the run is gone."""
+
+
 class _Refusal(Exception):  # noqa: N818 (a refusal of the command, not an error in the program)
     """What is wrong with the command."""
 
@@ -52,6 +64,25 @@ def _widths(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(
             f"expected whole numbers separated by commas, as in 256,512,1024; got {text!r}"
         ) from None
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected minutes, 0 or more; got {text!r}")
+    return minutes
+
+
+def _bytes(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?)?B?", text)
+    if match is None or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"expected a size, as in 8GiB or 500MB; got {text!r}")
+    unit = match[2] or " "
+    base = 1024.0 if unit.endswith("i") else 1000.0
+    return float(match[1]) * math.pow(base, " KMGT".index(unit[0]))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,14 +110,25 @@ def _parser() -> argparse.ArgumentParser:
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--preset",
-        choices=("quick", "standard", "paper"),
+        choices=("quick", "standard", "paper", "cifar-mini", "cifar"),
         default="standard",
-        help="how many widths and seeds (default: standard)",
+        help="how many widths and seeds (default: standard); the last two are of the size of an "
+        "image data set, for claims that can be checked there",
     )
     run.add_argument("--seed", type=int, default=0, metavar="N", help="of all randomness")
     run.add_argument("--seeds", type=int, metavar="N", help="nets trained at each width")
     run.add_argument("--widths", type=_widths, metavar="M,M,…", help="ladder of even widths")
-    run.add_argument("--device", default="cpu", help="torch device (default: cpu)")
+    run.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, cuda, cuda:N, or auto: a GPU if there is one (default: cpu)",
+    )
+    run.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="what the run may take, as in 8GiB (default: what the machine has)",
+    )
     run.add_argument("--dtype", choices=("float32", "float64"), help="precision of the nets")
     problem = parser.add_argument_group("the problem (each claim has its own defaults)")
     problem.add_argument("--clusters", type=int, metavar="K", help="number of clusters")
@@ -107,6 +149,20 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         metavar="S",
         help="plain initialisation w ~ N(0, S² I) instead of the antisymmetric one",
+    )
+    long = parser.add_argument_group("long runs")
+    long.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="save the training there now and then; the same command takes it up again",
+    )
+    long.add_argument(
+        "--checkpoint-every",
+        type=_minutes,
+        default=5.0,
+        metavar="MINUTES",
+        help="between two states of an unfinished training (default: 5)",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
@@ -151,6 +207,11 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
             other = next(claim for claim in claims if claim.id not in takers)
             takes = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(other.knobs))
             raise _Refusal(f"{other.id} takes no {flag}; its knobs are {takes}")
+    for claim in claims:
+        if shared["preset"] not in claim.presets:
+            raise _Refusal(
+                f"{claim.id} has no preset {shared['preset']}; it has {', '.join(claim.presets)}"
+            )
     options = {}
     try:
         for claim in claims:
@@ -180,6 +241,14 @@ def _check_noise_rate(claim: Claim, asked: float | None, config: Mapping[str, An
         f"have, like {fewer / points:g} and {(fewer + 1) / points:g}; got {asked:g}, which is "
         f"{asked * points:g} points (or choose other --points)"
     )
+
+
+def _best_device() -> str:
+    import torch
+
+    # Each process of torchrun has a GPU of its own.
+    number = os.environ.get("LOCAL_RANK", "0")
+    return f"cuda:{number}" if torch.cuda.is_available() else "cpu"
 
 
 def _check_device(device: str) -> None:
@@ -217,6 +286,28 @@ def _prepare_output(arguments: argparse.Namespace) -> None:
         ) from None
 
 
+def _checkpoints(
+    arguments: argparse.Namespace, options: Mapping[str, Options]
+) -> Checkpoints | None:
+    """Where training is saved, or None; raises a refusal for a folder of another run."""
+    if arguments.checkpoint is None:
+        return None
+    from ntk_theory.environment import describe_environment
+    from ntk_theory.training.checkpoints import Checkpoints
+
+    configuration = {name: asdict(chosen) for name, chosen in options.items()}
+    try:
+        return Checkpoints.open(
+            arguments.checkpoint,
+            configuration | describe_environment(),
+            60 * arguments.checkpoint_every,
+        )
+    except ValueError as error:
+        raise _Refusal(f"--checkpoint: {error}") from None
+    except OSError as error:
+        raise _Refusal(f"--checkpoint: cannot write {error.filename}: {error.strerror}") from None
+
+
 def _command(argv: Sequence[str] | None) -> str:
     """The command that was given, as it is typed."""
     words = sys.argv[1:] if argv is None else argv
@@ -241,6 +332,9 @@ def run_claims(
     results = []
     console = Console(width=None if sys.stdout.isatty() else 160)
     for claim in claims:
+        preset = options[claim.id].preset
+        if preset in claim.plans:
+            print(claim.plans[preset](options[claim.id]), file=sys.stderr)
         with bars(show_progress) as shown:
             result = claim.run(options[claim.id], Bar(shown))
         results.append(result)
@@ -275,19 +369,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.explain:
             print("\n\n\n".join(explanation(claim) for claim in chosen))
             return 0
-        options = _checked_options(arguments, chosen)
-        _check_device(arguments.device)
-        _prepare_output(arguments)
-        results = run_claims(chosen, options, show_progress=not arguments.no_progress)
-        not_run = [claim.id for claim in chosen[len(results) :]]
-        _write(results, not_run, arguments, _command(argv))
+        results = _run(arguments, chosen, _command(argv))
     except _Refusal as refusal:
         print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
         return 2
+    except _LostError as lost:
+        print(f"{parser.prog}: error: {lost}", file=sys.stderr)
+        return 4
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted before anything was computed", file=sys.stderr)
         return 130
     return _status(results)
+
+
+def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], command: str) -> list[ClaimResult]:
+    """Refuse what cannot be done, run, and write; of several processes the first one speaks."""
+    from ntk_theory import ranks
+    from ntk_theory.resources import limited_memory
+    from ntk_theory.training.checkpoints import checkpointed
+
+    if arguments.device == "auto":
+        arguments.device = _best_device()
+    try:
+        with limited_memory(arguments.memory), ranks.joined(arguments.device):
+            options = _checked_options(arguments, chosen)
+            _check_device(arguments.device)
+            if ranks.rank():
+                with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+                    return run_claims(chosen, options, show_progress=False)
+            _prepare_output(arguments)
+            if arguments.checkpoint is not None and ranks.size() > 1:
+                raise _Refusal("--checkpoint takes a single process, without torchrun")
+            with checkpointed(_checkpoints(arguments, options)):
+                results = run_claims(chosen, options, show_progress=not arguments.no_progress)
+    except ranks.LostProcessError as error:
+        raise _LostError(str(error)) from None
+    _write(results, [claim.id for claim in chosen[len(results) :]], arguments, command)
+    return results
 
 
 def _write(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from ntk_theory.network import TwoLayerReLU, initialise
+from ntk_theory import network
+from ntk_theory.network import DrawnNets, TwoLayerReLU, initialise
 from strategies import rngs
 
 # Confidence intervals miss once in 1e12 cases, so never in a test run.
@@ -242,3 +243,35 @@ def test_no_seeds_inputs_or_outputs_are_refused(change):
     arguments = {"width": 4, "dimension": 3, "seeds": [0], "outputs": 1} | change
     with pytest.raises(ValueError, match="dimension and outputs must be at least 1 and seeds not"):
         initialise(**arguments)
+
+
+# ---------------------------------------------------------------- drawn anew
+
+
+@pytest.mark.parametrize("piece", [1, 48, 2**20])
+@pytest.mark.parametrize("pairs", [True, False])
+@pytest.mark.parametrize(("width", "dimension"), [(2, 1), (6, 3), (34, 1), (100, 7), (1000, 5)])
+def test_weights_drawn_in_pieces_are_those_of_one_draw(width, dimension, pairs, piece, monkeypatch):
+    monkeypatch.setattr(network, "_PIECE", piece)
+    nets = DrawnNets(width, dimension, (5, 7), outputs=2, antisymmetric=pairs)
+    free = width // 2 if pairs else width
+    for net, seed in enumerate(nets.seeds):
+        generator = torch.Generator().manual_seed(seed)
+        hidden = torch.randn(free, dimension, generator=generator, dtype=torch.float64)
+        signs = torch.randint(0, 2, (2, free), generator=generator).double() * 2 - 1
+        if pairs:
+            hidden, signs = torch.cat([hidden, hidden]), torch.cat([signs, -signs], dim=1)
+        for size in (1, 16, 77, 2048):
+            blocks = list(nets.blocks(size))
+            assert torch.equal(torch.cat([weights[net] for weights, _ in blocks]), hidden)
+            assert torch.equal(torch.cat([out[net] for _, out in blocks], dim=1), signs)
+
+
+def test_drawn_nets_are_the_kept_ones():
+    arguments = {"outputs": 3, "scale": 0.5, "output_scale": 2.0, "dtype": torch.float32}
+    nets = DrawnNets(20, 4, (1, 2), **arguments)
+    kept = initialise(20, 4, seeds=[1, 2], **arguments)
+    assert torch.equal(nets.keep().hidden, kept.hidden)
+    assert torch.equal(nets.output, kept.output)
+    for name in ("width", "dimension", "count", "outputs", "dtype", "antisymmetric"):
+        assert getattr(nets, name) == getattr(kept, name)

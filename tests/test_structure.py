@@ -25,9 +25,11 @@ CLAIM_PACKAGES = sorted(
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"verdicts", "fitting", "drawing", "environment", "progress", "predictions.spectra"},
+    {"ranks", "resources"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
-    {"training"},
+    {"streaming", "training.trajectory", "training.neurons", "training.checkpoints"},
+    {"training.descent", "training.footprint"},
     {"problems"},
     {"experiments"},
     {"ladder"},
@@ -39,7 +41,9 @@ LAYERS = [
     {"verify"},
     {"paper_checks"},
 ]
-MEASUREMENT = {"kernels", "spectrum", "network", "targets", "training"}
+MEASUREMENT = {"kernels", "spectrum", "network", "targets", "streaming"} | {
+    name for name in MODULES if name.startswith("training.")
+}
 
 
 def imported(path):

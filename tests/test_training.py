@@ -297,6 +297,54 @@ def test_every_kind_of_teacher_is_that_of_the_oracle(layers, classes, target, ep
     assert_like_the_oracle(case, case.train(), oracle(case))
 
 
+@pytest.mark.parametrize(
+    ("shape", "rank", "many"),
+    [
+        ((12, 6), 6, False),
+        ((13, 6), 6, True),
+        ((13, 20), 6, True),
+        ((12, 20), 6, False),
+        ((13, 20), 13, False),
+        ((1, 1), 1, False),
+    ],
+)
+def test_weights_are_moved_where_the_span_of_the_inputs_is_small(shape, rank, many):
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))
+    points = training.neurons.Points(torch.as_tensor(inputs))
+    assert points.many == many
+    net = initialise(16, shape[1], seeds=[0])
+    (block,) = training.neurons.make_blocks(points.inputs, net.blocks(16), 16)
+    assert block.state.keys() == ({"a", "w", "active"} if many else {"a", "z"})
+    if many:
+        assert block.state["w"].shape == (1, 16, rank)
+
+
+@pytest.mark.parametrize("layers", ["first", "both"])
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("dimension", [3, 20])
+def test_both_forms_of_the_step_are_the_same(dimension, classes, layers, monkeypatch):
+    rng = np.random.default_rng(2)
+    # Of rank 3 in either case: in 20 dimensions weights live in a basis of the span.
+    inputs = rng.standard_normal((9, 3)) @ np.linalg.qr(rng.standard_normal((dimension, 3)))[0].T
+    net = initialise(64, dimension, seeds=[0, 1], outputs=classes, antisymmetric=False)
+    rate = learning_rate(0.5, net, inputs, layers)
+    case = Case(net, inputs, labels(rng, 9, classes), PLAIN, rate, 12, layers)
+    moved = case.train()
+    monkeypatch.setattr(training.neurons.Points, "many", False)
+    expected = case.train()
+    allowed = case.rounding(push_bound(case, expected))
+    np.testing.assert_allclose(moved.outputs, expected.outputs, rtol=0, atol=allowed)
+    # Weights come back through the pseudo-inverse.
+    singular = np.linalg.svd(inputs, compute_uv=False)[:3]
+    for name in ("hidden", "output"):
+        difference = getattr(moved.network, name) - getattr(expected.network, name)
+        assert float(difference.abs().max()) <= 4 * allowed / singular.min()
+    np.testing.assert_allclose(moved.distance, expected.distance, atol=64 * allowed / singular[-1])
+    np.testing.assert_allclose(moved.movement, expected.movement, atol=64 * allowed / singular[-1])
+    np.testing.assert_array_equal(moved.flipped_activations, expected.flipped_activations)
+
+
 @pytest.mark.parametrize("size", [1, 10**5])
 @settings(max_examples=10)
 @given(data=st.data())
@@ -304,7 +352,7 @@ def test_blocks_of_neurons_add_up_to_the_net(size, data):
     # Blocks hold 256 neurons at least: two to four of them, the last one of an odd size.
     case = data.draw(cases(widths=st.integers(257, 900).filter(lambda m: m % 256)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_BLOCK_BYTES", size)
+        patch.setattr(training.neurons, "_BLOCK_BYTES", size)
         several = case.train()
     runs = oracle(case)
     assert_like_the_oracle(case, several, runs)
@@ -1005,6 +1053,6 @@ def test_widths_beyond_the_memory_are_refused(dtype):
     # Some 20 · 8 bytes a neuron at least: 10^12 of them are no machine's, 1000 are every one's.
     assert experiments.check_memory(1000, (20, 20), dtype) is None
     with pytest.raises(
-        ValueError, match=r"width 1000000000000 needs about \d+ GiB of memory, more"
+        ValueError, match=r"width 1000000000000 needs about [\d.]+ GiB of memory, more"
     ):
         experiments.check_memory(10**12, (20, 20), dtype)

@@ -104,6 +104,9 @@ def test_the_exit_status_is_that_of_the_worst_verdict(verdicts, status):
         (["--ratio", "1e9"], "take .* steps .*raise the rate, lower the ratio, or give steps"),
         (["--clusters", "1000000"], "steps, clusters or points are too many"),
         (["--widths", "2,4,8,16,2000000000"], "2000000000 needs about .* GiB"),
+        (["--memory", "100KB"], "needs about .* GiB of memory, more than the 0.0 GiB"),
+        (["--memory", "lots"], "expected a size, as in 8GiB or 500MB; got 'lots'"),
+        (["--memory", "0"], "expected a size"),
         (["--device", "gpu9"], "--device gpu9 is not usable"),
         (["--device", "meta"], "--device meta is not usable"),
         (["--dtype", "int8"], "invalid choice"),
@@ -124,6 +127,21 @@ def test_bad_use_is_refused_in_one_line_with_status_2(arguments, complaint, caps
     assert message.startswith("python -m ntk_theory.verify: error: ")
     assert re.search(complaint, message), message
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("8GiB", 8 * 2**30), ("500MB", 5e8), ("1.5 K", 1500.0), ("2Mi", 2**21), ("7", 7.0)],
+)
+def test_sizes_of_memory_are_read_in_both_kinds_of_units(text, size):
+    assert verify._bytes(text) == size
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_automatic_device_is_a_gpu_of_this_process_if_there_is_one(there, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert verify._best_device() == ("cuda:3" if there else "cpu")
 
 
 def test_no_claim_is_refused_with_the_list_of_claims(capsys):

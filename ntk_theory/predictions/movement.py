@@ -13,6 +13,7 @@ __all__ = [
     "BoundaryLayer",
     "boundary_layer",
     "cluster_matrix",
+    "crossing_of_reach",
     "first_step_crossing",
     "kernel_fluctuation",
     "largest_movement",
@@ -132,11 +133,22 @@ def first_step_crossing(gram: ArrayLike, pulls: ArrayLike, outputs: ArrayLike) -
     Reference: docs/theory.md, section 9.5.
     """
     products = np.abs(np.asarray(gram, dtype=float))
-    pull, predicted = (
-        np.asarray(values, dtype=float).reshape(len(products), -1) for values in (pulls, outputs)
-    )
-    sizes = np.linalg.norm(pull, axis=1)
-    missed = _DENSITY / 4 * np.sqrt(products.diagonal()) * sizes * (products @ sizes)
+    sizes = np.linalg.norm(np.asarray(pulls, dtype=float).reshape(len(products), -1), axis=1)
+    return crossing_of_reach(np.sqrt(products.diagonal()) * sizes, products @ sizes, outputs)
+
+
+def crossing_of_reach(sizes: ArrayLike, reach: ArrayLike, outputs: ArrayLike) -> float:
+    """The same where Γ is too large to be formed.
+
+    Args:
+        sizes: ‖x_i‖ |r_i|, shape (n,).
+        reach: Σ_j |Γ_ij| |r_j|, shape (n,).
+        outputs: p, shape (n,) or (n, C).
+
+    Reference: docs/theory.md, section 9.5.
+    """
+    missed = _DENSITY / 4 * np.asarray(sizes, dtype=float) * np.asarray(reach, dtype=float)
+    predicted = np.asarray(outputs, dtype=float).reshape(len(missed), -1)
     return float(np.abs(predicted).sum(axis=1) @ missed / np.square(predicted).sum())
 
 

@@ -6,7 +6,9 @@ closed form on clusters with any number of classes, one recursion on any other d
 
 from __future__ import annotations
 
-__all__ = ["cluster_outputs", "gram_outputs", "label_gap"]
+__all__ = ["Operator", "cluster_outputs", "gram_outputs", "label_gap"]
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,8 +96,15 @@ def cluster_outputs(
     return outputs.reshape(-1, *label.shape)
 
 
+class Operator(Protocol):
+    """A matrix that is known by its products with vectors (n,) or (n, k)."""
+
+    def __matmul__(self, vectors: Array) -> Array:
+        """The product."""
+
+
 def gram_outputs(
-    gram: ArrayLike,
+    gram: Operator,
     clean: ArrayLike,
     observed: ArrayLike,
     learning_rate: float,
@@ -106,7 +115,7 @@ def gram_outputs(
     Valid while every prediction that teaches is right.
 
     Args:
-        gram: H, shape (n, n), positive definite.
+        gram: H, shape (n, n), positive definite; a matrix, or what multiplies like one.
         clean: targets y, shape (n,) or one-hot (n, C).
         observed: ỹ, in the same shape.
         learning_rate: η.
@@ -117,12 +126,12 @@ def gram_outputs(
 
     Reference: docs/theory.md, section 7.1.
     """
-    label, kernel = np.asarray(clean, dtype=float), np.asarray(gram, dtype=float)
+    label = np.asarray(clean, dtype=float)
     noise = np.asarray(observed, dtype=float) - label
     outputs = np.empty((np.asarray(weights).size + 1, *label.shape))
     outputs[0] = 0
     error = -label
     for t, weight in enumerate(np.asarray(weights, dtype=float)):
-        error = error - learning_rate * (kernel @ (error - weight * noise))
+        error = error - learning_rate * (gram @ (error - weight * noise))
         outputs[t + 1] = label + error
     return outputs

@@ -69,6 +69,11 @@ CLAIM = Claim(
         "pair-flips-above-half",
         "width-8",
     ),
+    presets=("quick", "standard", "paper", "cifar-mini", "cifar"),
+    plans={
+        preset: deferred("ntk_theory.claims.convergence.scaled_plan:describe_at_scale")
+        for preset in ("cifar-mini", "cifar")
+    },
     run=deferred("ntk_theory.claims.convergence.run:run"),
     predict=deferred("ntk_theory.claims.convergence.plan:predict"),
     panels={

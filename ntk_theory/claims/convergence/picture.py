@@ -26,7 +26,8 @@ def error_over_time(axes: Axes, result: ClaimResult) -> None:
     distilled = arrays["predicted_distilled"]
     drawing.prediction(axes, steps, distilled, "closed forms", of="self-distillation")
     drawing.prediction(axes, plain_steps, arrays["predicted_plain"], of="plain training")
-    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
+    if "classes" not in result.config:
+        drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ: bound of stopping")
     drawing.step_axis(axes, steps[-1])
     axes.set(yscale="log", ylabel=_ERROR)
     axes.legend(loc="lower left")

@@ -9,6 +9,8 @@ from ntk_theory.claims.convergence.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.convergence.measurements import measurements
 from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING, climb, trained_premises
 from ntk_theory.claims.convergence.plan import Plan, make_plan, planned_premises
+from ntk_theory.claims.convergence.scaled_plan import AT_SCALE
+from ntk_theory.claims.convergence.scaled_run import run_at_scale
 from ntk_theory.claims.convergence.variant_checks import check_variants
 from ntk_theory.ladder import Ladder
 from ntk_theory.problems import NoisyClusters
@@ -60,6 +62,8 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
 
 def run(options: Options, progress: Progress) -> ClaimResult:
     """Train ladder and variants, compare them with the closed forms, run the controls."""
+    if options.preset in AT_SCALE:
+        return run_at_scale(options, progress)
     plan = make_plan(options)
     return conduct(
         CLAIM, options, plan.config(), lambda evidence: _gather(plan, evidence, progress)

@@ -7,7 +7,7 @@ right, and with the steps at which it has to be. Section numbers refer to docs/t
 
 from __future__ import annotations
 
-__all__ = ["Variant", "variant_on_clusters", "variants"]
+__all__ = ["Units", "Variant", "variant_on_clusters", "variants"]
 
 import math
 from collections.abc import Iterator
@@ -84,15 +84,21 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class _Units:
-    """Learning rate and times that fit a spectrum, as in section 7.3."""
+class Units:
+    """Learning rate and times that fit a spectrum, as in section 7.3.
+
+    Attributes:
+        learning_rate: η.
+        quarter: of the memorisation time, in steps.
+        steps: in which the outcome of a run is told.
+    """
 
     learning_rate: float
     quarter: float
     steps: int
 
     @classmethod
-    def of(cls, noise: float, top: float, gap: float, share: float) -> _Units:
+    def of(cls, noise: float, top: float, gap: float, share: float) -> Units:
         """Units of a noise eigenvalue, the largest one, the label gap δ (7.6) and η λ_max."""
         rate = share / top
         memorised = predictions.memorisation_time((1 - gap) / 2, rate, noise)
@@ -100,9 +106,11 @@ class _Units:
 
     @property
     def burn_in(self) -> int:
+        """Steps in which all labels are taken from the data."""
         return max(1, round(self.quarter))
 
     def power(self, burn_in: int | None = None) -> BurnIn:
+        """The weight falls like 1/t after the burn-in."""
         return BurnIn(burn_in or self.burn_in, Power(self.quarter))
 
 
@@ -123,7 +131,7 @@ def _taught(first: int, steps: int, epoch: int | None, restart: bool) -> NDArray
 # ---------------------------------------------------------------- clusters
 
 
-def _policy(name: str, units: _Units, burn_in: int, steps: int) -> BurnIn:
+def _policy(name: str, units: Units, burn_in: int, steps: int) -> BurnIn:
     policies = {
         "power": units.power(burn_in),
         "geometric": BurnIn(burn_in, Geometric(steps / 4)),
@@ -169,7 +177,7 @@ def variant_on_clusters(
     cosine = float(design.inputs[0] @ design.inputs[1])
     angle = 2 * math.asin(math.sqrt(max(1 - cosine, 0) / 2))
     levels = predictions.cluster_spectrum(groups, points, angle, both_layers=layers == "both")
-    units = _Units.of(levels.noise, levels.mean, _gap(dataset), share)
+    units = Units.of(levels.noise, levels.mean, _gap(dataset), share)
     burn_in = units.burn_in
     if epoch is not None:
         # The first teachers have predicted nothing yet: they may not teach.
@@ -244,7 +252,7 @@ def _on_measured_spectrum(
     gram = kernels.ntk_limit(dataset.inputs)
     eigenvalues = spectrum.eigendecomposition(gram).eigenvalues
     noise, top = float(np.median(eigenvalues[:-rank])), float(eigenvalues[-1])
-    units = _Units.of(noise, top, 1 - 2 * dataset.noise_rate, share)
+    units = Units.of(noise, top, 1 - 2 * dataset.noise_rate, share)
     steps = math.ceil(noise_times / (units.learning_rate * noise))
     units = replace(units, quarter=units.quarter / earlier, steps=steps)
     policy = units.power()

@@ -1,0 +1,96 @@
+"""Measure the speed of the package against the products it needs and against its peers."""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import empirical_gram, growth, limiting_gram, smallest_eigenvalue, training_step
+from benchmarks.growth import Growth
+from benchmarks.timing import Entry
+from ntk_theory.environment import describe_environment
+
+_MEASURES: dict[str, Callable[[int], Iterator[Entry]]] = {
+    "limiting-gram": limiting_gram.measure,
+    "empirical-gram": empirical_gram.measure,
+    "training-step": training_step.measure,
+    "smallest-eigenvalue": smallest_eigenvalue.measure,
+}
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    table = Table("task", "shape", "ms", "ours/floor", "peers' time over ours", box=None)
+    for entry in entries:
+        peers = [f"{name} {ratio:.1f}" for name, ratio in entry.ratios.items() if name != "floor"]
+        peers += [f"{name} not installed" for name in entry.missing]
+        table.add_row(
+            entry.task,
+            " ".join(f"{name}={size}" for name, size in entry.shape.items()),
+            f"{entry.seconds['ours'] * 1e3:.1f}",
+            f"{1 / entry.ratios['floor']:.2f}",
+            ", ".join(peers),
+        )
+    return table
+
+
+def _growth_table(found: Sequence[Growth]) -> Table:
+    table = Table("task", "grows", "values", "seconds or GiB", "exponent", box=None)
+    for one in found:
+        measured = one.seconds or one.gibibytes or ()
+        table.add_row(
+            one.task,
+            one.size,
+            ", ".join(map(str, one.values)),
+            ", ".join(f"{value:.3g}" for value in measured),
+            f"{one.exponent:.2f}",
+        )
+    return table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a table, and write JSON if asked to."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=[*_MEASURES, "growth"])
+    parser.add_argument("--rounds", type=int, default=7, help="of each contender (default: 7)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="where the JSON goes")
+    arguments = parser.parse_args(argv)
+    if arguments.rounds < 1:
+        parser.error(f"--rounds must be at least 1; got {arguments.rounds}")
+    if arguments.out is not None and not arguments.out.parent.is_dir():
+        parser.error(f"--out: there is no folder {arguments.out.parent}; make it first")
+    chosen = arguments.only or [*_MEASURES, "growth"]
+    entries: list[Entry] = []
+    for name in [name for name in _MEASURES if name in chosen]:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        entries += _MEASURES[name](arguments.rounds)
+    grown: list[Growth] = []
+    if "growth" in chosen:
+        print("growth …", file=sys.stderr, flush=True)
+        grown += growth.measure(arguments.rounds)
+    console = Console()
+    if entries:
+        console.print(_table(entries))
+    if grown:
+        console.print(_growth_table(grown))
+    if arguments.out is not None:
+        document = {
+            "environment": describe_environment() | {"cores": os.cpu_count()},
+            "entries": [asdict(entry) for entry in entries],
+            "growth": [asdict(one) for one in grown],
+        }
+        arguments.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Empirical Gram matrix of a float32 net, both layers, against nngeometry and torch.func."""
+
+from __future__ import annotations
+
+__all__ = ["measure"]
+
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.timing import Contender, Entry, compare
+from ntk_theory import kernels, network
+
+_POINTS, _FEATURES, _WIDTH = 1000, 64, 4096
+_TOGETHER = 100
+"""Rows of a Jacobian formed together by torch.func: more do not fit a laptop."""
+
+
+def _torch_func(net: network.TwoLayerReLU, inputs: Tensor) -> Tensor:
+    """Products of explicit Jacobians, rows of them at a time."""
+    weights = {"hidden": net.hidden[0], "output": net.output[0, 0]}
+    root = net.width**0.5
+
+    def value(parameters: dict[str, Tensor], row: Tensor) -> Tensor:
+        scaled: Tensor = torch.relu(parameters["hidden"] @ row) @ parameters["output"] / root
+        return scaled
+
+    jacobian = torch.func.vmap(torch.func.grad(value), in_dims=(None, 0))
+
+    def rows(chunk: Tensor) -> Tensor:
+        parts = jacobian(weights, chunk).values()
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+    every = [rows(chunk) for chunk in torch.split(inputs, _TOGETHER)]
+    return torch.cat([torch.cat([left @ right.T for right in every], dim=1) for left in every])
+
+
+def _nngeometry(net: network.TwoLayerReLU, inputs: Tensor) -> Contender | None:
+    if find_spec("nngeometry") is None:
+        return None
+    gram = import_module("nngeometry.gram").GramMatrix
+    hidden = torch.nn.Linear(inputs.shape[1], net.width, bias=False)
+    output = torch.nn.Linear(net.width, 1, bias=False)
+    model = torch.nn.Sequential(hidden, torch.nn.ReLU(), output)
+    with torch.no_grad():
+        hidden.weight.copy_(net.hidden[0])
+        output.weight.copy_(net.output[0])
+    root = net.width**0.5
+
+    def scaled(rows: Tensor, *_: Tensor) -> Tensor:
+        values: Tensor = model(rows) / root
+        return values
+
+    def call() -> NDArray[np.float32]:
+        data = torch.utils.data.TensorDataset(inputs.clone(), torch.zeros(len(inputs)))
+        loader = torch.utils.data.DataLoader(data, batch_size=len(inputs))
+        found = gram(model=model, loader=loader, function=scaled).get_dense_tensor()
+        return np.asarray(found.detach().numpy())[0, :, 0]
+
+    return call
+
+
+def _accuracy(net: network.TwoLayerReLU, inputs: NDArray[np.float32]) -> dict[str, float]:
+    """Distance of activation counts to integers, and of the kernel to the one in float64."""
+    gram = inputs.astype(float) @ inputs.T.astype(float)
+    counts = kernels.ntk_empirical(net, inputs)[0] * net.width
+    far = np.abs(gram) > 1e-3
+    ratio = counts[far] / gram[far]
+    double = network.TwoLayerReLU(net.hidden.double(), net.output.double())
+    exact = kernels.ntk_empirical(double, inputs, layers="both")
+    return {
+        "counts, distance to integers": float(np.abs(ratio - np.round(ratio)).max()),
+        "float32 net against float64": float(
+            np.abs(kernels.ntk_empirical(net, inputs, layers="both") - exact).max()
+        ),
+    }
+
+
+def measure(rounds: int) -> Iterator[Entry]:
+    """One entry."""
+    net = network.initialise(_WIDTH, _FEATURES, seeds=[0], dtype=torch.float32)
+    inputs = np.random.default_rng(0).standard_normal((_POINTS, _FEATURES)).astype(np.float32)
+    inputs /= np.linalg.norm(inputs, axis=1, keepdims=True)
+    rows = torch.from_numpy(inputs)
+    features = (rows @ net.hidden[0].T).numpy()
+
+    def floor() -> None:
+        np.matmul(inputs, net.hidden[0].numpy().T)
+        # Of activations and of features.
+        np.matmul(features, features.T)
+        np.matmul(features, features.T)
+
+    yield compare(
+        "empirical Gram matrix",
+        {"n": _POINTS, "d": _FEATURES, "m": _WIDTH},
+        {
+            "ours": partial(kernels.ntk_empirical, net, inputs, layers="both"),
+            "floor": floor,
+            "nngeometry": _nngeometry(net, rows),
+            "torch.func": partial(_torch_func, net, rows),
+        },
+        rounds=rounds,
+        accuracy=_accuracy(net, inputs),
+    )

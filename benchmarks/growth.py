@@ -1,0 +1,138 @@
+"""How time and memory grow with points, features and width: fitted exponents."""
+
+from __future__ import annotations
+
+__all__ = ["Growth", "measure", "train_once"]
+
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ntk_theory import kernels, network, training
+from ntk_theory.targets import PLAIN
+
+_STEPS = 3
+_BASE = {"n": 500, "d": 1000, "m": 8192}
+_FACTORS = (1, 2, 4)
+
+_PEAK = """
+import resource, sys
+from benchmarks.growth import train_once
+train_once(*map(int, sys.argv[1:]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Time or memory at three sizes of one kind.
+
+    Attributes:
+        task: what was computed.
+        size: which one grows: n, d or m.
+        values: of the size.
+        base: the other sizes.
+        seconds: median of each; None for memory.
+        gibibytes: peak of a process that does it; None for time.
+        exponent: slope on log-log axes; for memory, of what exceeds the smallest process.
+    """
+
+    task: str
+    size: str
+    values: tuple[int, ...]
+    base: Mapping[str, int]
+    seconds: tuple[float, ...] | None
+    gibibytes: tuple[float, ...] | None
+    exponent: float
+
+
+def _inputs(points: int, features: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    rows = np.random.default_rng(0).standard_normal((points, features)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def train_once(points: int, features: int, width: int) -> None:
+    """A few steps of drawn nets in float32."""
+    rows = _inputs(points, features)
+    labels = np.sign(np.random.default_rng(1).standard_normal(points))
+    training.train(
+        network.DrawnNets(width, features, (0,), dtype=torch.float32),
+        rows,
+        labels,
+        PLAIN,
+        learning_rate=1 / float(np.linalg.norm(rows, 2) ** 2),
+        steps=_STEPS,
+        record=[_STEPS],
+        keep_network=False,
+    )
+
+
+def _gram(points: int, features: int, width: int) -> None:  # noqa: ARG001 (one signature)
+    kernels.ntk_limit(_inputs(points, features), dtype="float32")
+
+
+def _sizes(size: str) -> list[dict[str, int]]:
+    return [_BASE | {size: factor * _BASE[size]} for factor in _FACTORS]
+
+
+def _slope(sizes: list[int], values: list[float]) -> float:
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def _timed(task: str, size: str, call: Callable[[int, int, int], None], rounds: int) -> Growth:
+    medians = []
+    for shape in _sizes(size):
+        call(*shape.values())
+        taken = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            call(*shape.values())
+            taken.append(time.perf_counter() - started)
+        medians.append(statistics.median(taken))
+    values = [shape[size] for shape in _sizes(size)]
+    others = {name: value for name, value in _BASE.items() if name != size}
+    return Growth(task, size, tuple(values), others, tuple(medians), None, _slope(values, medians))
+
+
+def _peak(shape: Mapping[str, int]) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, *map(str, shape.values())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout) / 2**30
+
+
+def _memory(size: str) -> Growth:
+    floor = _peak({"n": 8, "d": 8, "m": 8})
+    peaks = [_peak(shape) for shape in _sizes(size)]
+    values = [shape[size] for shape in _sizes(size)]
+    others = {name: value for name, value in _BASE.items() if name != size}
+    beyond = [max(peak - floor, math.ulp(1.0)) for peak in peaks]
+    return Growth(
+        "peak memory of training",
+        size,
+        tuple(values),
+        others,
+        None,
+        tuple(peaks),
+        _slope(values, beyond),
+    )
+
+
+def measure(rounds: int) -> Iterator[Growth]:
+    """Time of the limiting Gram matrix and of training, memory of training."""
+    for size in ("n", "d"):
+        yield _timed("limiting Gram matrix", size, _gram, rounds)
+    for size in ("n", "d", "m"):
+        yield _timed(f"{_STEPS} training steps, with drawing", size, train_once, rounds)
+    for size in ("n", "m"):
+        yield _memory(size)

@@ -1,0 +1,83 @@
+"""Timing of contenders in turn, so that a busy machine slows all of them alike."""
+
+from __future__ import annotations
+
+__all__ = ["Contender", "Entry", "compare", "spread"]
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Contender = Callable[[], Any]
+
+
+def spread(seconds: list[float]) -> tuple[float, float]:
+    """Median and half the distance between the quartiles."""
+    if len(seconds) < 2:
+        return seconds[0], 0.0
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return middle, (high - low) / 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one task took.
+
+    Attributes:
+        task: what was computed.
+        shape: its sizes, by name.
+        seconds: median of each contender; "ours" is this package, "floor" the products it needs.
+        ratios: median over rounds of each contender's time over ours.
+        accuracy: largest errors against float64 oracles, by name.
+        missing: peers that are not installed.
+    """
+
+    task: str
+    shape: Mapping[str, int]
+    seconds: Mapping[str, float]
+    ratios: Mapping[str, float]
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def compare(
+    task: str,
+    shape: Mapping[str, int],
+    contenders: Mapping[str, Contender | None],
+    *,
+    rounds: int,
+    accuracy: Mapping[str, float] | None = None,
+) -> Entry:
+    """Time every contender once a round, after one call that warms it up.
+
+    Args:
+        task: what is computed.
+        shape: its sizes.
+        contenders: "ours" among them; None for one that is not installed.
+        rounds: how often.
+        accuracy: kept with the entry.
+    """
+    there = {name: call for name, call in contenders.items() if call is not None}
+    for call in there.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in there}
+    for _ in range(rounds):
+        for name, call in there.items():
+            started = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - started)
+    ours = seconds["ours"]
+    return Entry(
+        task,
+        dict(shape),
+        {name: statistics.median(taken) for name, taken in seconds.items()},
+        {
+            name: statistics.median(other / own for other, own in zip(taken, ours, strict=True))
+            for name, taken in seconds.items()
+            if name != "ours"
+        },
+        dict(accuracy or {}),
+        tuple(name for name, call in contenders.items() if call is None),
+    )

@@ -1,0 +1,105 @@
+"""The limiting NTK as an operator, for more points than a matrix of them would fit."""
+
+from __future__ import annotations
+
+__all__ = ["KernelOperator"]
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ntk_theory.kernels import Layers, Precision, UnitRows, limit_of
+
+Array = NDArray[np.float64]
+
+_TEMPORARIES = 4
+"""Arrays of the size of a block that forming it takes."""
+
+
+class KernelOperator:
+    """H as something that multiplies vectors.
+
+    It is kept where it fits the memory, and is otherwise formed anew at every product: the blocks
+    of rows on and above the diagonal, each of which serves its mirror image, too. Entries and
+    products are of the precision asked for, sums over blocks in float64.
+
+    Attributes:
+        shape: (n, n).
+        kept: whether the matrix is kept.
+        height: rows of the largest block that is formed at once.
+    """
+
+    def __init__(
+        self,
+        inputs: ArrayLike,
+        *,
+        layers: Layers = "first",
+        dtype: Precision = "float64",
+        device: str = "cpu",
+        memory: float = np.inf,
+    ) -> None:
+        """Take inputs.
+
+        Args:
+            inputs: X, shape (n, d), no zero row.
+            layers: "first" or "both".
+            dtype: precision of entries and products.
+            device: where they are formed.
+            memory: bytes that may be taken beside the inputs.
+
+        Raises:
+            ValueError: for a zero row, or for memory that does not hold a single row.
+        """
+        rows = np.asarray(inputs)
+        if rows.dtype != np.float32:
+            rows = rows.astype(float, copy=False)
+        self._rows, self._layers = UnitRows.of("inputs", rows, dtype, device), layers
+        points = len(rows)
+        self.shape = points, points
+        row = points * self._rows.units.element_size()
+        self.kept = (points + max(points, _TEMPORARIES)) * row <= memory
+        spare = memory - points * row if self.kept else memory
+        self.height = int(min(points, spare // (_TEMPORARIES * row)))
+        if self.height < 1:
+            raise ValueError(
+                f"memory must hold {_TEMPORARIES} rows of the kernel, {_TEMPORARIES * row} bytes; "
+                f"got {memory:.0f}"
+            )
+        self._matrix = self._whole() if self.kept else None
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Rows of the kernel, from the diagonal on: shapes (height, n − start)."""
+        for start in range(0, self.shape[0], self.height):
+            rows = slice(start, min(start + self.height, self.shape[0]))
+            yield rows, limit_of(self._rows[rows], self._rows[start:], self._layers)
+
+    def _whole(self) -> Tensor:
+        matrix = self._rows.units.new_empty(self.shape)
+        for rows, block in self._blocks():
+            matrix[rows, rows.start :] = block
+            matrix[rows.stop :, rows] = block[:, rows.stop - rows.start :].T
+        return matrix
+
+    @property
+    def trace(self) -> float:
+        """Sum of the eigenvalues: κ(0) = 1/2, or 1 with both layers, times the squared norms."""
+        squares = float(self._rows.norms.double().square().sum())
+        return squares / 2 if self._layers == "first" else squares
+
+    def __matmul__(self, vectors: ArrayLike) -> Array:
+        """H v for one vector (n,) or several (n, k)."""
+        given = np.asarray(vectors, dtype=float)
+        columns = torch.as_tensor(given, device=self._rows.units.device).reshape(len(given), -1)
+        factor = columns.to(self._rows.units.dtype)
+        if self._matrix is not None:
+            product = (self._matrix @ factor).double()
+        else:
+            product = torch.zeros_like(columns)
+            for rows, block in self._blocks():
+                product[rows] += (block @ factor[rows.start :]).double()
+                beyond = block[:, rows.stop - rows.start :]
+                product[rows.stop :] += (beyond.T @ factor[rows]).double()
+        return np.asarray(product.cpu().numpy().reshape(given.shape))

@@ -1,0 +1,420 @@
+"""Training of finite nets, and of the infinitely wide one."""
+
+from __future__ import annotations
+
+__all__ = ["train", "train_kernel_limit"]
+
+import math
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from ntk_theory import ranks
+from ntk_theory.kernels import Layers
+from ntk_theory.network import Nets, TwoLayerReLU
+from ntk_theory.targets import Distillation, Loss, predict
+from ntk_theory.training.checkpoints import Checkpoints, current, name_of
+from ntk_theory.training.neurons import block_size, make_blocks, patterns_fit
+from ntk_theory.training.trajectory import Trajectory
+
+Array = NDArray[np.float64]
+
+_LOSS_GROWTH = 100.0
+"""A loss above this multiple of the first one is a divergence, not a fluctuation."""
+
+
+def _divergence(outputs: Tensor, label: Tensor, first: Tensor, step: int, loss: Loss) -> str | None:
+    """Explanation if the outputs are not finite, or far further from the labels than at first."""
+    reached = _loss(outputs, label, loss)
+    if not bool(torch.isfinite(reached).all()):
+        return f"training diverged at step {step}: the outputs are not finite; lower learning_rate"
+    if bool((reached > _LOSS_GROWTH * first).any()):
+        # The Hessian of cross-entropy in the outputs, diag(p) − p pᵀ, is at most 1/2.
+        stable = "2/lambda_max" if loss == "square" else "4/lambda_max"
+        return (
+            f"training diverged at step {step}: the loss on the observed labels is above "
+            f"{_LOSS_GROWTH:g} times its first value; lower learning_rate (a kernel needs it below "
+            f"{stable})"
+        )
+    return None
+
+
+def _loss(outputs: Tensor, label: Tensor, loss: Loss) -> Tensor:
+    """Loss of each net on the observed labels, shape (S,)."""
+    if loss == "square":
+        return (outputs - label).square().sum(dim=(1, 2)) / 2
+    return (outputs.logsumexp(dim=2) - (label * outputs).sum(dim=2)).sum(dim=1)
+
+
+def _rates(learning_rate: float | ArrayLike, steps: int) -> Array:
+    """One rate for each step, shape (T,)."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+    rates = np.asarray(learning_rate, dtype=float)
+    if rates.ndim == 0:
+        if not (np.isfinite(rates) and rates > 0):
+            raise ValueError(f"learning_rate must be positive and finite; got {float(rates)}")
+        return np.full(steps, float(rates))
+    if rates.shape != (steps,):
+        raise ValueError(
+            f"learning_rate must be a number or one rate for each of the {steps} steps; "
+            f"got the shape {rates.shape}"
+        )
+    if not (np.isfinite(rates) & (rates >= 0)).all():
+        raise ValueError("learning_rate must be finite and not negative at every step")
+    return rates
+
+
+def _check_loss(loss: str, observed: Tensor) -> None:
+    if loss not in get_args(Loss):
+        raise ValueError(f"loss must be 'square' or 'cross-entropy'; got {loss!r}")
+    if loss == "square":
+        return
+    if observed.shape[-1] < 2:
+        raise ValueError(
+            "loss 'cross-entropy' needs at least two outputs, one for each class, and one-hot "
+            "labels (n, C); got one output: use one-hot labels and a net with C outputs, or "
+            "loss='square'"
+        )
+    rounding = observed.shape[-1] * torch.finfo(torch.float32).eps
+    if bool((observed < 0).any()) or bool(((observed.sum(dim=-1) - 1).abs() > rounding).any()):
+        raise ValueError(
+            "observed must be a distribution over the classes in every row (not negative, sum 1) "
+            "for loss 'cross-entropy', as one-hot rows are"
+        )
+
+
+def _check(inputs: Tensor, observed: Tensor, network: Nets) -> None:
+    if inputs.ndim != 2 or inputs.shape[1] != network.dimension:
+        raise ValueError(
+            f"inputs must be (n, {network.dimension}), as the net takes them; "
+            f"got {tuple(inputs.shape)}"
+        )
+    if observed.shape != (inputs.shape[0], network.outputs):
+        raise ValueError(
+            "observed must give one label for each input, as wide as the net's output "
+            f"({inputs.shape[0]} x {network.outputs}); got {tuple(observed.shape)}"
+        )
+    for name, values in (("inputs", inputs), ("observed", observed)):
+        if not bool(torch.isfinite(values).all()):
+            raise ValueError(f"{name} must be finite; it holds NaN or infinity")
+
+
+class _Teacher:
+    """The outputs that teach: the current ones, or the lagged ones of `Distillation.epoch`."""
+
+    def __init__(self, distillation: Distillation, initial: Tensor) -> None:
+        self.epoch, self.restarts = distillation.epoch, distillation.restart
+        self.teaching = self.epoch_start = initial
+
+    def at(self, step: int, outputs: Tensor) -> tuple[Tensor, bool]:
+        """Teaching outputs of a step, and whether the nets restart before it."""
+        if self.epoch is None:
+            return outputs, False
+        if step == 0 or step % self.epoch:
+            return self.teaching, False
+        if self.restarts:
+            self.teaching = outputs
+        else:
+            self.teaching, self.epoch_start = self.epoch_start, outputs
+        return self.teaching, self.restarts
+
+
+class _Run:
+    """One training, step by step."""
+
+    def __init__(
+        self,
+        network: Nets,
+        inputs: Tensor,
+        label: Tensor,
+        distillation: Distillation,
+        rates: Array,
+        kept: Container[int],
+        both_layers: bool,
+        loss: Loss,
+    ) -> None:
+        self.network, self.inputs, self.label = network, inputs, label
+        self.distillation, self.rates, self.kept = distillation, rates, kept
+        self.both_layers, self.loss = both_layers, loss
+        size = block_size(len(inputs), network.count, network.width, inputs.element_size())
+        self.size = min(size, math.ceil(network.width / ranks.size()))
+        self.blocks = make_blocks(
+            inputs,
+            ranks.own(network.blocks(self.size)),
+            self.size,
+            keeps=patterns_fit(len(inputs), network.width, network.count),
+        )
+        u = self._total(block.outputs() for block in self.blocks)
+        # Pairs cancel exactly; what rounding leaves of them would have a sign, and be taught.
+        self.u = self.start = torch.zeros_like(u) if network.antisymmetric else u
+        self.teacher = _Teacher(distillation, self.start)
+        self.recorded: dict[int, Tensor] = {}
+        self.alphas: list[Tensor] = []
+        self.step = 0
+        # Labels far from a small initial output are no divergence, nor is a large initial output.
+        self.first_loss = torch.maximum(
+            _loss(u, label, loss), _loss(torch.zeros_like(u), label, loss)
+        )
+
+    def _total(self, partial_outputs: Iterable[Tensor]) -> Tensor:
+        shape = self.network.count, len(self.inputs), self.network.outputs
+        summed = torch.zeros(shape, dtype=torch.float64, device=self.inputs.device)
+        for part in partial_outputs:
+            summed += part.double()
+        return ranks.total(summed).div_(self.network.width**0.5)
+
+    def _advance(self) -> None:
+        """One step."""
+        teaching, restarts = self.teacher.at(self.step, self.u)
+        if restarts:
+            drawn = ranks.own(self.network.blocks(self.size))
+            for block, weights in zip(self.blocks, drawn, strict=True):
+                block.start(*weights)
+            self.u = self.start
+        target, alpha = self.distillation.teach(teaching, self.label, self.step, self.loss)
+        self.alphas.append(alpha)
+        pull = (predict(self.u, self.loss) - target).to(self.inputs.dtype)
+        rate = float(self.rates[self.step])
+        if rate and bool(pull.any()):  # else nothing moves, and an output of exactly 0 stays so
+            self.u = self._total(block.step(pull, rate, self.both_layers) for block in self.blocks)
+        self.step += 1
+
+    def complete(self, keep_network: bool, on_step: Callable[[int], None]) -> Trajectory:
+        """Make the steps that are left."""
+        while True:
+            stopped = _divergence(self.u, self.label, self.first_loss, self.step, self.loss)
+            if stopped is None and self.step in self.kept:
+                self.recorded[self.step] = self.u
+            if stopped is not None or self.step == len(self.rates):
+                return self._trajectory(stopped, keep_network)
+            self._advance()
+            on_step(self.step)
+
+    def _trajectory(self, stopped: str | None, keep_network: bool) -> Trajectory:
+        """Measure how far the neurons and their activations have moved, and sum up."""
+        nets, points = self.network.count, len(self.inputs)
+        largest, total, flips = (torch.zeros(nets, dtype=torch.float64) for _ in range(3))
+        hidden = []
+        drawn = ranks.own(self.network.blocks(self.size))
+        for block, (start, _) in zip(self.blocks, drawn, strict=True):
+            change = block.change(start, keep_network)
+            squares = change.squares.cpu()
+            largest = torch.maximum(largest, squares.amax(dim=1))
+            total += squares.sum(dim=1)
+            flips += change.flips.cpu()
+            if change.hidden is not None:
+                hidden.append(change.hidden)
+        largest, total, flips = ranks.largest(largest), ranks.total(total), ranks.total(flips)
+        network = self._gathered(hidden) if keep_network else None
+        none = self.inputs.new_empty(nets, 0, points, self.network.outputs)
+        curve = torch.stack(list(self.recorded.values()), dim=1) if self.recorded else none
+        outputs = np.asarray(curve.double().cpu().numpy())
+        return Trajectory(
+            np.array(list(self.recorded), dtype=np.int64),
+            outputs[..., 0] if outputs.shape[-1] == 1 else outputs,
+            torch.stack(list(self.alphas), dim=1).cpu().numpy(),
+            network,
+            largest.sqrt().numpy(),
+            total.sqrt().numpy(),
+            (flips / (points * self.network.width)).numpy(),
+            stopped,
+        )
+
+    def _gathered(self, hidden: Sequence[Tensor]) -> TwoLayerReLU:
+        """The trained nets, of the blocks of all processes."""
+        parts = torch.split(self.network.output, self.size, dim=2)
+        shapes = [(self.network.count, part.shape[2], self.network.dimension) for part in parts]
+        own = [block.a for block in self.blocks]
+        return TwoLayerReLU(
+            torch.cat(ranks.gather(hidden, shapes, self.inputs), dim=1),
+            torch.cat(ranks.gather(own, [part.shape for part in parts], self.inputs), dim=2),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """All that changes from step to step."""
+        return {
+            "steps": self.step,
+            "u": self.u,
+            "teaching": self.teacher.teaching,
+            "epoch_start": self.teacher.epoch_start,
+            "recorded": dict(self.recorded),
+            "alphas": list(self.alphas),
+            "blocks": [dict(block.state) for block in self.blocks],
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go to a saved state."""
+        self.step, self.u = state["steps"], state["u"]
+        self.teacher.teaching = state["teaching"]
+        self.teacher.epoch_start = state["epoch_start"]
+        self.recorded, self.alphas = dict(state["recorded"]), list(state["alphas"])
+        for block, saved in zip(self.blocks, state["blocks"], strict=True):
+            for name, values in block.state.items():
+                values.copy_(saved[name])
+
+
+def train(
+    network: Nets,
+    inputs: ArrayLike,
+    observed: ArrayLike,
+    distillation: Distillation,
+    *,
+    learning_rate: float | ArrayLike,
+    steps: int,
+    record: Sequence[int] | None = None,
+    layers: Layers = "first",
+    loss: Loss = "square",
+    keep_network: bool = True,
+    on_step: Callable[[int], None] | None = None,
+) -> Trajectory:
+    """Train all nets on ½‖f − z_t‖², or on softmax cross-entropy, by full-batch gradient descent.
+
+    Args:
+        network: S initial nets; left unchanged. Drawn ones take no memory beside what trains.
+        inputs: shape (n, d).
+        observed: ỹ, shape (n,) for ±1 labels or (n, C) for one-hot rows.
+        distillation: targets z_t.
+        learning_rate: η of the loss that sums over points (not their mean), > 0; or one rate >= 0
+            for each step, shape (T,).
+        steps: T >= 1.
+        record: steps 0..T whose outputs are kept; all of them when left out.
+        layers: which weights are trained, "first" or "both".
+        loss: "square", or "cross-entropy" −Σ z log softmax(f), for C >= 2 outputs and labels that
+            are distributions over the classes. The soft and tempered predictions are then
+            softmax(f) and softmax(f/T), the hard one the one-hot argmax.
+        keep_network: form the trained weights; False saves their memory.
+        on_step: called with the number of steps made, for progress.
+
+    Returns:
+        The trajectory; a divergence ends it early and is explained in `stopped`.
+
+    Raises:
+        ValueError: for shapes that do not fit, a rate or number of steps out of range, or labels
+            that the loss does not take.
+    """
+    device = network.device
+    x = torch.as_tensor(np.asarray(inputs), dtype=network.dtype, device=device)
+    label = torch.as_tensor(np.asarray(observed), dtype=torch.float64, device=device)
+    label = label[:, None] if label.ndim == 1 else label
+    _check(x, label, network)
+    _check_loss(loss, label)
+    rates = _rates(learning_rate, steps) / network.width**0.5
+    kept = set(range(steps + 1) if record is None else record)
+    if not kept or not kept <= set(range(steps + 1)):
+        raise ValueError(f"record must name steps in 0..{steps}; got {sorted(kept)}")
+    if layers not in ("first", "both"):
+        raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
+
+    def begin() -> _Run:
+        return _Run(network, x, label, distillation, rates, kept, layers == "both", loss)
+
+    checkpoints = current()
+    if checkpoints is None:
+        return begin().complete(keep_network, on_step or _ignore)
+    kept_weights = {"hidden": network.hidden} if isinstance(network, TwoLayerReLU) else {}
+    name = name_of(
+        {**kept_weights, "output": network.output, "inputs": x, "labels": label},
+        {
+            "drawn": None if kept_weights else network,
+            "distillation": distillation,
+            "rates": rates.tolist(),
+            "record": sorted(kept),
+            "layers": layers,
+            "loss": loss,
+            "keep_network": keep_network,
+        },
+    )
+    return _resumed(begin, checkpoints, name, keep_network, on_step or _ignore)
+
+
+def _ignore(step: int) -> None:
+    """Nobody watches."""
+
+
+def _resumed(
+    begin: Callable[[], _Run],
+    checkpoints: Checkpoints,
+    name: str,
+    keep_network: bool,
+    on_step: Callable[[int], None],
+) -> Trajectory:
+    """Take up what is saved of a run, and save what is new."""
+    saved = checkpoints.load(name)
+    done = saved["steps"] if saved is not None else 0
+    for step in range(done):
+        on_step(step + 1)
+    if saved is not None and "trajectory" in saved:
+        return Trajectory.from_state(saved["trajectory"])
+    run = begin()
+    if saved is not None:
+        run.load(saved)
+    last = checkpoints.clock()
+
+    def watch(step: int) -> None:
+        nonlocal last
+        try:
+            on_step(step)
+        except CancelledError:
+            checkpoints.save(name, run.state())
+            raise
+        if checkpoints.clock() - last >= checkpoints.interval:
+            checkpoints.save(name, run.state())
+            last = checkpoints.clock()
+
+    trajectory = run.complete(keep_network, watch)
+    checkpoints.save(name, {"steps": run.step, "trajectory": trajectory.state()})
+    return trajectory
+
+
+def train_kernel_limit(
+    gram: ArrayLike,
+    observed: ArrayLike,
+    distillation: Distillation,
+    *,
+    learning_rate: float | ArrayLike,
+    steps: int,
+    loss: Loss = "square",
+) -> Array:
+    """Gradient descent of the infinitely wide net: u_{t+1} = u_t − η H (u_t − z_t), u_0 = 0.
+
+    With the empirical NTK of a net at its start in place of H, this is gradient descent of that
+    net's linearisation, if its initial outputs are 0.
+
+    Args:
+        gram: H, shape (n, n).
+        observed: ỹ, shape (n,) or (n, C).
+        distillation: targets z_t.
+        learning_rate: η, or one rate for each step, shape (T,).
+        steps: T.
+        loss: "square", or "cross-entropy" with softmax(u_t) in place of u_t in the residual.
+
+    Returns:
+        Outputs u_0 .. u_T, shape (T + 1, n) or (T + 1, n, C).
+
+    Raises:
+        ValueError: for a rate or number of steps out of range, or labels that the loss does not
+            take.
+
+    Reference: docs/theory.md, sections 1 and 9.
+    """
+    kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64)
+    labels = np.asarray(observed, dtype=float)
+    label = torch.as_tensor(labels.reshape(len(labels), -1))
+    _check_loss(loss, label)
+    u = torch.zeros_like(label)[None]
+    teacher = _Teacher(distillation, u)
+    outputs = [u]
+    for step, rate in enumerate(_rates(learning_rate, steps)):
+        teaching, restarts = teacher.at(step, u)
+        if restarts:
+            u = torch.zeros_like(u)
+        target, _ = distillation.teach(teaching, label, step, loss)
+        u = u - float(rate) * (kernel @ (predict(u, loss) - target))
+        outputs.append(u)
+    return np.asarray(torch.cat(outputs).numpy().reshape(steps + 1, *labels.shape))

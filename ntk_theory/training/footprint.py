@@ -1,0 +1,103 @@
+"""What training takes, known beforehand: memory, operations, blocks."""
+
+from __future__ import annotations
+
+__all__ = ["Footprint", "matrix_rate"]
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from ntk_theory.resources import memory_limit
+from ntk_theory.training.neurons import block_size, moves_weights, patterns_fit
+
+_SIZE, _TIMES = 1024, 3
+"""Of the products that a machine's rate is measured by."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One net in training.
+
+    Attributes:
+        points: n.
+        features: d; inputs are taken to span it, or as much as n points can.
+        width: m.
+        dtype: "float32" or "float64".
+    """
+
+    points: int
+    features: int
+    width: int
+    dtype: str
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return torch.finfo(getattr(torch, self.dtype)).bits // 8
+
+    @property
+    def weights_move(self) -> bool:
+        """Which form a step has."""
+        return moves_weights(self.points, min(self.points, self.features))
+
+    @property
+    def block(self) -> int:
+        """Neurons updated together."""
+        return block_size(self.points, 1, self.width, self.itemsize)
+
+    @property
+    def patterns(self) -> int:
+        """Bytes of activation patterns, if they are kept."""
+        kept = self.weights_move and patterns_fit(self.points, self.width, 1)
+        return self.points * self.width if kept else 0
+
+    @property
+    def growing(self) -> int:
+        """Bytes that grow with the width."""
+        state = self.features if self.weights_move else self.points
+        return state * self.width * self.itemsize + self.patterns
+
+    @property
+    def fixed(self) -> int:
+        """Bytes that do not: the inputs, their Gram matrix, a block and its activations."""
+        gram = 0 if self.weights_move else self.points**2
+        numbers = self.points * self.features + gram + 2 * self.points * self.block
+        return numbers * self.itemsize
+
+    @property
+    def operations(self) -> float:
+        """Of one step."""
+        if not self.weights_move:
+            return 2.0 * self.points**2 * self.width
+        products = 2 if self.patterns else 3
+        return 2.0 * products * self.points * self.features * self.width
+
+    def check(self) -> None:
+        """Raise ValueError, with the plan, if it does not fit the memory."""
+        wanted, limit = self.growing + self.fixed, memory_limit()
+        if wanted > limit:
+            raise ValueError(
+                f"width {self.width} needs about {wanted / 2**30:.1f} GiB of memory, more than the "
+                f"{limit / 2**30:.1f} GiB that there are ({self}); use narrower nets"
+            )
+
+    def __str__(self) -> str:
+        form = "weights" if self.weights_move else "pre-activations"
+        return (
+            f"{self.dtype}, {form} in blocks of {self.block} neurons on all {self.points} points, "
+            f"{self.growing / 2**20:.0f} MiB that grow with the width and "
+            f"{self.fixed / 2**20:.0f} MiB that do not"
+        )
+
+
+def matrix_rate(dtype: str, device: str) -> float:
+    """Operations a second of matrix products, measured now."""
+    factor = torch.ones(_SIZE, _SIZE, dtype=getattr(torch, dtype), device=device)
+    best = float("inf")
+    for _ in range(_TIMES + 1):
+        started = time.perf_counter()
+        (factor @ factor)[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * _SIZE**3 / best

@@ -1,0 +1,319 @@
+"""Neurons in training: the gradient step on a block of them, in one of two exact forms.
+
+With Γ = X Xᵀ, Z = X Wᵀ (n × m) and A = 1[Z > 0], a step of gradient descent on ½‖f − z_t‖² reads
+Z ← Z − (η/√m) Γ diag(u − z_t) (A ∘ a): one product of n × n by n × m, whatever the dimension, and
+the weights are formed once, at the end, from (W_T − W_0)ᵀ = X⁺ (Z_T − Z_0). With more than two
+points a dimension it is cheaper to move the weights, W ← W − (η/√m) a ∘ Aᵀ diag(u − z_t) X, and to
+take Z = X Wᵀ anew: two products of n × m by the rank of X, as gradients lie in the span of the
+inputs (docs/theory.md, section 1).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Block",
+    "Change",
+    "Points",
+    "block_size",
+    "make_blocks",
+    "moves_weights",
+    "patterns_fit",
+]
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ntk_theory.resources import memory_limit
+
+_PATTERNS = 0.25
+"""Share of the memory that activation patterns may take."""
+
+_BLOCK_BYTES = 2**20
+"""Pre-activations updated together: a block and its activations stay in a core's cache."""
+
+
+def moves_weights(points: int, rank: int) -> bool:
+    """Whether moving weights takes fewer operations than moving pre-activations: n > 2 rank."""
+    return points > 2 * rank
+
+
+def patterns_fit(points: int, width: int, nets: int) -> bool:
+    """Whether activation patterns, a byte each, may be kept."""
+    return points * width * nets <= _PATTERNS * memory_limit()
+
+
+class Points:
+    """The inputs, with what a step needs of them.
+
+    Attributes:
+        inputs: X, shape (n, d).
+    """
+
+    def __init__(self, inputs: Tensor) -> None:
+        self.inputs = inputs
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """X Xᵀ, shape (n, n)."""
+        double = self.inputs.double()
+        return (double @ double.mT).to(self.inputs.dtype)
+
+    @property
+    def _rounding(self) -> float:
+        """Share of the largest singular value below which one is rounding, and taken for none."""
+        return float(max(self.inputs.shape) * torch.finfo(self.inputs.dtype).eps)
+
+    @cached_property
+    def _span(self) -> tuple[int, Tensor]:
+        """Dimension of the span of the inputs, and an orthonormal basis, shape (d, rank)."""
+        rows = self.inputs.double()
+        if rows.shape[0] > 2 * rows.shape[1]:
+            rows = torch.linalg.qr(rows, mode="r").R  # of the same span
+        _, values, right = torch.linalg.svd(rows, full_matrices=False)
+        kept = int((values > self._rounding * values[:1]).sum())
+        return kept, right[:kept].mT
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the span of the inputs."""
+        return self._span[0]
+
+    @cached_property
+    def basis(self) -> Tensor | None:
+        """Orthonormal basis of the span, shape (d, rank); None where it is the whole space."""
+        return None if self.rank == self.inputs.shape[1] else self._span[1]
+
+    @cached_property
+    def coordinates(self) -> Tensor:
+        """X in that basis, shape (n, rank)."""
+        if self.basis is None:
+            return self.inputs
+        return (self.inputs.double() @ self.basis).to(self.inputs.dtype)
+
+    @cached_property
+    def inverse(self) -> Tensor:
+        """Pseudo-inverse of X in float64, shape (d, n)."""
+        inverse: Tensor = torch.linalg.pinv(self.inputs.double(), rtol=self._rounding)
+        return inverse
+
+    @property
+    def many(self) -> bool:
+        """Whether the weights are what a step moves."""
+        points, features = self.inputs.shape
+        # The rank is at most d, and finding it takes a decomposition.
+        return moves_weights(points, min(points, features)) or moves_weights(points, self.rank)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What training did to the neurons of a block.
+
+    Attributes:
+        squares: ‖w_r(T) − w_r(0)‖² in float64, shape (S, neurons).
+        flips: how many (point, neuron) pairs changed their activation, shape (S,).
+        hidden: trained w_r, shape (S, neurons, d), or None if not asked for.
+    """
+
+    squares: Tensor
+    flips: Tensor
+    hidden: Tensor | None
+
+
+class Block(ABC):
+    """Some neurons of all nets.
+
+    Attributes:
+        a: their output weights, shape (S, C, neurons).
+        keeps: whether there is room for what could be computed again.
+    """
+
+    a: Tensor
+
+    def __init__(
+        self, points: Points, hidden: Tensor, output: Tensor, buffer: Tensor, keeps: bool
+    ) -> None:
+        self.points, self.keeps = points, keeps
+        self.buffer = buffer[..., : hidden.shape[1]]
+        self.start(hidden, output)
+
+    @abstractmethod
+    def start(self, hidden: Tensor, output: Tensor) -> None:
+        """Take the initial weights, shapes (S, neurons, d) and (S, C, neurons)."""
+
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What changes in training; copying into these tensors sets the block to another state."""
+
+    @abstractmethod
+    def outputs(self) -> Tensor:
+        """Σ_r a_r relu(z_r) over these neurons, shape (S, n, C)."""
+
+    @abstractmethod
+    def step(self, residual: Tensor, rate: float, both_layers: bool) -> Tensor:
+        """One gradient step; returns the new `outputs`, taken while the block is in the cache.
+
+        Args:
+            residual: u − z_t, shape (S, n, C).
+            rate: η/√m.
+            both_layers: train the output weights too.
+        """
+
+    @abstractmethod
+    def change(self, hidden: Tensor, keep: bool) -> Change:
+        """How far the neurons have come from `hidden`; with their trained weights if `keep`."""
+
+
+class _Preactivations(Block):
+    """Neurons known by their pre-activations."""
+
+    def start(self, hidden: Tensor, output: Tensor) -> None:
+        self.a = output.clone()
+        self.z = self.points.inputs @ hidden.mT
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        return {"a": self.a, "z": self.z}
+
+    def outputs(self) -> Tensor:
+        torch.clamp(self.z, min=0, out=self.buffer)
+        return self.buffer @ self.a.mT
+
+    def step(self, residual: Tensor, rate: float, both_layers: bool) -> Tensor:
+        gram = self.points.gram
+        output_gradient = None
+        if both_layers:
+            torch.clamp(self.z, min=0, out=self.buffer)
+            output_gradient = residual.mT @ self.buffer
+        torch.gt(self.z, 0, out=self.buffer)
+        if residual.shape[-1] == 1:
+            # One output: the residual scales the columns of the small matrix instead.
+            self.buffer.mul_(self.a)
+            self.z.baddbmm_(gram * residual.mT, self.buffer, alpha=-rate)
+        else:
+            self.buffer.mul_(residual @ self.a)
+            self.z.baddbmm_(gram.expand(self.z.shape[0], -1, -1), self.buffer, alpha=-rate)
+        if output_gradient is not None:
+            self.a.add_(output_gradient, alpha=-rate)
+        return self.outputs()
+
+    def change(self, hidden: Tensor, keep: bool) -> Change:
+        start = self.points.inputs @ hidden.mT
+        move = (self.points.inverse @ (self.z - start).double()).mT
+        return Change(
+            move.square().sum(dim=-1),
+            ((self.z > 0) != (start > 0)).sum(dim=(1, 2)),
+            hidden + move.to(hidden.dtype) if keep else None,
+        )
+
+
+class _Weights(Block):
+    """Neurons known by their weights in the span of the inputs.
+
+    Which are active where is kept from one step to the next if there is room, and otherwise found
+    anew, by a third product.
+    """
+
+    active: Tensor | None = None
+
+    def _in_span(self, weights: Tensor) -> Tensor:
+        basis = self.points.basis
+        return weights if basis is None else (weights.double() @ basis).to(weights.dtype)
+
+    def start(self, hidden: Tensor, output: Tensor) -> None:
+        self.a = output.clone()
+        self.w = self._in_span(hidden).clone()
+        if self.keeps:
+            self.active = self.buffer > 0  # of the right shape; `outputs` fills it
+        self.outputs()
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        kept = {} if self.active is None else {"active": self.active}
+        return {"a": self.a, "w": self.w, **kept}
+
+    def outputs(self) -> Tensor:
+        torch.matmul(self.points.coordinates, self.w.mT, out=self.buffer)
+        if self.active is not None:
+            torch.gt(self.buffer, 0, out=self.active)
+        self.buffer.clamp_(min=0)
+        return self.buffer @ self.a.mT
+
+    def step(self, residual: Tensor, rate: float, both_layers: bool) -> Tensor:
+        rows = self.points.coordinates
+        output_gradient = None
+        if both_layers or self.active is None:
+            torch.matmul(rows, self.w.mT, out=self.buffer)
+        if both_layers:
+            output_gradient = residual.mT @ self.buffer.clamp_(min=0)
+        if self.active is None:
+            self.buffer.gt_(0)
+        else:
+            self.buffer.copy_(self.active)
+        if residual.shape[-1] == 1:
+            # One output: residual and output weight scale the small matrices instead.
+            gradient = self.buffer.mT @ (residual * rows)
+            self.w.addcmul_(gradient, self.a.mT, value=-rate)
+        else:
+            self.buffer.mul_(residual @ self.a)
+            self.w.baddbmm_(self.buffer.mT, rows.expand(self.w.shape[0], -1, -1), alpha=-rate)
+        if output_gradient is not None:
+            self.a.add_(output_gradient, alpha=-rate)
+        return self.outputs()
+
+    def change(self, hidden: Tensor, keep: bool) -> Change:
+        start = self._in_span(hidden)
+        move = self.w.double() - start.double()
+        rows = self.points.coordinates
+        at_start = rows @ start.mT > 0
+        active = rows @ self.w.mT > 0 if self.active is None else self.active
+        basis = self.points.basis
+        back = move if basis is None else move @ basis.mT
+        return Change(
+            move.square().sum(dim=-1),
+            (active != at_start).sum(dim=(1, 2)),
+            hidden + back.to(hidden.dtype) if keep else None,
+        )
+
+
+def block_size(points: int, nets: int, width: int, itemsize: int) -> int:
+    """Neurons of all nets that are updated together.
+
+    A power of two: matrix products are slower by half at odd sizes.
+
+    Args:
+        points: n.
+        nets: S.
+        width: m.
+        itemsize: bytes of a number.
+    """
+    fitting = max(256, _BLOCK_BYTES // (nets * points * itemsize))
+    return int(min(width, 2 ** (fitting.bit_length() - 1)))
+
+
+def make_blocks(
+    inputs: Tensor, nets: Iterable[tuple[Tensor, Tensor]], size: int, *, keeps: bool = True
+) -> list[Block]:
+    """Neurons in the form that takes fewer operations on these inputs.
+
+    Args:
+        inputs: X, shape (n, d).
+        nets: initial first-layer and output weights of one block after the other; read, not
+            changed.
+        size: neurons of the largest.
+        keeps: whether there is room for an array of n times all neurons, besides their weights.
+    """
+    points = Points(inputs)
+    form = _Weights if points.many else _Preactivations
+    blocks: list[Block] = []
+    buffer = None
+    for hidden, output in nets:
+        if buffer is None:
+            buffer = inputs.new_empty(hidden.shape[0], inputs.shape[0], size)
+        blocks.append(form(points, hidden, output, buffer, keeps))
+    return blocks

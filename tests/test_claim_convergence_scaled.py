@@ -1,0 +1,130 @@
+"""`convergence` at the size of an image data set, on fewer points: the same path, in seconds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cases import nets_at_rate
+from ntk_theory import experiments, kernels, predictions, verify
+from ntk_theory.claims.convergence import CLAIM, scaled_plan
+from ntk_theory.ladder import Ladder
+from ntk_theory.resources import limited_memory
+from ntk_theory.verdicts import Options, Verdict
+from progress import Silent
+
+SMALL = Options(preset="cifar-mini", points=20)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return CLAIM.run(SMALL, Silent())
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return scaled_plan.make_scaled_plan(SMALL)
+
+
+def row(result, start):
+    (found,) = (m for m in result.measurements if m.name.startswith(start))
+    return found
+
+
+def test_it_is_supported_by_nets_of_the_predicted_error_and_its_control_fails(result):
+    assert result.verdict is Verdict.SUPPORTED, result.finding
+    assert "200 points of 3072 features" in result.finding
+    assert [control.id for control in result.controls] == ["constant-weight"]
+    assert result.controls[0].verdict is Verdict.VIOLATED
+    assert len(result.metrics) == 2 * 2 * 4
+    assert CLAIM.predict(SMALL)[0] == result.config
+    distilled = result.arrays["predicted_distilled"]
+    assert row(result, "final RMS error").predicted == distilled[-1]
+    assert distilled[-1] < result.arrays["predicted_plain"].min() / 4
+
+
+def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan):
+    gram = kernels.ntk_limit(plan.dataset.inputs)
+    eigenvalues = np.linalg.eigvalsh(gram)[::-1]
+    np.testing.assert_allclose(plan.top.values, eigenvalues[:12], rtol=1e-5)
+    assert plan.noise_eigenvalue == pytest.approx(eigenvalues[10:].mean(), rel=1e-5)
+    assert plan.measured_ratio == pytest.approx(plan.ratio, rel=0.05)
+    recipe = plan.distilled.recipe
+    limit = predictions.gram_outputs(
+        gram,
+        plan.dataset.clean,
+        plan.dataset.observed,
+        recipe.learning_rate,
+        [recipe.distillation.schedule.weight(t) for t in range(plan.steps)],
+    )
+    # Products in float32, over as many steps.
+    np.testing.assert_allclose(plan.distilled.predicted, limit, atol=40 * 200 * 1.2e-7)
+
+
+def test_little_memory_changes_nothing_but_the_way(plan):
+    with limited_memory(2 * 200 * 4 * 4 * 30.0):
+        streamed = scaled_plan.make_scaled_plan(replace(SMALL, widths=(2, 4, 6, 8)))
+        assert not streamed.kernel.kept
+        assert plan.kernel.kept
+        np.testing.assert_allclose(streamed.top.values, plan.top.values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.2])
+def test_nets_at_another_rate_are_seen(monkeypatch, factor):
+    monkeypatch.setattr(experiments, "train", nets_at_rate(factor)(experiments.train))
+    assert CLAIM.run(SMALL, Silent()).verdict is not Verdict.SUPPORTED
+
+
+def test_rounding_as_large_as_the_error_leaves_it_open(monkeypatch):
+    monkeypatch.setattr(Ladder, "rounding_error", lambda *_: 0.05)
+    result = CLAIM.run(SMALL, Silent())
+    assert row(result, "final RMS error").holds is None
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("change", "premise"),
+    [
+        ({"ratio": 1.3}, "information above noise"),
+        ({"noise_rate": 0.85}, "every taught prediction right in the limit"),
+    ],
+)
+def test_outside_the_premises_nothing_is_trained_and_the_premise_is_named(change, premise):
+    result = CLAIM.run(replace(SMALL, **change), Silent())
+    assert result.verdict is Verdict.PREMISE_UNMET
+    assert premise in {one.name for one in result.premises if not one.holds}
+    assert result.metrics == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"points": 5}, "points must be at least 10"),
+        ({"ratio": 0.5}, "ratio must be above 1"),
+        ({"noise_rate": 0.01}, "noise_rate must lie in"),
+        ({"steps": 2}, "steps must be at least 8"),
+        ({"widths": (512, 1024)}, "widths must be at least 4"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        CLAIM.predict(replace(SMALL, **change))
+
+
+def test_a_claim_without_the_preset_refuses_it(capsys):
+    assert verify.main(["margin", "--preset", "cifar-mini"]) == 2
+    assert "margin has no preset cifar-mini; it has quick, standard" in capsys.readouterr().err
+
+
+def test_the_plan_says_what_the_run_takes(plan, capsys):
+    text = plan.describe()
+    assert text.startswith("plan: cpu, float32, pre-activations in blocks of ")
+    # 200 numbers of four bytes for each of 4096 neurons.
+    assert "3 MiB that grow with the width" in text
+    assert "kernel of 0 MiB kept" in text
+    with limited_memory(1e5):
+        assert "formed anew at every product" in plan.describe()
+    assert verify.main(
+        ["convergence", "--preset", "cifar-mini", "--points", "20", "--ratio", "1.3"]
+    )
+    assert capsys.readouterr().err.startswith("plan: cpu, float32")

@@ -1,0 +1,135 @@
+"""Several processes: the same counts to the bit, the same trajectories to rounding, one voice."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntk_theory import ranks
+from strategies import EPS
+
+ROOT = Path(__file__).parent.parent
+FIRST = """
+import sys
+import numpy as np
+from ntk_theory import kernels, ranks
+from ntk_theory.network import DrawnNets, initialise
+from ntk_theory.targets import BurnIn, Distillation, Power
+from ntk_theory.training import train
+
+with ranks.joined("cpu"):
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.standard_normal((20, 30)), np.sign(rng.standard_normal(20))
+    kept = initialise(9000, 30, seeds=[3])
+    first, both = (kernels.ntk_empirical(kept, inputs, layers=part) for part in ("first", "both"))
+    taught = Distillation(BurnIn(3, Power(2.0)), epoch=5, restart=True)
+    nets = DrawnNets(3000, 30, (3, 4))
+    trained = train(nets, inputs, labels, taught, learning_rate=0.01, steps=15, layers="both")
+    if ranks.rank() == 0:
+        np.savez(
+            sys.argv[1], first=first, both=both, outputs=trained.outputs,
+            movement=trained.movement, distance=trained.distance,
+            flips=trained.flipped_activations, hidden=trained.network.hidden.numpy(),
+            output=trained.network.output.numpy(),
+        )
+"""
+DYING = """
+import os, sys
+import torch
+from ntk_theory import ranks
+
+with ranks.joined("cpu"):
+    if ranks.rank() == 1:
+        os._exit(9)
+    try:
+        for _ in range(100):
+            ranks.total(torch.ones(1000))
+    except ranks.LostProcessError as error:
+        print(f"told: {error}", file=sys.stderr)
+        sys.exit(4)
+"""
+
+
+def launch(processes, *words):
+    """Run a command by torchrun, one thread each."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.run(
+        [*command, "--nproc-per-node", str(processes), *map(str, words)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The same computation by one, two and three processes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "work.py").write_text(FIRST)
+    found = {}
+    for processes in (1, 2, 3):
+        file = folder / f"{processes}.npz"
+        done = launch(processes, folder / "work.py", file)
+        assert done.returncode == 0, done.stderr
+        found[processes] = dict(np.load(file))
+    return found
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_counts_are_the_same_to_the_bit(results, processes):
+    for name in ("first", "flips"):
+        np.testing.assert_array_equal(results[processes][name], results[1][name])
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_everything_else_is_the_same_to_rounding(results, processes):
+    # Sums of 3000 terms of size 1 at most, over 15 steps.
+    for name in ("both", "outputs", "movement", "distance", "hidden", "output"):
+        np.testing.assert_allclose(
+            results[processes][name], results[1][name], rtol=0, atol=15 * 3000 * EPS
+        )
+
+
+def test_a_process_that_dies_ends_the_run_with_a_message(tmp_path):
+    (tmp_path / "work.py").write_text(DYING)
+    done = launch(2, tmp_path / "work.py")
+    assert done.returncode != 0
+    # Either the others notice, or torchrun ends them first and says which one died.
+    assert "told: another process of the run has ended" in done.stderr or "exitcode" in done.stderr
+
+
+def test_the_command_line_speaks_once_and_comes_to_the_same_verdict(tmp_path):
+    command = ["-m", "ntk_theory.verify", "margin", "--preset", "quick", "--no-progress"]
+    toy = ["--clusters", "4", "--points", "5", "--ratio", "8", "--noise-rate", "0.2"]
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    alone, shared = (
+        launch(count, *command, *toy, "--json", file)
+        for count, file in zip((1, 2), files, strict=True)
+    )
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert shared.returncode == 0, shared.stdout + shared.stderr
+    assert shared.stdout.count("SUPPORTED margin") == 1
+    one, two = (json.loads(file.read_text())["claims"][0] for file in files)
+    for key in ("verdict", "config", "finding"):
+        assert one[key] == two[key]
+    for mine, other in zip(one["measurements"], two["measurements"], strict=True):
+        assert other["measured"] == pytest.approx(mine["measured"], rel=1e-6, abs=1e-9)
+
+
+def test_checkpoints_are_refused_with_several_processes(tmp_path):
+    command = ["-m", "ntk_theory.verify", "margin", "--preset", "quick", "--no-progress"]
+    done = launch(2, *command, "--checkpoint", tmp_path / "states")
+    assert "--checkpoint takes a single process" in done.stderr
+    assert done.returncode != 0
+
+
+def test_alone_a_process_has_everything():
+    assert (ranks.rank(), ranks.size()) == (0, 1)
+    assert list(ranks.own("abc")) == ["a", "b", "c"]
