@@ -33,6 +33,10 @@ from ntk_theory.resources import memory_limit
 _PATTERNS = 0.25
 """Share of the memory that activation patterns may take."""
 
+_CLEAR, _WELL_CONDITIONED = 1e-10, 1e-6
+"""Squared singular values, over the largest, that are surely no rounding, and that leave ten digits
+to the solution of a system."""
+
 _BLOCK_BYTES = 2**20
 """Pre-activations updated together: a block and its activations stay in a core's cache."""
 
@@ -60,8 +64,13 @@ class Points:
     @cached_property
     def gram(self) -> Tensor:
         """X Xᵀ, shape (n, n)."""
-        double = self.inputs.double()
-        return (double @ double.mT).to(self.inputs.dtype)
+        return self._products.to(self.inputs.dtype)
+
+    @cached_property
+    def _products(self) -> Tensor:
+        """The same in float64."""
+        rows = self.inputs.double()
+        return rows @ rows.mT
 
     @property
     def _rounding(self) -> float:
@@ -96,17 +105,30 @@ class Points:
         return (self.inputs.double() @ self.basis).to(self.inputs.dtype)
 
     @cached_property
+    def _squares(self) -> Tensor:
+        """Squared singular values of X, ascending: small ones hold few digits, but cost little."""
+        squares: Tensor = torch.linalg.eigvalsh(self._products)
+        return squares
+
+    @cached_property
     def inverse(self) -> Tensor:
         """Pseudo-inverse of X in float64, shape (d, n)."""
-        inverse: Tensor = torch.linalg.pinv(self.inputs.double(), rtol=self._rounding)
+        rows = self.inputs.double()
+        if self._squares[0] > _WELL_CONDITIONED * self._squares[-1]:
+            return torch.cholesky_solve(rows, torch.linalg.cholesky(self._products)).mT
+        inverse: Tensor = torch.linalg.pinv(rows, rtol=self._rounding)
         return inverse
 
     @property
     def many(self) -> bool:
         """Whether the weights are what a step moves."""
         points, features = self.inputs.shape
-        # The rank is at most d, and finding it takes a decomposition.
-        return moves_weights(points, min(points, features)) or moves_weights(points, self.rank)
+        # The rank is at most d, at least the number of clear singular values, and to find it takes
+        # a decomposition.
+        if moves_weights(points, min(points, features)):
+            return True
+        clear = int((self._squares > _CLEAR * self._squares[-1]).sum())
+        return moves_weights(points, clear) and moves_weights(points, self.rank)
 
 
 @dataclass(frozen=True)
