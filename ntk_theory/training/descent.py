@@ -148,6 +148,7 @@ class _Run:
             inputs,
             ranks.own(network.blocks(self.size)),
             self.size,
+            neurons=sum(part.shape[2] for part in ranks.own(self._split(network.output))),
             keeps=patterns_fit(len(inputs), network.width, network.count),
         )
         u = self._total(block.outputs() for block in self.blocks)
@@ -161,6 +162,10 @@ class _Run:
         self.first_loss = torch.maximum(
             _loss(u, label, loss), _loss(torch.zeros_like(u), label, loss)
         )
+
+    def _split(self, output: Tensor) -> tuple[Tensor, ...]:
+        """Output weights of every block."""
+        return torch.split(output, self.size, dim=2)
 
     def _total(self, partial_outputs: Iterable[Tensor]) -> Tensor:
         shape = self.network.count, len(self.inputs), self.network.outputs
@@ -228,7 +233,7 @@ class _Run:
 
     def _gathered(self, hidden: Sequence[Tensor]) -> TwoLayerReLU:
         """The trained nets, of the blocks of all processes."""
-        parts = torch.split(self.network.output, self.size, dim=2)
+        parts = self._split(self.network.output)
         shapes = [(self.network.count, part.shape[2], self.network.dimension) for part in parts]
         own = [block.a for block in self.blocks]
         return TwoLayerReLU(

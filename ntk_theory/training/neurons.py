@@ -18,13 +18,17 @@ __all__ = [
     "make_blocks",
     "moves_weights",
     "patterns_fit",
+    "shared_points",
 ]
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -131,6 +135,24 @@ class Points:
         return moves_weights(points, clear) and moves_weights(points, self.rank)
 
 
+_shared: dict[str, Points] = {}
+_sharing = Lock()
+
+
+def shared_points(inputs: Tensor) -> Points:
+    """The inputs with what a step needs of them; those of the last run if they are the same."""
+    digest = hashlib.sha256(np.ascontiguousarray(inputs.cpu().numpy()).data).hexdigest()
+    key = f"{digest} {tuple(inputs.shape)} {inputs.dtype} {inputs.device}"
+    with _sharing:
+        if key not in _shared:
+            _shared.clear()
+            points = Points(inputs)
+            # What a step takes: nets of other threads wait for it, instead of making their own.
+            _ = points.coordinates if points.many else points.gram
+            _shared[key] = points
+        return _shared[key]
+
+
 @dataclass(frozen=True)
 class Change:
     """What training did to the neurons of a block.
@@ -152,16 +174,28 @@ class Block(ABC):
     Attributes:
         a: their output weights, shape (S, C, neurons).
         keeps: whether there is room for what could be computed again.
+        store: where the state of these neurons is, flat.
     """
 
     a: Tensor
 
     def __init__(
-        self, points: Points, hidden: Tensor, output: Tensor, buffer: Tensor, keeps: bool
+        self,
+        points: Points,
+        hidden: Tensor,
+        output: Tensor,
+        buffer: Tensor,
+        store: Tensor,
+        keeps: bool,
     ) -> None:
-        self.points, self.keeps = points, keeps
+        self.points, self.store, self.keeps = points, store, keeps
         self.buffer = buffer[..., : hidden.shape[1]]
         self.start(hidden, output)
+
+    @staticmethod
+    @abstractmethod
+    def numbers(points: Points) -> int:
+        """Of the state of a neuron."""
 
     @abstractmethod
     def start(self, hidden: Tensor, output: Tensor) -> None:
@@ -194,9 +228,14 @@ class Block(ABC):
 class _Preactivations(Block):
     """Neurons known by their pre-activations."""
 
+    @staticmethod
+    def numbers(points: Points) -> int:
+        return points.inputs.shape[0]
+
     def start(self, hidden: Tensor, output: Tensor) -> None:
         self.a = output.clone()
-        self.z = self.points.inputs @ hidden.mT
+        self.z = self.store.view(hidden.shape[0], -1, hidden.shape[1])
+        torch.matmul(self.points.inputs, hidden.mT, out=self.z)
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -243,13 +282,18 @@ class _Weights(Block):
 
     active: Tensor | None = None
 
+    @staticmethod
+    def numbers(points: Points) -> int:
+        return points.coordinates.shape[1]
+
     def _in_span(self, weights: Tensor) -> Tensor:
         basis = self.points.basis
         return weights if basis is None else (weights.double() @ basis).to(weights.dtype)
 
     def start(self, hidden: Tensor, output: Tensor) -> None:
         self.a = output.clone()
-        self.w = self._in_span(hidden).clone()
+        self.w = self.store.view(*hidden.shape[:2], -1)
+        self.w.copy_(self._in_span(hidden))
         if self.keeps:
             self.active = self.buffer > 0  # of the right shape; `outputs` fills it
         self.outputs()
@@ -319,7 +363,12 @@ def block_size(points: int, nets: int, width: int, itemsize: int) -> int:
 
 
 def make_blocks(
-    inputs: Tensor, nets: Iterable[tuple[Tensor, Tensor]], size: int, *, keeps: bool = True
+    inputs: Tensor,
+    nets: Iterable[tuple[Tensor, Tensor]],
+    size: int,
+    *,
+    neurons: int | None = None,
+    keeps: bool = True,
 ) -> list[Block]:
     """Neurons in the form that takes fewer operations on these inputs.
 
@@ -328,14 +377,22 @@ def make_blocks(
         nets: initial first-layer and output weights of one block after the other; read, not
             changed.
         size: neurons of the largest.
+        neurons: of all blocks together, for one block when left out.
         keeps: whether there is room for an array of n times all neurons, besides their weights.
     """
-    points = Points(inputs)
+    points = shared_points(inputs)
     form = _Weights if points.many else _Preactivations
+    numbers = form.numbers(points)
     blocks: list[Block] = []
-    buffer = None
+    buffer = store = None
+    taken = 0
     for hidden, output in nets:
-        if buffer is None:
-            buffer = inputs.new_empty(hidden.shape[0], inputs.shape[0], size)
-        blocks.append(form(points, hidden, output, buffer, keeps))
+        count, width, _ = hidden.shape
+        if buffer is None or store is None:
+            buffer = inputs.new_empty(count, inputs.shape[0], size)
+            # In one piece: between what is drawn and thrown away small ones would leave holes.
+            store = inputs.new_empty(count * numbers * (neurons or size))
+        part = store[taken : taken + count * numbers * width]
+        taken += part.numel()
+        blocks.append(form(points, hidden, output, buffer, part, keeps))
     return blocks
