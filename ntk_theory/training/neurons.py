@@ -14,6 +14,7 @@ __all__ = [
     "Block",
     "Change",
     "Points",
+    "Room",
     "block_size",
     "make_blocks",
     "moves_weights",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -168,16 +170,44 @@ class Change:
     hidden: Tensor | None
 
 
+class _Stretch:
+    """Memory that is given out from its beginning on.
+
+    In one piece: parts of their own would lie between what is drawn and thrown away again, which
+    leaves holes that are never filled.
+    """
+
+    def __init__(self, flat: Tensor) -> None:
+        self.left = flat
+
+    def take(self, *shape: int) -> Tensor:
+        """The next part."""
+        size = math.prod(shape)
+        part, self.left = self.left[:size], self.left[size:]
+        return part.view(shape)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Memory of all blocks.
+
+    Attributes:
+        state: what the form moves.
+        outputs: output weights.
+        patterns: activations, or None if they are to be found anew.
+    """
+
+    state: _Stretch
+    outputs: _Stretch
+    patterns: _Stretch | None
+
+
 class Block(ABC):
     """Some neurons of all nets.
 
     Attributes:
         a: their output weights, shape (S, C, neurons).
-        keeps: whether there is room for what could be computed again.
-        store: where the state of these neurons is, flat.
     """
-
-    a: Tensor
 
     def __init__(
         self,
@@ -185,12 +215,17 @@ class Block(ABC):
         hidden: Tensor,
         output: Tensor,
         buffer: Tensor,
-        store: Tensor,
-        keeps: bool,
+        room: Room,
     ) -> None:
-        self.points, self.store, self.keeps = points, store, keeps
+        self.points = points
         self.buffer = buffer[..., : hidden.shape[1]]
+        self.a = room.outputs.take(*output.shape)
+        self.take_room(room, hidden.shape[0], hidden.shape[1])
         self.start(hidden, output)
+
+    @abstractmethod
+    def take_room(self, room: Room, nets: int, neurons: int) -> None:
+        """Take memory for what the form moves."""
 
     @staticmethod
     @abstractmethod
@@ -232,9 +267,11 @@ class _Preactivations(Block):
     def numbers(points: Points) -> int:
         return points.inputs.shape[0]
 
+    def take_room(self, room: Room, nets: int, neurons: int) -> None:
+        self.z = room.state.take(nets, self.points.inputs.shape[0], neurons)
+
     def start(self, hidden: Tensor, output: Tensor) -> None:
-        self.a = output.clone()
-        self.z = self.store.view(hidden.shape[0], -1, hidden.shape[1])
+        self.a.copy_(output)
         torch.matmul(self.points.inputs, hidden.mT, out=self.z)
 
     @property
@@ -286,17 +323,19 @@ class _Weights(Block):
     def numbers(points: Points) -> int:
         return points.coordinates.shape[1]
 
+    def take_room(self, room: Room, nets: int, neurons: int) -> None:
+        self.w = room.state.take(nets, neurons, self.numbers(self.points))
+        if room.patterns is not None:
+            self.active = room.patterns.take(nets, self.points.inputs.shape[0], neurons)
+
     def _in_span(self, weights: Tensor) -> Tensor:
         basis = self.points.basis
         return weights if basis is None else (weights.double() @ basis).to(weights.dtype)
 
     def start(self, hidden: Tensor, output: Tensor) -> None:
-        self.a = output.clone()
-        self.w = self.store.view(*hidden.shape[:2], -1)
+        self.a.copy_(output)
         self.w.copy_(self._in_span(hidden))
-        if self.keeps:
-            self.active = self.buffer > 0  # of the right shape; `outputs` fills it
-        self.outputs()
+        self.outputs()  # fills the patterns
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -382,17 +421,18 @@ def make_blocks(
     """
     points = shared_points(inputs)
     form = _Weights if points.many else _Preactivations
-    numbers = form.numbers(points)
     blocks: list[Block] = []
-    buffer = store = None
-    taken = 0
+    buffer = room = None
     for hidden, output in nets:
-        count, width, _ = hidden.shape
-        if buffer is None or store is None:
+        if buffer is None or room is None:
+            count = hidden.shape[0]
             buffer = inputs.new_empty(count, inputs.shape[0], size)
-            # In one piece: between what is drawn and thrown away small ones would leave holes.
-            store = inputs.new_empty(count * numbers * (neurons or size))
-        part = store[taken : taken + count * numbers * width]
-        taken += part.numel()
-        blocks.append(form(points, hidden, output, buffer, part, keeps))
+            every = count * (neurons or size)
+            patterns = every * inputs.shape[0] if keeps and points.many else 0
+            room = Room(
+                _Stretch(inputs.new_empty(every * form.numbers(points))),
+                _Stretch(inputs.new_empty(every * output.shape[1])),
+                _Stretch(inputs.new_empty(patterns, dtype=torch.bool)) if patterns else None,
+            )
+        blocks.append(form(points, hidden, output, buffer, room))
     return blocks
