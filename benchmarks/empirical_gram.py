@@ -60,7 +60,7 @@ def _nngeometry(net: network.TwoLayerReLU, inputs: Tensor) -> Contender | None:
     def call() -> NDArray[np.float32]:
         data = torch.utils.data.TensorDataset(inputs.clone(), torch.zeros(len(inputs)))
         loader = torch.utils.data.DataLoader(data, batch_size=len(inputs))
-        found = gram(model=model, loader=loader, function=scaled).get_dense_tensor()
+        found = gram(model=model, loader=loader, function=scaled).to_torch()
         return np.asarray(found.detach().numpy())[0, :, 0]
 
     return call

@@ -23,10 +23,12 @@ _BASE = {"n": 500, "d": 1000, "m": 8192}
 _FACTORS = (1, 2, 4)
 
 _PEAK = """
-import resource, sys
+import sys
 from benchmarks.growth import train_once
 train_once(*map(int, sys.argv[1:]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not getrusage: its peak is that of the process which started this one, if it was larger.
+(peak,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(1024 * int(peak.split()[1]))
 """
 
 

@@ -26,8 +26,8 @@ _SHAPES = (
     (1000, 256, 16384),
     (1000, 3072, 8192),
 )
-_STEPS = 10
-"""Steps a round: what forms and ends a run is spread over them."""
+_STEPS = {60: 200, 200: 50, 1000: 20}
+"""Steps a round, by the number of points: what forms and ends a run is spread over them."""
 
 
 class _Problem:
@@ -92,22 +92,23 @@ class _Problem:
 
 
 def measure(rounds: int) -> Iterator[Entry]:
-    """One entry a shape; seconds are those of ten steps."""
+    """One entry a shape; seconds are those of all steps."""
     for points, features, width in _SHAPES:
+        steps = _STEPS[points]
         problem = _Problem(points, features, width, torch.float32)
         exact = _Problem(points, features, 1024, torch.float64)
         yield compare(
-            f"{_STEPS} training steps",
+            f"{steps} training steps",
             {"n": points, "d": features, "m": width},
             {
-                "ours": partial(problem.ours, _STEPS),
-                "floor": partial(problem.floor, _STEPS),
-                "autograd + SGD": partial(problem.autograd, _STEPS),
+                "ours": partial(problem.ours, steps),
+                "floor": partial(problem.floor, steps),
+                "autograd + SGD": partial(problem.autograd, steps),
             },
             rounds=rounds,
             accuracy={
                 "float64 trajectories": float(
-                    np.abs(exact.ours(_STEPS) - exact.autograd(_STEPS)).max()
+                    np.abs(exact.ours(steps) - exact.autograd(steps)).max()
                 )
             },
         )

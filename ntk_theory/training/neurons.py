@@ -117,11 +117,19 @@ class Points:
         return squares
 
     @cached_property
+    def factor(self) -> Tensor | None:
+        """Cholesky factor of X Xᵀ in float64, or None where that is not well-conditioned."""
+        if self._squares[0] <= _WELL_CONDITIONED * self._squares[-1]:
+            return None
+        factor: Tensor = torch.linalg.cholesky(self._products)
+        return factor
+
+    @cached_property
     def inverse(self) -> Tensor:
         """Pseudo-inverse of X in float64, shape (d, n)."""
         rows = self.inputs.double()
-        if self._squares[0] > _WELL_CONDITIONED * self._squares[-1]:
-            return torch.cholesky_solve(rows, torch.linalg.cholesky(self._products)).mT
+        if self.factor is not None:
+            return torch.cholesky_solve(rows, self.factor).mT
         inverse: Tensor = torch.linalg.pinv(rows, rtol=self._rounding)
         return inverse
 
@@ -302,12 +310,18 @@ class _Preactivations(Block):
 
     def change(self, hidden: Tensor, keep: bool) -> Change:
         start = self.points.inputs @ hidden.mT
-        move = (self.points.inverse @ (self.z - start).double()).mT
-        return Change(
-            move.square().sum(dim=-1),
-            ((self.z > 0) != (start > 0)).sum(dim=(1, 2)),
-            hidden + move.to(hidden.dtype) if keep else None,
-        )
+        flips = ((self.z > 0) != (start > 0)).sum(dim=(1, 2))
+        moved = (self.z - start).double()
+        factor, trained = self.points.factor, None
+        if factor is None:
+            squares = (self.points.inverse @ moved).square().sum(dim=1)
+        else:
+            # ‖X⁺ δ‖² = δᵀ (X Xᵀ)⁻¹ δ, without the way through d features.
+            half = torch.linalg.solve_triangular(factor, moved, upper=False)
+            squares = half.square().sum(dim=1)
+        if keep:
+            trained = hidden + (self.points.inverse @ moved).mT.to(hidden.dtype)
+        return Change(squares, flips, trained)
 
 
 class _Weights(Block):
