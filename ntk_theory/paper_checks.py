@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ntk_theory.claims import all_claims
+from ntk_theory.report.document import alike
 from ntk_theory.report.markdown import environment_line, section, table
 from ntk_theory.verdicts import Options
 
@@ -148,7 +149,7 @@ def _differences(id_: str, entry: Mapping[str, Any]) -> list[str]:
     reasons = []
     if (entry["statement"], entry["source"]) != (claim.statement, claim.source):
         reasons.append("statement or source have changed")
-    if entry["config"] != json.loads(json.dumps(config)):
+    if not alike(entry["config"], json.loads(json.dumps(config))):
         reasons.append("the configuration has changed")
     measured = {m["name"]: m["predicted"] for m in entry["measurements"]}
     reasons += [

@@ -18,6 +18,7 @@ from figures import publishing
 from figures.publishing import Runs, gallery, publish
 from ntk_theory import drawing
 from ntk_theory.claims import all_claims
+from ntk_theory.report.document import alike
 from ntk_theory.report.files import save_picture
 from ntk_theory.verdicts import Options
 from progress import Silent
@@ -150,7 +151,7 @@ def test_the_gallery_was_made_by_the_claims_as_they_are(name):
     made = json.loads((ROOT / "gallery" / f"{name}.json").read_text(encoding="utf-8"))
     for claim, of in made["claims"].items():
         config, _ = all_claims()[claim].predict(Options(preset=made["preset"], seed=made["seed"]))
-        assert of["config"] == json.loads(json.dumps(config))
+        assert alike(of["config"], json.loads(json.dumps(config)))
         assert of["verdict"] == "SUPPORTED"
 
 

@@ -9,6 +9,7 @@ import pytest
 from cases.lazy import TOY
 from ntk_theory import paper_checks
 from ntk_theory.claims import all_claims
+from ntk_theory.report.document import alike
 
 ROOT = Path(__file__).parent.parent
 
@@ -114,3 +115,19 @@ def test_an_unknown_claim_is_refused_by_name(ledger, capsys):
         paper_checks.main(["--only", "lasy", "--directory", str(ledger)])
     assert stop.value.code == 2
     assert "no claim 'lasy'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"rate": 0.1, "steps": [1, 2]}, {"rate": 0.1 * (1 + 1e-12), "steps": [1, 2]}, True),
+        ({"rate": 0.1}, {"rate": 0.1 * (1 + 1e-6)}, False),
+        ({"steps": [1, 2]}, {"steps": [1, 2, 3]}, False),
+        ({"steps": 1}, {"steps": 2}, False),
+        ({"steps": 1}, {"steps": 1.0}, False),
+        ({"a": None}, {"b": None}, False),
+        ("x", "y", False),
+    ],
+)
+def test_configurations_are_alike_up_to_rounding_of_their_numbers(one, other, same):
+    assert alike(one, other) is same

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "command_line", "finite", "interruption", "to_document", "to_json"]
+__all__ = ["SCHEMA", "alike", "command_line", "finite", "interruption", "to_document", "to_json"]
 
 import json
 import math
@@ -126,6 +126,17 @@ def interruption(document: Mapping[str, Any]) -> str:
     cut = ", ".join(entry["id"] for entry in document["claims"] if entry["interrupted"])
     left = ", ".join(document["not_run"])
     return f"Cut short: {cut}." + (f" Not run: {left}." if left else "")
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same, numbers up to what processors differ by (1e-9)."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return type(one) is type(other) and bool(one == other)
 
 
 def to_json(document: Mapping[str, Any]) -> str:
