@@ -98,7 +98,7 @@ MUTANTS = [
     Mutant("targets are soft", "ntk_theory.targets.harden", lambda _: lambda outputs: outputs),
     Mutant(
         "nets start with an output",
-        "ntk_theory.experiments.initialise",
+        "ntk_theory.experiments.DrawnNets",
         lambda right: lambda *args, **kwargs: right(*args, **(kwargs | {"antisymmetric": False})),
     ),
     Mutant(

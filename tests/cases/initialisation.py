@@ -79,7 +79,7 @@ MUTANTS = [
     ),
     Mutant(
         "nets lack 1/√m",
-        "ntk_theory.experiments.initialise",
+        "ntk_theory.experiments.DrawnNets",
         lambda right: (
             lambda width, *args, scale, **rest: right(
                 width, *args, scale=scale * np.sqrt(width / 64), **rest

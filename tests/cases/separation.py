@@ -63,7 +63,7 @@ MUTANTS = [
     Mutant("targets are soft", "ntk_theory.targets.harden", lambda _: lambda outputs: outputs),
     Mutant(
         "nets start with an output",
-        "ntk_theory.experiments.initialise",
+        "ntk_theory.experiments.DrawnNets",
         lambda f: lambda *args, **kwargs: f(*args, **(kwargs | {"antisymmetric": False})),
     ),
     Mutant(
