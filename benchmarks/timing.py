@@ -12,6 +12,9 @@ from typing import Any
 
 Contender = Callable[[], Any]
 
+_PAUSE = 0.2
+"""Seconds between two calls: threads that one library keeps waiting slow down those of another."""
+
 
 def spread(seconds: list[float]) -> tuple[float, float]:
     """Median and half the distance between the quartiles."""
@@ -50,7 +53,7 @@ def compare(
     rounds: int,
     accuracy: Mapping[str, float] | None = None,
 ) -> Entry:
-    """Time every contender once a round, after one call that warms it up.
+    """Time every contender once a round, after one call that warms it up, with pauses.
 
     Args:
         task: what is computed.
@@ -65,6 +68,7 @@ def compare(
     seconds: dict[str, list[float]] = {name: [] for name in there}
     for _ in range(rounds):
         for name, call in there.items():
+            time.sleep(_PAUSE)
             started = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - started)

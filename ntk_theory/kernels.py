@@ -1,14 +1,24 @@
 """Gram matrices: the limiting NTK and the empirical one of a given network.
 
-Cosines come from one matrix product, symmetric where it can be. Between nearly parallel or opposite
+Cosines come from one matrix product, of every pair once. Between nearly parallel or opposite
 rows a cosine does not hold the digits of the angle; there the half-angle formula takes it from the
 difference of the rows, so every entry is right to its last digits (docs/theory.md, section 2).
 """
 
 from __future__ import annotations
 
-__all__ = ["Layers", "Precision", "UnitRows", "angles", "limit_of", "ntk_empirical", "ntk_limit"]
+__all__ = [
+    "Layers",
+    "Precision",
+    "UnitRows",
+    "angles",
+    "diagonal_of",
+    "limit_of",
+    "ntk_empirical",
+    "ntk_limit",
+]
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -32,8 +42,11 @@ _STEEP = 0.95
 """Size of a cosine from which on the angle is taken from the rows: below it the kernel has at most
 the cosine's own rounding error."""
 
-_BLOCK_ENTRIES = 2**18
-"""Entries of a kernel formed together: they stay in the cores' caches."""
+_TILE_ROWS, _TILE_COLUMNS = 2**8, 2**10
+"""Entries of a kernel that are formed together: they stay in the cores' caches."""
+
+_NORMED = 2**7
+"""Rows whose norms are taken together."""
 
 _GATHERED = 2**22
 """Coordinates of rows that are subtracted together."""
@@ -64,7 +77,9 @@ def _check_features(left: Rows, right: Rows) -> None:
 
 
 def _norms(name: str, rows: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(rows.double(), dim=1)
+    """In float64, a few rows at a time."""
+    parts = (torch.linalg.vector_norm(part.double(), dim=1) for part in torch.split(rows, _NORMED))
+    norms = torch.cat(list(parts))
     if not bool(norms.all()):
         raise ValueError(f"{name} holds a zero row, which has no angle; remove it")
     return norms
@@ -93,34 +108,80 @@ def angles(inputs: ArrayLike, others: ArrayLike | None = None) -> Array:
     return np.asarray(2 * np.arctan2(cdist(units[0], units[1]), cdist(units[0], -units[1])))
 
 
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Products of all pairs of rows, by numpy on the CPU: it halves a matrix times itself."""
-    if left.device.type != "cpu":
+def _tiles(rows: int, columns: int, *, upper: bool) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of all tiles, or of those that reach the diagonal from above."""
+    for top in range(0, rows, _TILE_ROWS):
+        for start in range(top if upper else 0, columns, _TILE_COLUMNS):
+            yield (
+                slice(top, min(top + _TILE_ROWS, rows)),
+                slice(start, min(start + _TILE_COLUMNS, columns)),
+            )
+
+
+def _upper_products(rows: Tensor, out: Tensor) -> None:
+    """Products of all pairs of rows, on and above the diagonal of `out`, each of them once.
+
+    By halves: the product of one half with the other, and then each half with itself.
+    """
+    count = len(rows)
+    if count <= _TILE_ROWS:
+        torch.mm(rows, rows.T, out=out)
+        return
+    half = count // 2
+    torch.mm(rows[:half], rows[half:].T, out=out[:half, half:])
+    _upper_products(rows[:half], out[:half, :half])
+    _upper_products(rows[half:], out[half:, half:])
+
+
+def _mirror(matrix: Tensor, rows: slice, columns: slice) -> None:
+    """Copy the part of a tile above the diagonal to the other side."""
+    if columns.start < rows.stop:
+        square = matrix[rows, rows]
+        square.copy_(square.triu() + square.triu(1).T)
+    beyond = slice(max(columns.start, rows.stop), columns.stop)
+    if beyond.start < beyond.stop:
+        matrix[beyond, rows] = matrix[rows, beyond].T
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Products of all pairs of rows; symmetric to the bit for the same rows twice."""
+    if left is not right:
         return left @ right.T
-    return torch.from_numpy(left.numpy() @ right.numpy().T)
+    product = left.new_empty(len(left), len(left))
+    _upper_products(left, product)
+    for rows, columns in _tiles(len(left), len(left), upper=True):
+        _mirror(product, rows, columns)
+    return product
 
 
-def _arc_cosine(
-    cosines: Tensor, left: Tensor, right: Tensor, scales: tuple[Tensor, Tensor], layers: Layers
-) -> None:
-    """Turn cosines between unit rows into the kernel, in place.
+def _steep(cosines: Tensor) -> Tensor:
+    """Rows and columns of entries near 1 or −1, shape (pairs, 2)."""
+    low, high = torch.aminmax(cosines)
+    if max(-float(low), float(high)) <= _STEEP:
+        return torch.empty(0, 2, dtype=torch.long, device=cosines.device)
+    return (cosines.abs() > _STEEP).nonzero()
+
+
+def _arc_cosine(cosines: Tensor, layers: Layers) -> None:
+    """Turn cosines into 2π κ, in place; not for steep ones.
 
     2π κ = cos θ (π − θ), and 2 cos θ (π − θ) + sin θ for both layers, with π − θ = π/2 + arcsin.
     """
-    steep = (cosines.abs() > _STEEP).nonzero()
-    opposite = cosines.clamp(-1, 1).asin_().add_(torch.pi / 2)
-    if layers == "both":
-        sine = cosines.square().neg_().add_(1).clamp_(min=0).sqrt_()
-        cosines.mul_(opposite).mul_(2).add_(sine)
-    else:
+    opposite = cosines.asin().add_(torch.pi / 2)
+    if layers == "first":
         cosines.mul_(opposite)
-    for pairs in torch.split(steep, max(1, _GATHERED // left.shape[1])):
-        i, j = pairs.unbind(1)
-        apart, together = ((left[i] + sign * right[j]).norm(dim=1) for sign in (-1, 1))
-        theta, opposite = 2 * torch.atan2(apart, together), 2 * torch.atan2(together, apart)
-        value = theta.cos() * opposite
-        cosines[i, j] = 2 * value + theta.sin() if layers == "both" else value
-    cosines.mul_((scales[0] / (2 * torch.pi))[:, None]).mul_(scales[1])
+        return
+    one = torch.ones((), dtype=cosines.dtype, device=cosines.device)
+    sine = torch.addcmul(one, cosines, cosines, value=-1).sqrt_()
+    torch.addcmul(sine, cosines, opposite, value=2, out=cosines)
+
+
+def _half_angle(left: Tensor, right: Tensor, layers: Layers) -> Tensor:
+    """2π κ of pairs of unit rows, shapes (pairs, d), right to the last digits at any angle."""
+    apart, together = ((left + sign * right).norm(dim=1) for sign in (-1, 1))
+    theta, opposite = 2 * torch.atan2(apart, together), 2 * torch.atan2(together, apart)
+    value = theta.cos() * opposite
+    return value if layers == "first" else 2 * value + theta.sin()
 
 
 @dataclass(frozen=True)
@@ -156,14 +217,36 @@ class UnitRows:
 
 
 def limit_of(left: UnitRows, right: UnitRows, layers: Layers) -> Tensor:
-    """Limiting NTK of rows with rows, shape (n, k), where they are."""
-    kernel = _product(left.units, right.units)
-    height = max(1, _BLOCK_ENTRIES // kernel.shape[1])
-    for block, units, norms in zip(
-        *(torch.split(part, height) for part in (kernel, left.units, left.norms)), strict=True
-    ):
-        _arc_cosine(block, units, right.units, (norms, right.norms), layers)
+    """Limiting NTK of rows with rows, shape (n, k), where they are.
+
+    Symmetric to the bit for the same rows twice, and then every pair is computed once.
+    """
+    same = left is right
+    kernel = left.units.new_empty(len(left.units), len(right.units))
+    if same:
+        _upper_products(left.units, kernel)
+    else:
+        torch.mm(left.units, right.units.T, out=kernel)
+    together = max(1, _GATHERED // left.units.shape[1])
+    for rows, columns in _tiles(*kernel.shape, upper=same):
+        tile, above, beside = kernel[rows, columns], left[rows], right[columns]
+        pairs = _steep(tile)
+        if same:
+            pairs = pairs[pairs[:, 0] + rows.start < pairs[:, 1] + columns.start]
+        _arc_cosine(tile, layers)
+        for i, j in (part.unbind(1) for part in torch.split(pairs, together) if len(part)):
+            tile[i, j] = _half_angle(above.units[i], beside.units[j], layers)
+        tile.mul_((above.norms / (2 * torch.pi))[:, None]).mul_(beside.norms)
+        if same:
+            _mirror(kernel, rows, columns)
+    if same:
+        kernel.diagonal().copy_(left.norms.square() * diagonal_of(layers))
     return kernel
+
+
+def diagonal_of(layers: Layers) -> float:
+    """κ(0), what the kernel of a point with itself is over its squared norm."""
+    return 0.5 if layers == "first" else 1.0
 
 
 @overload
@@ -240,7 +323,7 @@ def _sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Tensor:
         signs = weights / size
         # Sums of ±1 over a block of neurons are integers that float32 holds.
         scaled = left if bool((signs == 1).all()) else left * signs.to(left.dtype)
-        return _product(scaled, right).double().mul_(size)
+        return _products(scaled, right).double().mul_(size)
     return (left.to(torch.float64) * weights) @ right.to(torch.float64).T
 
 
@@ -269,14 +352,15 @@ def ntk_empirical(
     Reference: docs/theory.md, section 2.
     """
     _check_layers(layers)
-    left = _rows("inputs", inputs)
-    right = left if others is None else _rows("others", others)
-    gram = left @ right.T
     hidden = network.hidden
-    rows = [
-        torch.as_tensor(points, dtype=hidden.dtype, device=hidden.device)
-        for points in ([left] if others is None else [left, right])
-    ]
+    given = [_rows("inputs", inputs)]
+    if others is not None:
+        given.append(_rows("others", others))
+    _check_features(given[0], given[-1])
+    points = [torch.as_tensor(part, device=hidden.device) for part in given]
+    rows = [part.to(hidden.dtype) for part in points]
+    exact = [part.double() for part in points]
+    gram = _products(exact[0], exact[-1])
     outputs = network.outputs
     kernels = np.empty((hidden.shape[0], outputs, outputs, *gram.shape))
     for kernel, weights, signs in zip(kernels, hidden, network.output.double(), strict=True):
@@ -286,20 +370,20 @@ def ntk_empirical(
             torch.split(weights, _NEURONS), torch.split(signs, _NEURONS, dim=1), strict=True
         )
         for block, sign in ranks.own(blocks):
-            z = [points @ block.T for points in rows]
+            z = [part @ block.T for part in rows]
             active = [(values > 0).to(torch.float32) for values in z]
             for c in range(outputs):
                 for e in range(c + 1):
                     sums[c, e] += _sum_of_products(active[0], active[-1], sign[c] * sign[e])
             if layers == "both":
                 positive = [values.clamp_(min=0) for values in z]
-                features += _product(positive[0], positive[-1])
+                features += _products(positive[0], positive[-1])
         # Counts are whole numbers: their sum is the same however many processes make it.
         ranks.total(sums)
         ranks.total(features)
         for c in range(outputs):
             for e in range(c + 1):
-                kernel[c, e] = kernel[e, c] = gram * sums[c, e].cpu().numpy()
+                kernel[c, e] = kernel[e, c] = (gram * sums[c, e]).cpu().numpy()
             if layers == "both":
                 kernel[c, c] += features.cpu().numpy()
         kernel /= network.width

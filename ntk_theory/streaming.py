@@ -11,12 +11,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ntk_theory.kernels import Layers, Precision, UnitRows, limit_of
+from ntk_theory.kernels import Layers, Precision, UnitRows, diagonal_of, limit_of
 
 Array = NDArray[np.float64]
 
 _TEMPORARIES = 4
-"""Arrays of the size of a block that forming it takes."""
+"""Blocks of rows that forming one of them takes."""
 
 
 class KernelOperator:
@@ -29,7 +29,7 @@ class KernelOperator:
     Attributes:
         shape: (n, n).
         kept: whether the matrix is kept.
-        height: rows of the largest block that is formed at once.
+        height: rows of the largest block that is formed at once, if it is not kept.
     """
 
     def __init__(
@@ -60,15 +60,14 @@ class KernelOperator:
         points = len(rows)
         self.shape = points, points
         row = points * self._rows.units.element_size()
-        self.kept = (points + max(points, _TEMPORARIES)) * row <= memory
-        spare = memory - points * row if self.kept else memory
-        self.height = int(min(points, spare // (_TEMPORARIES * row)))
+        self.height = int(min(points, memory // (_TEMPORARIES * row)))
         if self.height < 1:
             raise ValueError(
                 f"memory must hold {_TEMPORARIES} rows of the kernel, {_TEMPORARIES * row} bytes; "
                 f"got {memory:.0f}"
             )
-        self._matrix = self._whole() if self.kept else None
+        self.kept = (points + _TEMPORARIES) * row <= memory
+        self._matrix = limit_of(self._rows, self._rows, layers) if self.kept else None
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Rows of the kernel, from the diagonal on: shapes (height, n − start)."""
@@ -76,18 +75,10 @@ class KernelOperator:
             rows = slice(start, min(start + self.height, self.shape[0]))
             yield rows, limit_of(self._rows[rows], self._rows[start:], self._layers)
 
-    def _whole(self) -> Tensor:
-        matrix = self._rows.units.new_empty(self.shape)
-        for rows, block in self._blocks():
-            matrix[rows, rows.start :] = block
-            matrix[rows.stop :, rows] = block[:, rows.stop - rows.start :].T
-        return matrix
-
     @property
     def trace(self) -> float:
-        """Sum of the eigenvalues: κ(0) = 1/2, or 1 with both layers, times the squared norms."""
-        squares = float(self._rows.norms.double().square().sum())
-        return squares / 2 if self._layers == "first" else squares
+        """Sum of the eigenvalues: κ(0) times the squared norms."""
+        return diagonal_of(self._layers) * float(self._rows.norms.double().square().sum())
 
     def __matmul__(self, vectors: ArrayLike) -> Array:
         """H v for one vector (n,) or several (n, k)."""

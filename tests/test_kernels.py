@@ -99,13 +99,31 @@ def test_blocks_of_entries_and_of_neurons_add_up(monkeypatch):
     rows, others = rng.standard_normal((7, 3)), rng.standard_normal((4, 3))
     others[0] = rows[2]
     net = network.initialise(50, 3, seeds=[1, 2], outputs=2)
-    whole = kernels.ntk_limit(rows, others), kernels.ntk_empirical(net, rows, layers="both")
-    for name, size in (("_BLOCK_ENTRIES", 9), ("_GATHERED", 3), ("_NEURONS", 16)):
+
+    def computed():
+        yield kernels.ntk_limit(rows, others)
+        yield kernels.ntk_limit(np.vstack([rows, others]))
+        yield kernels.ntk_empirical(net, rows, layers="both")
+
+    whole = list(computed())
+    sizes = ("_TILE_ROWS", 2), ("_TILE_COLUMNS", 3), ("_NORMED", 2), ("_GATHERED", 3)
+    for name, size in (*sizes, ("_NEURONS", 16)):
         monkeypatch.setattr(kernels, name, size)
-    np.testing.assert_allclose(kernels.ntk_limit(rows, others), whole[0], rtol=0, atol=8 * EPS)
-    np.testing.assert_allclose(
-        kernels.ntk_empirical(net, rows, layers="both"), whole[1], rtol=0, atol=200 * EPS
-    )
+    for found, expected, units in zip(computed(), whole, (8, 8, 200), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=units * EPS)
+
+
+@pytest.mark.parametrize("layers", ["first", "both"])
+@pytest.mark.parametrize("points", [1, 255, 600])
+def test_a_kernel_of_points_with_themselves_is_symmetric_to_the_bit(points, layers):
+    rows = np.random.default_rng(points).standard_normal((points, 5)).astype(np.float32)
+    rows[points // 2] = -rows[0]
+    net = network.initialise(64, 5, seeds=[1], dtype=torch.float32)
+    for kernel in (
+        kernels.ntk_limit(rows, layers=layers, dtype="float32"),
+        kernels.ntk_empirical(net, rows, layers=layers)[0],
+    ):
+        np.testing.assert_array_equal(kernel, kernel.T)
 
 
 @pytest.mark.parametrize("angle", NEAR)

@@ -31,8 +31,8 @@ def test_a_matrix_that_fits_is_kept_and_one_that_does_not_is_not():
     rows = np.random.default_rng(0).standard_normal((30, 4))
     whole = 30 * 30 * 8
     assert KernelOperator(rows).kept
-    assert KernelOperator(rows, memory=3 * whole).kept
-    assert not KernelOperator(rows, memory=1.5 * whole).kept
+    assert KernelOperator(rows, memory=1.5 * whole).kept
+    assert not KernelOperator(rows, memory=whole).kept
     single = KernelOperator(rows, dtype="float32", memory=1.5 * whole)
     assert single.kept
     np.testing.assert_allclose(single @ np.ones(30), kernels.ntk_limit(rows).sum(axis=1), rtol=1e-5)
