@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.timing import Contender, Entry, compare
+from benchmarks.timing import Contender, Entry, compare, whole
 from ntk_theory import kernels, network
 
 _POINTS, _FEATURES, _WIDTH = 1000, 64, 4096
@@ -63,7 +63,7 @@ def _nngeometry(net: network.TwoLayerReLU, inputs: Tensor) -> Contender | None:
         found = gram(model=model, loader=loader, function=scaled).to_torch()
         return np.asarray(found.detach().numpy())[0, :, 0]
 
-    return call
+    return whole(call)
 
 
 def _accuracy(net: network.TwoLayerReLU, inputs: NDArray[np.float32]) -> dict[str, float]:
@@ -100,10 +100,10 @@ def measure(rounds: int) -> Iterator[Entry]:
         "empirical Gram matrix",
         {"n": _POINTS, "d": _FEATURES, "m": _WIDTH},
         {
-            "ours": partial(kernels.ntk_empirical, net, inputs, layers="both"),
-            "floor": floor,
+            "ours": whole(partial(kernels.ntk_empirical, net, inputs, layers="both")),
+            "floor": whole(floor),
             "nngeometry": _nngeometry(net, rows),
-            "torch.func": partial(_torch_func, net, rows),
+            "torch.func": whole(partial(_torch_func, net, rows)),
         },
         rounds=rounds,
         accuracy=_accuracy(net, inputs),

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.timing import Contender, Entry, compare
+from benchmarks.timing import Contender, Entry, compare, whole
 from ntk_theory import kernels
 
 _SHAPES = ((2000, 64), (5000, 64), (2000, 3072))
@@ -54,7 +54,7 @@ def _accuracy(inputs: NDArray[np.float64]) -> dict[str, float]:
 def _peer(rows: NDArray[np.float32]) -> Contender | None:
     if find_spec("skntk") is None:
         return None
-    return partial(import_module("skntk").NeuralTangentKernel(depth=1, bias=0.0), rows)
+    return whole(partial(import_module("skntk").NeuralTangentKernel(depth=1, bias=0.0), rows))
 
 
 def measure(rounds: int) -> Iterator[Entry]:
@@ -66,8 +66,8 @@ def measure(rounds: int) -> Iterator[Entry]:
             "limiting Gram matrix",
             {"n": points, "d": features},
             {
-                "ours": partial(kernels.ntk_limit, rows, layers="both", dtype="float32"),
-                "floor": partial(np.matmul, rows, rows.T),
+                "ours": whole(partial(kernels.ntk_limit, rows, layers="both", dtype="float32")),
+                "floor": whole(partial(np.matmul, rows, rows.T)),
                 "scikit-ntk": _peer(rows),
             },
             rounds=rounds,

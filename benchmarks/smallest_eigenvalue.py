@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, eigvalsh
 
-from benchmarks.timing import Entry, compare
+from benchmarks.timing import Entry, compare, whole
 from ntk_theory import kernels, spectrum
 
 _POINTS, _FEATURES = 2000, 64
@@ -27,11 +27,11 @@ def measure(rounds: int) -> Iterator[Entry]:
         "smallest eigenvalue",
         {"n": _POINTS},
         {
-            "ours": partial(spectrum.lambda_min, gram),
-            "floor": partial(cho_factor, gram),
-            "scipy eigvalsh": partial(eigvalsh, gram, subset_by_index=(0, 0)),
-            "torch eigvalsh": partial(torch.linalg.eigvalsh, tensor),
-            "torch lobpcg": partial(torch.lobpcg, tensor, k=1, largest=False),
+            "ours": whole(partial(spectrum.lambda_min, gram)),
+            "floor": whole(partial(cho_factor, gram)),
+            "scipy eigvalsh": whole(partial(eigvalsh, gram, subset_by_index=(0, 0))),
+            "torch eigvalsh": whole(partial(torch.linalg.eigvalsh, tensor)),
+            "torch lobpcg": whole(partial(torch.lobpcg, tensor, k=1, largest=False)),
         },
         rounds=rounds,
         accuracy={"relative": abs(spectrum.lambda_min(gram) / exact - 1)},

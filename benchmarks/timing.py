@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Contender", "Entry", "compare", "spread"]
+__all__ = ["Contender", "Entry", "compare", "spread", "whole"]
 
 import statistics
 import time
@@ -10,10 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Contender = Callable[[], Any]
+Contender = Callable[[], float]
+"""Does its task, and says how many seconds it took."""
 
 _PAUSE = 0.2
 """Seconds between two calls: threads that one library keeps waiting slow down those of another."""
+
+
+def whole(call: Callable[[], Any]) -> Contender:
+    """Take the time of all of a call."""
+
+    def timed() -> float:
+        started = time.perf_counter()
+        call()
+        return time.perf_counter() - started
+
+    return timed
 
 
 def spread(seconds: list[float]) -> tuple[float, float]:
@@ -69,9 +81,7 @@ def compare(
     for _ in range(rounds):
         for name, call in there.items():
             time.sleep(_PAUSE)
-            started = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(call())
     ours = seconds["ours"]
     return Entry(
         task,

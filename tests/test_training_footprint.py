@@ -6,7 +6,7 @@ import torch
 from ntk_theory.network import initialise
 from ntk_theory.resources import limited_memory
 from ntk_theory.training.footprint import Footprint, matrix_rate
-from ntk_theory.training.neurons import block_size, make_blocks
+from ntk_theory.training.neurons import Points, block_size, make_blocks
 
 
 @pytest.mark.parametrize(("points", "features"), [(10, 40), (40, 10), (20, 10), (21, 10)])
@@ -16,7 +16,7 @@ def test_the_state_of_a_net_has_the_size_that_is_planned(points, features, dtype
     kind = getattr(torch, dtype)
     inputs = torch.randn(points, features, generator=torch.Generator().manual_seed(0)).to(kind)
     net = initialise(64, features, seeds=[0], dtype=kind)
-    (block,) = make_blocks(inputs, net.blocks(64), 64)
+    (block,) = make_blocks(Points(inputs), net.blocks(64), 64)
     state = {name: part for name, part in block.state.items() if name != "a"}
     assert ("w" in state) == plan.weights_move == (points > 2 * features)
     assert plan.growing == sum(part.numel() * part.element_size() for part in state.values())

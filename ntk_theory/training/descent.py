@@ -19,7 +19,13 @@ from ntk_theory.kernels import Layers
 from ntk_theory.network import Nets, TwoLayerReLU
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
-from ntk_theory.training.neurons import block_size, make_blocks, patterns_fit
+from ntk_theory.training.neurons import (
+    block_size,
+    form_for,
+    make_blocks,
+    patterns_fit,
+    shared_points,
+)
 from ntk_theory.training.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -144,8 +150,9 @@ class _Run:
         self.both_layers, self.loss = both_layers, loss
         size = block_size(len(inputs), network.count, network.width, inputs.element_size())
         self.size = min(size, math.ceil(network.width / ranks.size()))
+        self.points = shared_points(inputs)
         self.blocks = make_blocks(
-            inputs,
+            self.points,
             ranks.own(network.blocks(self.size)),
             self.size,
             neurons=sum(part.shape[2] for part in ranks.own(self._split(network.output))),
@@ -184,9 +191,10 @@ class _Run:
             self.u = self.start
         target, alpha = self.distillation.teach(teaching, self.label, self.step, self.loss)
         self.alphas.append(alpha)
-        pull = (predict(self.u, self.loss) - target).to(self.inputs.dtype)
+        residual = (predict(self.u, self.loss) - target).to(self.inputs.dtype)
         rate = float(self.rates[self.step])
-        if rate and bool(pull.any()):  # else nothing moves, and an output of exactly 0 stays so
+        if rate and bool(residual.any()):  # else nothing moves, and an output of exactly 0 stays so
+            pull = form_for(self.points).pull(self.points, residual)
             self.u = self._total(block.step(pull, rate, self.both_layers) for block in self.blocks)
         self.step += 1
 
