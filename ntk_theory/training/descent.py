@@ -37,17 +37,17 @@ _LOSS_GROWTH = 100.0
 def _divergence(outputs: Tensor, label: Tensor, first: Tensor, step: int, loss: Loss) -> str | None:
     """Explanation if the outputs are not finite, or far further from the labels than at first."""
     reached = _loss(outputs, label, loss)
+    if bool((reached <= _LOSS_GROWTH * first).all()):
+        return None
     if not bool(torch.isfinite(reached).all()):
         return f"training diverged at step {step}: the outputs are not finite; lower learning_rate"
-    if bool((reached > _LOSS_GROWTH * first).any()):
-        # The Hessian of cross-entropy in the outputs, diag(p) − p pᵀ, is at most 1/2.
-        stable = "2/lambda_max" if loss == "square" else "4/lambda_max"
-        return (
-            f"training diverged at step {step}: the loss on the observed labels is above "
-            f"{_LOSS_GROWTH:g} times its first value; lower learning_rate (a kernel needs it below "
-            f"{stable})"
-        )
-    return None
+    # The Hessian of cross-entropy in the outputs, diag(p) − p pᵀ, is at most 1/2.
+    stable = "2/lambda_max" if loss == "square" else "4/lambda_max"
+    return (
+        f"training diverged at step {step}: the loss on the observed labels is above "
+        f"{_LOSS_GROWTH:g} times its first value; lower learning_rate (a kernel needs it below "
+        f"{stable})"
+    )
 
 
 def _loss(outputs: Tensor, label: Tensor, loss: Loss) -> Tensor:

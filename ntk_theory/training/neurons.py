@@ -136,7 +136,7 @@ class Points:
         inverse: Tensor = torch.linalg.pinv(rows, rtol=self._rounding)
         return inverse
 
-    @property
+    @cached_property
     def many(self) -> bool:
         """Whether the weights are what a step moves."""
         points, features = self.inputs.shape
