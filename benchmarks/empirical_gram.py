@@ -1,4 +1,4 @@
-"""Empirical Gram matrix of a float32 net, both layers, against nngeometry and torch.func."""
+"""Empirical Gram matrix of a float32 net, both layers, against products of Jacobians by peers."""
 
 from __future__ import annotations
 
@@ -41,27 +41,57 @@ def _torch_func(net: network.TwoLayerReLU, inputs: Tensor) -> Tensor:
     return torch.cat([torch.cat([left @ right.T for right in every], dim=1) for left in every])
 
 
+class _Module(torch.nn.Module):
+    """The same net as a module, with trained weights of both layers."""
+
+    def __init__(self, net: network.TwoLayerReLU) -> None:
+        super().__init__()
+        self.hidden = torch.nn.Linear(net.dimension, net.width, bias=False)
+        self.output = torch.nn.Linear(net.width, 1, bias=False)
+        self.root = net.width**0.5
+        with torch.no_grad():
+            self.hidden.weight.copy_(net.hidden[0])
+            self.output.weight.copy_(net.output[0])
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Outputs, shape (n, 1)."""
+        values: Tensor = self.output(torch.relu(self.hidden(rows))) / self.root
+        return values
+
+
 def _nngeometry(net: network.TwoLayerReLU, inputs: Tensor) -> Contender | None:
     if find_spec("nngeometry") is None:
         return None
     gram = import_module("nngeometry.gram").GramMatrix
-    hidden = torch.nn.Linear(inputs.shape[1], net.width, bias=False)
-    output = torch.nn.Linear(net.width, 1, bias=False)
-    model = torch.nn.Sequential(hidden, torch.nn.ReLU(), output)
-    with torch.no_grad():
-        hidden.weight.copy_(net.hidden[0])
-        output.weight.copy_(net.output[0])
-    root = net.width**0.5
+    model = _Module(net)
 
-    def scaled(rows: Tensor, *_: Tensor) -> Tensor:
-        values: Tensor = model(rows) / root
+    def outputs(rows: Tensor, *_: Tensor) -> Tensor:
+        values: Tensor = model(rows)
         return values
 
     def call() -> NDArray[np.float32]:
         data = torch.utils.data.TensorDataset(inputs.clone(), torch.zeros(len(inputs)))
         loader = torch.utils.data.DataLoader(data, batch_size=len(inputs))
-        found = gram(model=model, loader=loader, function=scaled).to_torch()
+        found = gram(model=model, loader=loader, function=outputs).to_torch()
         return np.asarray(found.detach().numpy())[0, :, 0]
+
+    return whole(call)
+
+
+def _curvlinops(net: network.TwoLayerReLU, inputs: Tensor) -> Contender | None:
+    if find_spec("curvlinops") is None:
+        return None
+    operators = import_module("curvlinops")
+    model = _Module(net)
+    data = [(inputs, torch.zeros(len(inputs), 1))]
+    jacobian, transposed = (
+        kind(model, list(model.parameters()), data, check_deterministic=False)
+        for kind in (operators.JacobianLinearOperator, operators.TransposedJacobianLinearOperator)
+    )
+
+    def call() -> Tensor:
+        columns = torch.split(torch.eye(len(inputs)), _TOGETHER, dim=1)
+        return torch.cat([jacobian @ (transposed @ some) for some in columns], dim=1)
 
     return whole(call)
 
@@ -103,6 +133,7 @@ def measure(rounds: int) -> Iterator[Entry]:
             "ours": whole(partial(kernels.ntk_empirical, net, inputs, layers="both")),
             "floor": whole(floor),
             "nngeometry": _nngeometry(net, rows),
+            "curvlinops": _curvlinops(net, rows),
             "torch.func": whole(partial(_torch_func, net, rows)),
         },
         rounds=rounds,

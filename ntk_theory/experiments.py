@@ -29,6 +29,7 @@ from ntk_theory.problems import Recipe
 from ntk_theory.resources import memory_limit
 from ntk_theory.training import Trajectory, train
 from ntk_theory.training.footprint import Footprint
+from ntk_theory.training.products import storage, tensor_cores
 from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
@@ -74,7 +75,7 @@ def check_memory(width: int, shape: tuple[int, ...], dtype: str) -> None:
     Args:
         width: m.
         shape: of the inputs, (n, d).
-        dtype: "float32" or "float64".
+        dtype: one of `products.PRECISIONS`.
     """
     points, features = shape
     Footprint(points, features, width, dtype).check()
@@ -176,7 +177,7 @@ def train_nets(
         recipe: data, targets, learning rate, steps, initialisation.
         width: m.
         seeds: one a net.
-        dtype: "float32" or "float64".
+        dtype: one of `products.PRECISIONS`: float32 nets may have products of fewer bits.
         device: a torch device.
         progress: advanced by width · nets for each step.
         keep_network: form the trained weights.
@@ -203,9 +204,12 @@ def train_nets(
     fitting = int((memory_limit() - taken.fixed) // taken.growing)
     # Processes that share a net have to come to it in the same order.
     at_once = max(1, min(threads, fitting)) if ranks.size() == 1 else 1
-    with ThreadPoolExecutor(
-        at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)
-    ) as pool:
+    with (
+        tensor_cores(dtype),
+        ThreadPoolExecutor(
+            at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)
+        ) as pool,
+    ):
         try:
             return _join(list(pool.map(train_group, groups, contexts)))
         finally:
@@ -231,7 +235,7 @@ def _train_group(
         outputs=1 if labels.ndim == 1 else labels.shape[1],
         antisymmetric=recipe.init_scale is None,
         scale=1.0 if recipe.init_scale is None else recipe.init_scale,
-        dtype=getattr(torch, dtype),
+        dtype=storage(dtype),
         device=device,
     )
     network = drawn.keep() if len(seeds) * width * drawn.dimension <= _KEPT else drawn
@@ -254,6 +258,7 @@ def _train_group(
         layers=recipe.layers,
         loss=recipe.loss,
         keep_network=keep_network,
+        precision=dtype,
         on_step=report,
     )
 

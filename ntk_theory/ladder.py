@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student_t
 
@@ -33,6 +34,7 @@ from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.problems import NoisyClusters, Recipe
 from ntk_theory.runs import chosen
 from ntk_theory.training import Trajectory
+from ntk_theory.training.products import storage
 from ntk_theory.verdicts import Measurement, Options, Premise, Progress, Relation
 
 Array = NDArray[np.float64]
@@ -206,6 +208,7 @@ def plan_nets(
     least_count: int,
     shape: tuple[int, ...],
     dtype: str = "float64",
+    precisions: Sequence[str] = ("float32", "float64"),
 ) -> NetPlan:
     """Nets that the user asked for, or else the claim's own.
 
@@ -217,13 +220,20 @@ def plan_nets(
         least_count: how many nets it takes to tell their spread.
         shape: of the inputs, (n, d).
         dtype: precision where the options leave it open.
+        precisions: what the options may ask for.
 
     Raises:
-        ValueError: for too few widths or nets, or for ones that do not fit this machine's memory.
+        ValueError: for too few widths or nets, for ones that do not fit this machine's memory, or
+            for another precision.
     """
     ladder = check_widths(chosen(options.widths, tuple(widths)), least_widths)
     nets = check_nets(chosen(options.seeds, count), least_count)
     precision = chosen(options.dtype, dtype)
+    if precision not in precisions:
+        raise ValueError(
+            f"dtype must be {' or '.join(precisions)} for preset {options.preset}, whose "
+            f"tolerances leave no room for fewer bits; got {precision}"
+        )
     check_memory(ladder[-1], shape, precision)
     return NetPlan(options.preset, options.seed, ladder, nets, precision, options.device)
 
@@ -301,7 +311,7 @@ class Ladder:
 
     def rounding_allowance(self, width: int) -> float:
         """Rounding of an output, a sum of m terms: eps √m (docs/theory.md, section 11)."""
-        return float(np.finfo(self.dtype).eps) * math.sqrt(width)
+        return float(torch.finfo(storage(self.dtype)).eps) * math.sqrt(width)
 
     def fit(self, name: str, value: Callable[[Rung], Array], rungs: int | None = None) -> PowerLaw:
         """Power law in the width of a positive quantity of each net.

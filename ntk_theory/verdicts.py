@@ -225,7 +225,8 @@ class Options:
         learning_rate: η.
         init_scale: plain initialisation of this scale instead of the antisymmetric one.
         device: "cpu" or "cuda".
-        dtype: precision of the nets, "float32" or "float64".
+        dtype: precision of the nets, "float32" or "float64", or that of the products of float32
+            ones, "tf32" or "bf16".
     """
 
     preset: str = "standard"

@@ -129,7 +129,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="what the run may take, as in 8GiB (default: what the machine has)",
     )
-    run.add_argument("--dtype", choices=("float32", "float64"), help="precision of the nets")
+    run.add_argument(
+        "--dtype",
+        choices=("float64", "float32", "tf32", "bf16"),
+        help="precision of the nets; the last two, for presets of the size of an image data set, "
+        "are that of the products of float32 nets",
+    )
     problem = parser.add_argument_group("the problem (each claim has its own defaults)")
     problem.add_argument("--clusters", type=int, metavar="K", help="number of clusters")
     problem.add_argument("--points", type=int, metavar="S", help="points in each cluster")

@@ -76,11 +76,22 @@ def test_nets_at_another_rate_are_seen(monkeypatch, factor):
     assert CLAIM.run(SMALL, Silent()).verdict is not Verdict.SUPPORTED
 
 
-def test_rounding_as_large_as_the_error_leaves_it_open(monkeypatch):
-    monkeypatch.setattr(Ladder, "rounding_error", lambda *_: 0.05)
-    result = CLAIM.run(SMALL, Silent())
-    assert row(result, "final RMS error").holds is None
-    assert result.verdict is Verdict.INCONCLUSIVE
+@pytest.mark.parametrize(("share", "verdict"), [(0.9, "SUPPORTED"), (1.1, "INCONCLUSIVE")])
+def test_rounding_above_the_tolerance_leaves_it_open(result, monkeypatch, share, verdict):
+    # At the widest it is taken for √8 times as large as at the narrowest.
+    room = row(result, "final RMS error").tolerance
+    monkeypatch.setattr(Ladder, "rounding_error", lambda *_: share * room / np.sqrt(8))
+    assert CLAIM.run(SMALL, Silent()).verdict == verdict
+
+
+@pytest.mark.parametrize("dtype", ["tf32", "bf16"])
+def test_products_of_fewer_bits_widen_the_tolerance_by_their_rounding(result, dtype):
+    coarse = CLAIM.run(replace(SMALL, dtype=dtype), Silent())
+    assert coarse.verdict is Verdict.SUPPORTED
+    added = row(coarse, "final RMS error").tolerance - row(result, "final RMS error").tolerance
+    # A share of 2^-11 or 2^-8 of factors, and outputs of size 1.
+    assert 1e-6 < added < 2.0**-8
+    assert f"{dtype} products are off by" in coarse.finding
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from ntk_theory.training.neurons import (
     patterns_fit,
     shared_points,
 )
+from ntk_theory.training.products import PRECISIONS, storage
 from ntk_theory.training.trajectory import Trajectory
 
 Array = NDArray[np.float64]
@@ -144,13 +145,14 @@ class _Run:
         kept: Container[int],
         both_layers: bool,
         loss: Loss,
+        precision: str,
     ) -> None:
         self.network, self.inputs, self.label = network, inputs, label
         self.distillation, self.rates, self.kept = distillation, rates, kept
         self.both_layers, self.loss = both_layers, loss
         size = block_size(len(inputs), network.count, network.width, inputs.element_size())
         self.size = min(size, math.ceil(network.width / ranks.size()))
-        self.points = shared_points(inputs)
+        self.points = shared_points(inputs, precision)
         self.blocks = make_blocks(
             self.points,
             ranks.own(network.blocks(self.size)),
@@ -284,6 +286,7 @@ def train(
     layers: Layers = "first",
     loss: Loss = "square",
     keep_network: bool = True,
+    precision: str | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Trajectory:
     """Train all nets on ½‖f − z_t‖², or on softmax cross-entropy, by full-batch gradient descent.
@@ -302,6 +305,8 @@ def train(
             are distributions over the classes. The soft and tempered predictions are then
             softmax(f) and softmax(f/T), the hard one the one-hot argmax.
         keep_network: form the trained weights; False saves their memory.
+        precision: of the products of a step, "float32", "tf32" or "bf16" for float32 nets; that of
+            the nets when left out. A GPU takes TF32 products inside `products.tensor_cores`.
         on_step: called with the number of steps made, for progress.
 
     Returns:
@@ -312,6 +317,13 @@ def train(
             that the loss does not take.
     """
     device = network.device
+    own = str(network.dtype).removeprefix("torch.")
+    precision = precision or own
+    if precision not in PRECISIONS or storage(precision) is not network.dtype:
+        raise ValueError(
+            f"precision must be 'float32', 'tf32' or 'bf16' for float32 nets and 'float64' for "
+            f"float64 ones; got {precision!r} for {own}"
+        )
     x = torch.as_tensor(np.asarray(inputs), dtype=network.dtype, device=device)
     label = torch.as_tensor(np.asarray(observed), dtype=torch.float64, device=device)
     label = label[:, None] if label.ndim == 1 else label
@@ -325,7 +337,8 @@ def train(
         raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
 
     def begin() -> _Run:
-        return _Run(network, x, label, distillation, rates, kept, layers == "both", loss)
+        both = layers == "both"
+        return _Run(network, x, label, distillation, rates, kept, both, loss, precision)
 
     checkpoints = current()
     if checkpoints is None:
@@ -341,6 +354,7 @@ def train(
             "layers": layers,
             "loss": loss,
             "keep_network": keep_network,
+            "precision": precision,
         },
     )
     return _resumed(begin, checkpoints, name, keep_network, on_step or _ignore)

@@ -11,6 +11,7 @@ import torch
 
 from ntk_theory.resources import memory_limit
 from ntk_theory.training.neurons import block_size, moves_weights, patterns_fit
+from ntk_theory.training.products import storage, tensor_cores
 
 _SIZE, _TIMES = 1024, 3
 """Of the products that a machine's rate is measured by."""
@@ -24,18 +25,18 @@ class Footprint:
         points: n.
         features: d; inputs are taken to span it, or as much as n points can.
         width: m.
-        dtype: "float32" or "float64".
+        precision: of the nets, one of `products.PRECISIONS`.
     """
 
     points: int
     features: int
     width: int
-    dtype: str
+    precision: str
 
     @property
     def itemsize(self) -> int:
         """Bytes of a number."""
-        return torch.finfo(getattr(torch, self.dtype)).bits // 8
+        return torch.finfo(storage(self.precision)).bits // 8
 
     @property
     def weights_move(self) -> bool:
@@ -86,18 +87,19 @@ class Footprint:
     def __str__(self) -> str:
         form = "weights" if self.weights_move else "pre-activations"
         return (
-            f"{self.dtype}, {form} in blocks of {self.block} neurons on all {self.points} points, "
-            f"{self.growing / 2**20:.0f} MiB that grow with the width and "
+            f"{self.precision}, {form} in blocks of {self.block} neurons on all {self.points} "
+            f"points, {self.growing / 2**20:.0f} MiB that grow with the width and "
             f"{self.fixed / 2**20:.0f} MiB that do not"
         )
 
 
-def matrix_rate(dtype: str, device: str) -> float:
+def matrix_rate(precision: str, device: str) -> float:
     """Operations a second of matrix products, measured now."""
-    factor = torch.ones(_SIZE, _SIZE, dtype=getattr(torch, dtype), device=device)
+    factor = torch.ones(_SIZE, _SIZE, dtype=storage(precision), device=device)
     best = float("inf")
-    for _ in range(_TIMES + 1):
-        started = time.perf_counter()
-        (factor @ factor)[0, 0].item()  # waits for the device
-        best = min(best, time.perf_counter() - started)
+    with tensor_cores(precision):
+        for _ in range(_TIMES + 1):
+            started = time.perf_counter()
+            (factor @ factor)[0, 0].item()  # waits for the device
+            best = min(best, time.perf_counter() - started)
     return 2.0 * _SIZE**3 / best

@@ -38,6 +38,7 @@ import torch
 from torch import Tensor
 
 from ntk_theory.resources import memory_limit
+from ntk_theory.training.products import rounded
 
 _PATTERNS = 0.25
 """Share of the memory that activation patterns may take."""
@@ -65,10 +66,26 @@ class Points:
 
     Attributes:
         inputs: X, shape (n, d).
+        precision: of products, one of `products.PRECISIONS`; that of the inputs when left out.
     """
 
-    def __init__(self, inputs: Tensor) -> None:
+    def __init__(self, inputs: Tensor, precision: str | None = None) -> None:
         self.inputs = inputs
+        self.precision = precision or str(inputs.dtype).removeprefix("torch.")
+
+    def as_factor(self, values: Tensor) -> Tensor:
+        """As products take them."""
+        return rounded(values, self.precision)
+
+    @cached_property
+    def gram_factor(self) -> Tensor:
+        """Γ as products take it."""
+        return self.as_factor(self.gram)
+
+    @cached_property
+    def coordinates_factor(self) -> Tensor:
+        """The coordinates as products take them."""
+        return self.as_factor(self.coordinates)
 
     @cached_property
     def gram(self) -> Tensor:
@@ -152,16 +169,16 @@ _shared: dict[str, Points] = {}
 _sharing = Lock()
 
 
-def shared_points(inputs: Tensor) -> Points:
+def shared_points(inputs: Tensor, precision: str) -> Points:
     """The inputs with what a step needs of them; those of the last run if they are the same."""
     digest = hashlib.sha256(np.ascontiguousarray(inputs.cpu().numpy()).data).hexdigest()
-    key = f"{digest} {tuple(inputs.shape)} {inputs.dtype} {inputs.device}"
+    key = f"{digest} {tuple(inputs.shape)} {inputs.dtype} {inputs.device} {precision}"
     with _sharing:
         if key not in _shared:
             _shared.clear()
-            points = Points(inputs)
+            points = Points(inputs, precision)
             # What a step takes: nets of other threads wait for it, instead of making their own.
-            _ = points.coordinates if points.many else points.gram
+            _ = points.coordinates_factor if points.many else points.gram_factor
             _shared[key] = points
         return _shared[key]
 
@@ -272,25 +289,19 @@ class Block(ABC):
 
     @staticmethod
     @abstractmethod
-    def factor(points: Points) -> Tensor:
-        """What patterns are multiplied by: Γ or X, shape (n, ·)."""
-
-    @classmethod
-    def pull(cls, points: Points, residual: Tensor) -> Pull:
+    def pull(points: Points, residual: Tensor) -> Pull:
         """What all blocks need of a step.
 
         Args:
             points: the inputs.
             residual: u − z_t, shape (S, n, C).
         """
-        factor = cls.factor(points)
-        one = residual.shape[-1] == 1
-        return Pull(residual, residual * factor if one else factor.expand(len(residual), -1, -1))
 
-    def weigh_patterns(self, pull: Pull) -> None:
+    def weighted_patterns(self, pull: Pull) -> Tensor:
         """Turn the patterns in the buffer into what multiplies the factor of a pull."""
         one = pull.residual.shape[-1] == 1
         self.buffer.mul_(self.a.mT if one else self.a.mT @ pull.residual.mT)
+        return self.points.as_factor(self.buffer)
 
     @abstractmethod
     def step(self, pull: Pull, rate: float, both_layers: bool) -> Tensor:
@@ -315,8 +326,10 @@ class _Preactivations(Block):
         return points.inputs.shape[0]
 
     @staticmethod
-    def factor(points: Points) -> Tensor:
-        return points.gram
+    def pull(points: Points, residual: Tensor) -> Pull:
+        if residual.shape[-1] == 1:
+            return Pull(residual, points.as_factor(residual * points.gram))
+        return Pull(residual, points.gram_factor.expand(len(residual), -1, -1))
 
     def take_room(self, room: Room, nets: int, neurons: int) -> None:
         self.z = room.state.take(nets, neurons, self.points.inputs.shape[0])
@@ -339,8 +352,7 @@ class _Preactivations(Block):
             torch.clamp(self.z, min=0, out=self.buffer)
             output_gradient = (self.buffer @ pull.residual).mT
         torch.gt(self.z, 0, out=self.buffer)
-        self.weigh_patterns(pull)
-        self.z.baddbmm_(self.buffer, pull.factor, alpha=-rate)
+        self.z.baddbmm_(self.weighted_patterns(pull), pull.factor, alpha=-rate)
         if output_gradient is not None:
             self.a.add_(output_gradient, alpha=-rate)
         return self.outputs()
@@ -375,8 +387,10 @@ class _Weights(Block):
         return points.coordinates.shape[1]
 
     @staticmethod
-    def factor(points: Points) -> Tensor:
-        return points.coordinates
+    def pull(points: Points, residual: Tensor) -> Pull:
+        if residual.shape[-1] == 1:
+            return Pull(residual, points.as_factor(residual * points.coordinates))
+        return Pull(residual, points.coordinates_factor.expand(len(residual), -1, -1))
 
     def take_room(self, room: Room, nets: int, neurons: int) -> None:
         self.w = room.state.take(nets, neurons, self.numbers(self.points))
@@ -397,8 +411,14 @@ class _Weights(Block):
         kept = {} if self.active is None else {"active": self.active}
         return {"a": self.a, "w": self.w, **kept}
 
+    def _preactivations(self) -> Tensor:
+        """Taken anew, into the buffer."""
+        points = self.points
+        torch.matmul(points.as_factor(self.w), points.coordinates_factor.mT, out=self.buffer)
+        return self.buffer
+
     def outputs(self) -> Tensor:
-        torch.matmul(self.w, self.points.coordinates.mT, out=self.buffer)
+        self._preactivations()
         if self.active is not None:
             torch.gt(self.buffer, 0, out=self.active)
         self.buffer.clamp_(min=0)
@@ -407,7 +427,7 @@ class _Weights(Block):
     def step(self, pull: Pull, rate: float, both_layers: bool) -> Tensor:
         output_gradient = None
         if both_layers or self.active is None:
-            torch.matmul(self.w, self.points.coordinates.mT, out=self.buffer)
+            self._preactivations()
         if both_layers:
             output_gradient = (self.buffer.clamp_(min=0) @ pull.residual).mT
         if self.active is None:
@@ -418,8 +438,7 @@ class _Weights(Block):
             # The output weight scales the few coordinates of a neuron, not all of its patterns.
             self.w.addcmul_(self.buffer @ pull.factor, self.a.mT, value=-rate)
         else:
-            self.weigh_patterns(pull)
-            self.w.baddbmm_(self.buffer, pull.factor, alpha=-rate)
+            self.w.baddbmm_(self.weighted_patterns(pull), pull.factor, alpha=-rate)
         if output_gradient is not None:
             self.a.add_(output_gradient, alpha=-rate)
         return self.outputs()
@@ -427,9 +446,9 @@ class _Weights(Block):
     def change(self, hidden: Tensor, keep: bool) -> Change:
         start = self._in_span(hidden)
         move = self.w.double() - start.double()
-        rows = self.points.coordinates
-        at_start = start @ rows.mT > 0
-        active = self.w @ rows.mT > 0 if self.active is None else self.active
+        rows = self.points.coordinates_factor
+        at_start = self.points.as_factor(start) @ rows.mT > 0
+        active = self._preactivations() > 0 if self.active is None else self.active
         basis = self.points.basis
         back = move if basis is None else move @ basis.mT
         return Change(

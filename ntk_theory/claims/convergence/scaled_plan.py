@@ -39,6 +39,7 @@ from ntk_theory.runs import chosen
 from ntk_theory.streaming import KernelOperator
 from ntk_theory.targets import BurnIn, Constant, Distillation, Power, weights
 from ntk_theory.training.footprint import Footprint, matrix_rate
+from ntk_theory.training.products import PRECISIONS
 from ntk_theory.verdicts import Options
 
 Array = NDArray[np.float64]
@@ -127,7 +128,7 @@ class ScaledPlan:
     @cached_property
     def kernel(self) -> KernelOperator:
         """H of the training points."""
-        precision: Precision = "float32" if self.nets.dtype == "float32" else "float64"
+        precision: Precision = "float64" if self.nets.dtype == "float64" else "float32"
         return KernelOperator(
             self.dataset.inputs,
             dtype=precision,
@@ -145,7 +146,7 @@ class ScaledPlan:
             CLASSES + 2,
             rng=np.random.default_rng(key),
             guess=np.eye(CLASSES)[groups],
-            tolerance=1e-5 if self.nets.dtype == "float32" else 1e-8,
+            tolerance=1e-8 if self.nets.dtype == "float64" else 1e-5,
         )
 
     @property
@@ -271,6 +272,7 @@ def make_scaled_plan(options: Options) -> ScaledPlan:
         least_count=_LEAST_NETS,
         shape=(CLASSES * points, FEATURES),
         dtype="float32",
+        precisions=PRECISIONS,
     )
     return ScaledPlan(points, ratio, noise_rate, steps, nets)
 

@@ -133,6 +133,8 @@ def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> lis
     final, best = float(distilled.rms_error[-1]), float(plain.rms_error.min())
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN_TRAINING][-1]
     half_way = (best - final) / 2  # tells stopping from self-distillation
+    room = ladder.allowance(DISTILLED, _final_deviation)
+    room_of_plain = ladder.allowance(PLAIN_TRAINING, lambda rung: rung.largest_deviation)
     return [
         Measurement(
             "ratio of mean information to mean noise eigenvalue",
@@ -144,15 +146,15 @@ def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> lis
             "final RMS error",
             final,
             nets.error[:, -1],
-            ladder.allowance(DISTILLED, _final_deviation) + rounding,
-            final / 2,
+            room + rounding,
+            min(final / 2, 2 * room),  # rounding may not take more than the width does
         ),
         over_nets(
             "best RMS error of plain training at any step",
             best,
             stopped.error.min(axis=1),
-            ladder.allowance(PLAIN_TRAINING, lambda rung: rung.largest_deviation) + rounding,
-            half_way,
+            room_of_plain + rounding,
+            min(half_way, 2 * room_of_plain),
         ),
         first_step_row(ladder.widths, np.array(seen.first), "plain training", plan.crossing),
         ladder.falling_row(DISTILLED, "self-distillation, at the end", _final_deviation),
@@ -207,14 +209,16 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN_TRAINING][-1]
     evidence.arrays |= {"distilled_error": nets.error, "plain_error": stopped.error}
     evidence.premises.append(_trained_premise(plan, ladder.rungs[DISTILLED][0]))
-    evidence.measurements += _rows(plan, ladder, seen, _rounding(plan, ladder))
+    rounding = _rounding(plan, ladder)
+    evidence.measurements += _rows(plan, ladder, seen, rounding)
     if evidence.sound:
         evidence.controls.append(_control(plan, ladder, progress))
     return (
         f"on {CLASSES * plan.points} points of {FEATURES} features {len(nets.error)} nets of "
         f"width {nets.width} end {nets.error[:, -1].mean():.4g} (RMS) from the clean labels, "
         f"predicted {plan.distilled.rms_error[-1]:.4g}; plain training with the best stopping time "
-        f"ends at {stopped.error.min(axis=1).mean():.4g}"
+        f"ends at {stopped.error.min(axis=1).mean():.4g}; {ladder.dtype} products are off by "
+        f"{rounding:.1e}"
     )
 
 
