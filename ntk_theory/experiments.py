@@ -13,7 +13,7 @@ __all__ = [
     "train_nets",
 ]
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory import ranks
+from ntk_theory import jobs, ranks
 from ntk_theory.network import DrawnNets, TwoLayerReLU
 from ntk_theory.problems import Recipe
 from ntk_theory.resources import memory_limit
@@ -187,6 +187,10 @@ def train_nets(
     """
     size = max(1, _TOGETHER // (width * len(recipe.inputs)))
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
+    if jobs.workers():
+        return _join(
+            list(_in_workers(recipe, width, groups, dtype, device, progress, keep_network))
+        )
     cancelled = Event()
     # Threads of a pool know nothing of the checkpoints unless they are told.
     contexts = [copy_context() for _ in groups]
@@ -217,6 +221,23 @@ def train_nets(
             torch.set_num_threads(threads)
 
 
+def _in_workers(
+    recipe: Recipe,
+    width: int,
+    groups: Sequence[Sequence[int]],
+    dtype: str,
+    device: str,
+    progress: Progress | None,
+    keep_network: bool,
+) -> Iterator[Trajectory]:
+    """Trajectories of all groups, trained by other processes."""
+    items = [(recipe, width, group, dtype, device, None, keep_network, None) for group in groups]
+    for group, trained in zip(groups, jobs.in_workers(_train_group, items), strict=True):
+        if progress is not None:
+            progress.advance(recipe.steps * width * len(group))
+        yield trained
+
+
 def _train_group(
     recipe: Recipe,
     width: int,
@@ -225,7 +246,7 @@ def _train_group(
     device: str,
     progress: Progress | None,
     keep_network: bool,
-    cancelled: Event,
+    cancelled: Event | None,
 ) -> Trajectory:
     labels = recipe.observed
     drawn = DrawnNets(
@@ -241,7 +262,7 @@ def _train_group(
     network = drawn.keep() if len(seeds) * width * drawn.dimension <= _KEPT else drawn
 
     def report(step: int) -> None:
-        if cancelled.is_set():
+        if cancelled is not None and cancelled.is_set():
             raise CancelledError
         if progress is not None and (step % _REPORT_EVERY == 0 or step == recipe.steps):
             done = step % _REPORT_EVERY or _REPORT_EVERY

@@ -30,12 +30,13 @@ __all__ = [
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import data, kernels, predictions, spectrum, training
+from ntk_theory import data, jobs, kernels, predictions, spectrum, training
 from ntk_theory.experiments import Rung
 from ntk_theory.ladder import Ladder, NetPlan
 from ntk_theory.predictions import ClusterSpectrum, ErrorCurve
@@ -123,8 +124,11 @@ def climb(
         look: is shown each trajectory.
     """
     for width in ladder.widths:
-        for way in ways:
-            trajectory = ladder.train(way.name, way.recipe, width, way.outputs, progress=progress)
+        trainings = (
+            partial(ladder.train, way.name, way.recipe, width, way.outputs, progress=progress)
+            for way in ways
+        )
+        for trajectory in jobs.side_by_side(trainings):
             if evidence.diverged(trajectory.stopped):
                 return False
             if look is not None:

@@ -157,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     long = parser.add_argument_group("long runs")
     long.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that train nets side by side, for machines of many cores (default: 1)",
+    )
+    long.add_argument(
         "--checkpoint",
         type=Path,
         metavar="DIR",
@@ -313,6 +320,17 @@ def _checkpoints(
         raise _Refusal(f"--checkpoint: cannot write {error.filename}: {error.strerror}") from None
 
 
+def _check_jobs(arguments: argparse.Namespace) -> None:
+    from ntk_theory import ranks
+
+    if arguments.jobs < 1:
+        raise _Refusal(f"--jobs must be at least 1; got {arguments.jobs}")
+    if arguments.jobs > 1 and (ranks.size() > 1 or arguments.device != "cpu"):
+        raise _Refusal(
+            "--jobs is for a single process on CPUs; on GPUs, or to share one net, use torchrun"
+        )
+
+
 def _command(argv: Sequence[str] | None) -> str:
     """The command that was given, as it is typed."""
     words = sys.argv[1:] if argv is None else argv
@@ -389,7 +407,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], command: str) -> list[ClaimResult]:
     """Refuse what cannot be done, run, and write; of several processes the first one speaks."""
-    from ntk_theory import ranks
+    from ntk_theory import jobs, ranks
     from ntk_theory.resources import limited_memory
     from ntk_theory.training.checkpoints import checkpointed
 
@@ -405,7 +423,8 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], command: str) -
             _prepare_output(arguments)
             if arguments.checkpoint is not None and ranks.size() > 1:
                 raise _Refusal("--checkpoint takes a single process, without torchrun")
-            with checkpointed(_checkpoints(arguments, options)):
+            _check_jobs(arguments)
+            with checkpointed(_checkpoints(arguments, options)), jobs.spread(arguments.jobs):
                 results = run_claims(chosen, options, show_progress=not arguments.no_progress)
     except ranks.LostProcessError as error:
         raise _LostError(str(error)) from None

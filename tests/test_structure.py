@@ -25,12 +25,12 @@ CLAIM_PACKAGES = sorted(
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"verdicts", "fitting", "drawing", "environment", "progress", "predictions.spectra"},
-    {"ranks", "resources"},
+    {"ranks", "resources", "training.products"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
     {"streaming", "training.trajectory", "training.neurons", "training.checkpoints"},
     {"training.descent", "training.footprint"},
-    {"problems"},
+    {"problems", "jobs"},
     {"experiments"},
     {"ladder"},
     {"noise_grid"},

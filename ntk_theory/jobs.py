@@ -1,0 +1,120 @@
+"""Worker processes that train nets side by side (`--jobs N`), one thread or a few each.
+
+Nets of different seeds share nothing, so whoever trains one makes the same of it to the bit, as
+long as the number of threads is the same.
+"""
+
+from __future__ import annotations
+
+__all__ = ["in_workers", "side_by_side", "spread", "workers"]
+
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from multiprocessing import active_children, get_context
+from typing import Any, TypeVar
+
+import torch
+
+from ntk_theory.ranks import LostProcessError
+from ntk_theory.resources import limited_memory, memory_limit
+from ntk_theory.training.checkpoints import Checkpoints, checkpointed, current
+
+Result = TypeVar("Result")
+
+_pool: ContextVar[Executor | None] = ContextVar("pool", default=None)
+_count: ContextVar[int] = ContextVar("count", default=0)
+
+
+def workers() -> int:
+    """How many processes there are to train nets; 0 if this one has to do it itself."""
+    return _count.get()
+
+
+@contextmanager
+def spread(count: int) -> Iterator[None]:
+    """Let every training inside this context be done by so many processes; by this one if 1."""
+    if count == 1:
+        yield
+        return
+    threads = max(1, torch.get_num_threads() // count)
+    with ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
+    ) as pool:
+        pool_token, count_token = _pool.set(pool), _count.set(count)
+        try:
+            yield
+        finally:
+            _pool.reset(pool_token)
+            _count.reset(count_token)
+
+
+def _begin(threads: int) -> None:
+    """Ctrl-C is for the process that gives the work; it stops this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+
+
+def in_workers(call: Callable[..., Result], items: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+    """Results of a call for each item, in their order, computed by the workers.
+
+    They keep to the limit of memory, an equal share each, and know of the checkpoints.
+
+    Args:
+        call: a function of a module.
+        items: its arguments.
+
+    Raises:
+        LostProcessError: if a worker was killed.
+    """
+    pool = _pool.get()
+    if pool is None:
+        raise RuntimeError("there are no workers outside the context of `spread`")
+    share = memory_limit() / workers()
+    futures: list[Future[Result]] = []
+    try:
+        futures += [pool.submit(_inside, share, current(), call, item) for item in items]
+        for future in futures:
+            yield future.result()
+    except BrokenProcessPool:
+        raise LostProcessError(
+            "a worker of --jobs was killed, or took more memory than there is; try fewer of them"
+        ) from None
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        _dismiss()
+        raise
+
+
+def _dismiss() -> None:
+    """End the workers in the middle of what they do: nobody will take it."""
+    for child in active_children():
+        child.terminate()
+
+
+def _inside(
+    memory: float,
+    checkpoints: Checkpoints | None,
+    call: Callable[..., Result],
+    item: tuple[Any, ...],
+) -> Result:
+    with limited_memory(memory), checkpointed(checkpoints):
+        return call(*item)
+
+
+def side_by_side(calls: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """Results of calls, in their order; all of them give work to the workers if there are any."""
+    if not workers():
+        yield from (call() for call in calls)
+        return
+    every = [(copy_context(), call) for call in calls]
+    with ThreadPoolExecutor(len(every)) as pool:
+        try:
+            yield from pool.map(lambda one: one[0].run(one[1]), every)
+        except BaseException:
+            _dismiss()  # threads of this pool wait for them
+            raise
