@@ -69,16 +69,17 @@ def check_nets(nets: int, least: int) -> int:
     return nets
 
 
-def check_memory(width: int, shape: tuple[int, ...], dtype: str) -> None:
+def check_memory(width: int, shape: tuple[int, ...], dtype: str, device: str = "cpu") -> None:
     """Raise ValueError for a width of which not even one net fits the memory.
 
     Args:
         width: m.
         shape: of the inputs, (n, d).
         dtype: one of `products.PRECISIONS`.
+        device: where it is trained.
     """
     points, features = shape
-    Footprint(points, features, width, dtype).check()
+    Footprint(points, features, width, dtype, device).check()
 
 
 def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:
@@ -204,10 +205,11 @@ def train_nets(
     # does not depend on the number of cores.
     threads = torch.get_num_threads()
     points, features = recipe.inputs.shape
-    taken = Footprint(points, features, width, dtype)
+    taken = Footprint(points, features, width, dtype, device)
     fitting = int((memory_limit() - taken.fixed) // taken.growing)
-    # Processes that share a net have to come to it in the same order.
-    at_once = max(1, min(threads, fitting)) if ranks.size() == 1 else 1
+    # Processes that share a net have to come to it in the same order; a GPU is busy with one.
+    one_by_one = ranks.size() > 1 or device != "cpu"
+    at_once = 1 if one_by_one else max(1, min(threads, fitting))
     with (
         tensor_cores(dtype),
         ThreadPoolExecutor(

@@ -234,7 +234,7 @@ def plan_nets(
             f"dtype must be {' or '.join(precisions)} for preset {options.preset}, whose "
             f"tolerances leave no room for fewer bits; got {precision}"
         )
-    check_memory(ladder[-1], shape, precision)
+    check_memory(ladder[-1], shape, precision, options.device)
     return NetPlan(options.preset, options.seed, ladder, nets, precision, options.device)
 
 

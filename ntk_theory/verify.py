@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--memory",
         type=_bytes,
         metavar="SIZE",
-        help="what the run may take, as in 8GiB (default: what the machine has)",
+        help="what the run may take, as in 8GiB (default: what the machine has, or the GPU)",
     )
     run.add_argument(
         "--dtype",
@@ -273,6 +273,16 @@ def _check_device(device: str) -> None:
         raise _Refusal(f"--device {device} is not usable here: {reason}") from None
 
 
+def _memory(asked: float | None, device: str) -> float | None:
+    """What the user allows, or what is free on the GPU; None for all that the machine has."""
+    if asked is not None or not device.startswith("cuda"):
+        return asked
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return float(free)
+
+
 def _prepare_output(arguments: argparse.Namespace) -> None:
     """Fail before the work, not after it, where its results could not be written."""
     directory, report = arguments.out, arguments.report
@@ -413,10 +423,11 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], command: str) -
 
     if arguments.device == "auto":
         arguments.device = _best_device()
+    _check_device(arguments.device)
+    memory = _memory(arguments.memory, arguments.device)
     try:
-        with limited_memory(arguments.memory), ranks.joined(arguments.device):
+        with limited_memory(memory), ranks.joined(arguments.device):
             options = _checked_options(arguments, chosen)
-            _check_device(arguments.device)
             if ranks.rank():
                 with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
                     return run_claims(chosen, options, show_progress=False)

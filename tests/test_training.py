@@ -352,7 +352,7 @@ def test_blocks_of_neurons_add_up_to_the_net(size, data):
     # Blocks hold 256 neurons at least: two to four of them, the last one of an odd size.
     case = data.draw(cases(widths=st.integers(257, 900).filter(lambda m: m % 256)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.neurons, "_BLOCK_BYTES", size)
+        patch.setitem(training.neurons._BLOCK_BYTES, "cpu", size)
         several = case.train()
     runs = oracle(case)
     assert_like_the_oracle(case, several, runs)

@@ -47,3 +47,11 @@ def test_what_does_not_fit_is_refused_with_the_plan():
 
 def test_the_rate_of_products_is_that_of_a_machine():
     assert 1e8 < matrix_rate("float32", "cpu") < 1e16
+
+
+def test_a_gpu_takes_larger_blocks():
+    plan = Footprint(50_000, 3072, 65_536, "tf32", "cuda:1")
+    # Of 50 000 numbers of four bytes a gibibyte holds 5368.
+    assert plan.block == 4096
+    assert Footprint(50_000, 3072, 65_536, "tf32").block == 256
+    assert plan.itemsize == 4

@@ -43,7 +43,7 @@ def test_activation_patterns_are_kept_if_there_is_room_and_found_anew_if_not(cla
 @pytest.mark.parametrize("dimension", [3, 20])
 @pytest.mark.parametrize("keep", [True, False])
 def test_drawn_nets_are_trained_like_kept_ones(dimension, keep, monkeypatch):
-    monkeypatch.setattr(training.neurons, "_BLOCK_BYTES", 2**10)
+    monkeypatch.setitem(training.neurons._BLOCK_BYTES, "cpu", 2**10)
     inputs = RNG.standard_normal((9, dimension))
     nets = DrawnNets(700, dimension, (1, 2))
     # Restarts draw them again.

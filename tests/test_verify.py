@@ -349,3 +349,10 @@ def test_of_all_claims_those_that_take_a_knob_get_it(monkeypatch):
     arguments = verify._parser().parse_args(["convergence", "other", "--seeds", "7"])
     with pytest.raises(verify._Refusal, match="other takes no --seeds"):
         verify._checked_options(arguments, both)
+
+
+def test_on_a_gpu_its_free_memory_is_the_limit(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (7, 8) if device else None)
+    assert verify._memory(None, "cuda:0") == 7.0
+    assert verify._memory(5.0, "cuda:0") == 5.0
+    assert verify._memory(None, "cpu") is None

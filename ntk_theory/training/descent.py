@@ -150,7 +150,9 @@ class _Run:
         self.network, self.inputs, self.label = network, inputs, label
         self.distillation, self.rates, self.kept = distillation, rates, kept
         self.both_layers, self.loss = both_layers, loss
-        size = block_size(len(inputs), network.count, network.width, inputs.element_size())
+        size = block_size(
+            len(inputs), network.count, network.width, inputs.element_size(), inputs.device.type
+        )
         self.size = min(size, math.ceil(network.width / ranks.size()))
         self.points = shared_points(inputs, precision)
         self.blocks = make_blocks(

@@ -13,7 +13,8 @@ from ntk_theory.resources import memory_limit
 from ntk_theory.training.neurons import block_size, moves_weights, patterns_fit
 from ntk_theory.training.products import storage, tensor_cores
 
-_SIZE, _TIMES = 1024, 3
+_SIZE = {"cpu": 1024, "cuda": 8192}
+_TIMES = 3
 """Of the products that a machine's rate is measured by."""
 
 
@@ -26,12 +27,14 @@ class Footprint:
         features: d; inputs are taken to span it, or as much as n points can.
         width: m.
         precision: of the nets, one of `products.PRECISIONS`.
+        device: where they are trained.
     """
 
     points: int
     features: int
     width: int
     precision: str
+    device: str = "cpu"
 
     @property
     def itemsize(self) -> int:
@@ -46,7 +49,7 @@ class Footprint:
     @property
     def block(self) -> int:
         """Neurons updated together."""
-        return block_size(self.points, 1, self.width, self.itemsize)
+        return block_size(self.points, 1, self.width, self.itemsize, self.device)
 
     @property
     def patterns(self) -> int:
@@ -95,11 +98,12 @@ class Footprint:
 
 def matrix_rate(precision: str, device: str) -> float:
     """Operations a second of matrix products, measured now."""
-    factor = torch.ones(_SIZE, _SIZE, dtype=storage(precision), device=device)
+    size = _SIZE[device.partition(":")[0]]
+    factor = torch.ones(size, size, dtype=storage(precision), device=device)
     best = float("inf")
     with tensor_cores(precision):
         for _ in range(_TIMES + 1):
             started = time.perf_counter()
             (factor @ factor)[0, 0].item()  # waits for the device
             best = min(best, time.perf_counter() - started)
-    return 2.0 * _SIZE**3 / best
+    return 2.0 * size**3 / best

@@ -47,8 +47,9 @@ _CLEAR, _WELL_CONDITIONED = 1e-10, 1e-6
 """Squared singular values, over the largest, that are surely no rounding, and that leave ten digits
 to the solution of a system."""
 
-_BLOCK_BYTES = 2**21
-"""Pre-activations updated together: they stay in the caches, and calls take little of the time."""
+_BLOCK_BYTES = {"cpu": 2**21, "cuda": 2**30}
+"""Pre-activations updated together: a processor keeps them in its caches, and on a GPU the products
+take much longer than the calls that start them."""
 
 
 def moves_weights(points: int, rank: int) -> bool:
@@ -458,7 +459,7 @@ class _Weights(Block):
         )
 
 
-def block_size(points: int, nets: int, width: int, itemsize: int) -> int:
+def block_size(points: int, nets: int, width: int, itemsize: int, device: str = "cpu") -> int:
     """Neurons of all nets that are updated together.
 
     A power of two: matrix products are slower by half at odd sizes.
@@ -468,8 +469,10 @@ def block_size(points: int, nets: int, width: int, itemsize: int) -> int:
         nets: S.
         width: m.
         itemsize: bytes of a number.
+        device: where it is done.
     """
-    fitting = max(256, _BLOCK_BYTES // (nets * points * itemsize))
+    together = _BLOCK_BYTES[device.partition(":")[0]]
+    fitting = max(256, together // (nets * points * itemsize))
     return int(min(width, 2 ** (fitting.bit_length() - 1)))
 
 

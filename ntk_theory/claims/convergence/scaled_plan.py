@@ -220,7 +220,8 @@ class ScaledPlan:
     def describe(self) -> str:
         """What the run takes, before it: device, precision, blocks, memory, operations, time."""
         points, widths = CLASSES * self.points, self.nets.widths
-        prints = [Footprint(points, FEATURES, width, self.nets.dtype) for width in widths]
+        dtype, device = self.nets.dtype, self.nets.device
+        prints = [Footprint(points, FEATURES, width, dtype, device) for width in widths]
         ways = 2 * self.nets.count * sum(one.operations for one in prints)
         training = self.steps * (ways + self.nets.count * prints[-2].operations)
         kept, whole = "kept", points**2 * prints[0].itemsize
@@ -229,9 +230,9 @@ class ScaledPlan:
         if whole > memory_limit() / 2:
             kept, predicting = "formed anew at every product", 3 * self.steps * forming
         operations = training + predicting + forming
-        seconds = operations / (_EFFICIENCY * matrix_rate(self.nets.dtype, self.nets.device))
+        seconds = operations / (_EFFICIENCY * matrix_rate(dtype, device))
         return (
-            f"plan: {self.nets.device}, {prints[-1]}; kernel of {whole / 2**20:.0f} MiB {kept}; "
+            f"plan: {device}, {prints[-1]}; kernel of {whole / 2**20:.0f} MiB {kept}; "
             f"{operations:.2g} operations, some {seconds:.0f} s at the rate measured just now"
         )
 
