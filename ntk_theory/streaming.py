@@ -75,6 +75,12 @@ class KernelOperator:
             rows = slice(start, min(start + self.height, self.shape[0]))
             yield rows, limit_of(self._rows[rows], self._rows[start:], self._layers)
 
+    def dense(self) -> Array:
+        """The matrix, shape (n, n), if it is kept; raises ValueError if not."""
+        if self._matrix is None:
+            raise ValueError("the kernel is not kept; give it more memory, or multiply by it")
+        return np.asarray(self._matrix.double().cpu().numpy())
+
     @property
     def trace(self) -> float:
         """Sum of the eigenvalues: κ(0) times the squared norms."""

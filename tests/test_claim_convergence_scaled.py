@@ -43,10 +43,13 @@ def test_it_is_supported_by_nets_of_the_predicted_error_and_its_control_fails(re
     assert distilled[-1] < result.arrays["predicted_plain"].min() / 4
 
 
-def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan):
+def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan, result):
     gram = kernels.ntk_limit(plan.dataset.inputs)
     eigenvalues = np.linalg.eigvalsh(gram)[::-1]
+    assert plan.decomposed
+    np.testing.assert_allclose(result.arrays["eigenvalues"], eigenvalues, rtol=1e-5)
     np.testing.assert_allclose(plan.top.values, eigenvalues[:12], rtol=1e-5)
+    assert (plan.top.residuals < 1e-5 * plan.top.values).all()
     assert plan.noise_eigenvalue == pytest.approx(eigenvalues[10:].mean(), rel=1e-5)
     assert plan.measured_ratio == pytest.approx(plan.ratio, rel=0.05)
     recipe = plan.distilled.recipe
@@ -67,7 +70,9 @@ def test_little_memory_changes_nothing_but_the_way(plan, monkeypatch):
     monkeypatch.setattr(scaled_plan, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
     streamed = scaled_plan.make_scaled_plan(SMALL)
     assert not streamed.kernel.kept
-    np.testing.assert_allclose(streamed.top.values, plan.top.values, rtol=1e-5)
+    assert not streamed.decomposed
+    np.testing.assert_allclose(streamed.eigenvalues, plan.top.values, rtol=1e-5)
+    assert "the 12 largest of its eigenvalues" in streamed.describe()
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
@@ -133,7 +138,7 @@ def test_the_plan_says_what_the_run_takes(plan, capsys):
     assert text.startswith("plan: cpu, float32, pre-activations in blocks of ")
     # 200 numbers of four bytes for each of 4096 neurons.
     assert "3 MiB that grow with the width" in text
-    assert "kernel of 0 MiB kept" in text
+    assert "kernel of 0 MiB kept, all of its eigenvalues" in text
     with limited_memory(1e5):
         assert "formed anew at every product" in plan.describe()
     assert verify.main(

@@ -32,7 +32,11 @@ def test_a_matrix_that_fits_is_kept_and_one_that_does_not_is_not():
     whole = 30 * 30 * 8
     assert KernelOperator(rows).kept
     assert KernelOperator(rows, memory=1.5 * whole).kept
-    assert not KernelOperator(rows, memory=whole).kept
+    streamed = KernelOperator(rows, memory=whole)
+    assert not streamed.kept
+    np.testing.assert_array_equal(KernelOperator(rows).dense(), kernels.ntk_limit(rows))
+    with pytest.raises(ValueError, match="the kernel is not kept"):
+        streamed.dense()
     single = KernelOperator(rows, dtype="float32", memory=1.5 * whole)
     assert single.kept
     np.testing.assert_allclose(single @ np.ones(30), kernels.ntk_limit(rows).sum(axis=1), rtol=1e-5)

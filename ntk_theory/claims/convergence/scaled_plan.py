@@ -2,7 +2,7 @@
 
 No closed form holds on such data. The prediction is the recursion of section 7.1 with the measured
 kernel, which is formed in blocks and not kept where it does not fit the memory; what tells
-information from noise are its extreme eigenvalues, found from products alone.
+information from noise are its largest eigenvalues, found from products alone at that size.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ _DATA_STREAM, _EIGEN_STREAM = 7, 8
 
 _EFFICIENCY = 0.5
 """Share of the rate of matrix products that a step reaches, in the estimate of a run's time."""
+
+_DECOMPOSITION_BYTES, _DECOMPOSITION_OPERATIONS, _SHARE = 24, 9, 0.01
+"""Of all eigenpairs: bytes a matrix entry, operations over n³, and their share of the training."""
 
 _ROWS = 1000
 """Rows of inner products that are formed together."""
@@ -136,9 +139,32 @@ class ScaledPlan:
             memory=memory_limit() / 2,
         )
 
+    @property
+    def decomposed(self) -> bool:
+        """Whether all eigenvalues are computed: where they fit, and take little of the time."""
+        points = CLASSES * self.points
+        return (
+            _DECOMPOSITION_BYTES * points**2 <= memory_limit() / 2
+            and _DECOMPOSITION_OPERATIONS * points**3 <= _SHARE * self._training_operations
+        )
+
+    @cached_property
+    def eigenvalues(self) -> Array:
+        """All of them or the largest, descending."""
+        return np.asarray(self._whole.eigenvalues[::-1] if self.decomposed else self.top.values)
+
+    @cached_property
+    def _whole(self) -> spectrum.Spectrum:
+        return spectrum.eigendecomposition(self.kernel.dense())
+
     @cached_property
     def top(self) -> spectrum.Eigenpairs:
         """The eigenvalues of the information, and the two largest of the noise."""
+        if self.decomposed:
+            values = self._whole.eigenvalues[: -CLASSES - 3 : -1]
+            vectors = np.ascontiguousarray(self._whole.information(CLASSES + 2)[:, ::-1])
+            distance = self.kernel @ vectors - values * vectors
+            return spectrum.Eigenpairs(values, vectors, np.linalg.norm(distance, axis=0))
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(_EIGEN_STREAM,))
         groups = self.dataset.design.groups
         return spectrum.extreme_eigenpairs(
@@ -212,6 +238,19 @@ class ScaledPlan:
         burn_in = self.units.burn_in
         return self._variant("constant weight", BurnIn(burn_in, Constant(LEVEL)), burn_in)
 
+    @property
+    def _footprints(self) -> list[Footprint]:
+        """Of a net of each width."""
+        nets = self.nets
+        points = CLASSES * self.points
+        return [Footprint(points, FEATURES, m, nets.dtype, nets.device) for m in nets.widths]
+
+    @property
+    def _training_operations(self) -> float:
+        """Both ways of training at each width, and the control below the widest."""
+        each = [one.operations for one in self._footprints]
+        return self.steps * self.nets.count * (2 * sum(each) + each[-2])
+
     def work(self) -> float:
         """Neuron-steps of the whole run, for the progress bar."""
         widths = self.nets.widths
@@ -219,20 +258,19 @@ class ScaledPlan:
 
     def describe(self) -> str:
         """What the run takes, before it: device, precision, blocks, memory, operations, time."""
-        points, widths = CLASSES * self.points, self.nets.widths
+        points, widest = CLASSES * self.points, self._footprints[-1]
         dtype, device = self.nets.dtype, self.nets.device
-        prints = [Footprint(points, FEATURES, width, dtype, device) for width in widths]
-        ways = 2 * self.nets.count * sum(one.operations for one in prints)
-        training = self.steps * (ways + self.nets.count * prints[-2].operations)
-        kept, whole = "kept", points**2 * prints[0].itemsize
+        kept, whole = "kept", points**2 * widest.itemsize
         forming = float(points) ** 2 * FEATURES
         predicting = 3 * self.steps * 2.0 * points**2 * CLASSES
         if whole > memory_limit() / 2:
             kept, predicting = "formed anew at every product", 3 * self.steps * forming
-        operations = training + predicting + forming
+        operations = self._training_operations + predicting + forming
+        found = "all" if self.decomposed else f"the {CLASSES + 2} largest"
         seconds = operations / (_EFFICIENCY * matrix_rate(dtype, device))
         return (
-            f"plan: {device}, {prints[-1]}; kernel of {whole / 2**20:.0f} MiB {kept}; "
+            f"plan: {device}, {widest}; kernel of {whole / 2**20:.0f} MiB {kept}, {found} of its "
+            "eigenvalues; "
             f"{operations:.2g} operations, some {seconds:.0f} s at the rate measured just now"
         )
 
