@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cases import nets_at_rate
-from ntk_theory import experiments, kernels, predictions, verify
+from ntk_theory import experiments, image_size, kernels, predictions, verify
 from ntk_theory.claims.convergence import CLAIM, scaled_plan
 from ntk_theory.ladder import Ladder
 from ntk_theory.resources import limited_memory
@@ -23,7 +23,7 @@ def result():
 
 @pytest.fixture(scope="module")
 def plan():
-    return scaled_plan.make_scaled_plan(SMALL)
+    return scaled_plan.ScaledPlan.of(SMALL)
 
 
 def row(result, start):
@@ -67,8 +67,8 @@ def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan, result):
 def test_little_memory_changes_nothing_but_the_way(plan, monkeypatch):
     assert plan.kernel.kept
     # Half of it is the kernel's, which is 200 rows of 200 numbers of four bytes.
-    monkeypatch.setattr(scaled_plan, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
-    streamed = scaled_plan.make_scaled_plan(SMALL)
+    monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
+    streamed = scaled_plan.ScaledPlan.of(SMALL)
     assert not streamed.kernel.kept
     assert not streamed.decomposed
     np.testing.assert_allclose(streamed.eigenvalues, plan.top.values, rtol=1e-5)
@@ -121,6 +121,8 @@ def test_outside_the_premises_nothing_is_trained_and_the_premise_is_named(change
         ({"noise_rate": 0.01}, "noise_rate must lie in"),
         ({"steps": 2}, "steps must be at least 8"),
         ({"widths": (512, 1024)}, "widths must be at least 4"),
+        ({"schedule": "power"}, "schedule cannot be chosen for preset cifar-mini"),
+        ({"clusters": 4}, "clusters cannot be chosen for preset cifar-mini"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(change, message):

@@ -33,7 +33,7 @@ LAYERS = [
     {"problems", "jobs"},
     {"experiments"},
     {"ladder"},
-    {"noise_grid"},
+    {"noise_grid", "image_size"},
     CLAIMS,
     {"explain", "report.document"},
     {"report.console", "report.markdown", "report.page"},

@@ -56,6 +56,11 @@ CLAIM = Claim(
         }
     ),
     controls=("whole-clusters-flipped", "random-labels", "orthogonal-inputs"),
+    presets=("quick", "standard", "paper", "cifar-mini", "cifar"),
+    plans={
+        preset: deferred("ntk_theory.claims.air.scaled:describe_at_scale")
+        for preset in ("cifar-mini", "cifar")
+    },
     run=deferred("ntk_theory.claims.air.run:run"),
     predict=deferred("ntk_theory.claims.air.plan:predict"),
     panels={

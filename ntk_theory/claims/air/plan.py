@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 
 from ntk_theory import data, predictions
 from ntk_theory.claims.air.designs import Case
+from ntk_theory.claims.air.scaled import predict_at_scale
 from ntk_theory.data import Design
 from ntk_theory.experiments import check_memory
+from ntk_theory.image_size import AT_SCALE
 from ntk_theory.ladder import NetPlan, plan_nets
 from ntk_theory.predictions import ClusterSpectrum
 from ntk_theory.problems import lazy_premise
@@ -243,6 +245,8 @@ def planned_premises(plan: Plan) -> list[Premise]:
 
 def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
     """Config, predicted half-times and largest gaps, without training."""
+    if options.preset in AT_SCALE:
+        return predict_at_scale(options)
     plan = make_plan(options)
     levels, rate = plan.levels, plan.clusters.learning_rate
     predicted = {

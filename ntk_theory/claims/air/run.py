@@ -15,6 +15,8 @@ from ntk_theory.claims.air.designs import Case
 from ntk_theory.claims.air.measurements import measurements
 from ntk_theory.claims.air.nets import Climbed, climb, label_shares
 from ntk_theory.claims.air.plan import Plan, make_plan, planned_premises
+from ntk_theory.claims.air.scaled import run_at_scale
+from ntk_theory.image_size import AT_SCALE
 from ntk_theory.runs import Evidence, conduct
 from ntk_theory.verdicts import ClaimResult, Options, Progress
 
@@ -99,6 +101,8 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
 
 def run(options: Options, progress: Progress) -> ClaimResult:
     """Train the ladders, compare shares with the filter, run the controls."""
+    if options.preset in AT_SCALE:
+        return run_at_scale(options, progress)
     plan = make_plan(options)
     return conduct(
         CLAIM, options, plan.config(), lambda evidence: _gather(plan, evidence, progress)

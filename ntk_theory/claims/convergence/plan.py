@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ntk_theory.claims.convergence.scaled_plan import AT_SCALE, predict_at_scale
+from ntk_theory.claims.convergence.scaled_plan import predict_at_scale
 from ntk_theory.claims.convergence.variants import Variant, variants
+from ntk_theory.image_size import AT_SCALE
 from ntk_theory.ladder import NetPlan, plan_nets
 from ntk_theory.predictions import ClusterSpectrum
 from ntk_theory.problems import NoisyClusters, lazy_premise, noisy_clusters

@@ -9,9 +9,9 @@ from ntk_theory.claims.convergence.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.convergence.measurements import measurements
 from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING, climb, trained_premises
 from ntk_theory.claims.convergence.plan import Plan, make_plan, planned_premises
-from ntk_theory.claims.convergence.scaled_plan import AT_SCALE
 from ntk_theory.claims.convergence.scaled_run import run_at_scale
 from ntk_theory.claims.convergence.variant_checks import check_variants
+from ntk_theory.image_size import AT_SCALE
 from ntk_theory.ladder import Ladder
 from ntk_theory.problems import NoisyClusters
 from ntk_theory.runs import Evidence, conduct

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.claims.convergence.scaled_plan import (
-    CLASSES,
     DISTILLED,
-    FEATURES,
     LEVEL,
     PLAIN_TRAINING,
     ScaledPlan,
-    make_scaled_plan,
 )
 from ntk_theory.claims.convergence.variants import Variant
-from ntk_theory.experiments import Rung, train_nets
+from ntk_theory.experiments import Rung
+from ntk_theory.image_size import CLASSES, FEATURES
 from ntk_theory.ladder import Ladder, first_step_row
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 from ntk_theory.verdicts import (
@@ -36,28 +34,12 @@ from ntk_theory.verdicts import (
 
 Array = NDArray[np.float64]
 
-_RESIDUAL = 1e-3
-"""Of an eigenpair, as a share of its eigenvalue."""
-
-_RATIO_TOLERANCE = 0.1
-"""By which the measured ratio may differ from the one asked for, as a share."""
-
 
 def _premises(plan: ScaledPlan) -> list[Premise]:
-    """Hypotheses on the measured kernel, before any training."""
-    top, distilled = plan.top, plan.distilled
-    gap = float(top.values[CLASSES - 1] / top.values[CLASSES])
-    residual = float((top.residuals / top.values).max())
-    rate = plan.units.learning_rate * float(top.values[0] + top.residuals[0])
+    """Hypotheses that need no training."""
+    distilled = plan.distilled
     return [
-        Premise(
-            "eigenpairs found",
-            residual,
-            residual < _RESIDUAL,
-            f"‖Hv − λv‖ < {_RESIDUAL:g} λ for each",
-        ),
-        Premise("information above noise", gap, gap > 2, "λ_C > 2 λ_{C+1}"),
-        Premise("no overshoot", rate, rate <= 1 + _RESIDUAL, "ηλ_max <= 1"),
+        *plan.spectral_premises(plan.units.learning_rate),
         Premise(
             "every taught prediction right in the limit",
             distilled.worst_margin,
@@ -115,33 +97,16 @@ def _train(
             seen.first.append(along / np.square(predicted).sum())
 
 
-def _rounding(plan: ScaledPlan, ladder: Ladder) -> float:
-    """RMS rounding error at the widest: that of a narrow net against itself in float64.
-
-    Outputs are sums over neurons, whose rounding grows like the root of the width at most.
-    """
-    width, recipe = plan.nets.widths[0], plan.distilled.recipe
-    narrow = train_nets(
-        recipe, width, ladder.seeds(width)[:1], dtype=plan.nets.dtype, device=plan.nets.device
-    )
-    error = ladder.rounding_error(recipe, narrow, width)
-    return error * math.sqrt(plan.nets.widths[-1] / width)
-
-
 def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> list[Measurement]:
     distilled, plain = plan.distilled, plan.plain
     final, best = float(distilled.rms_error[-1]), float(plain.rms_error.min())
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN_TRAINING][-1]
     half_way = (best - final) / 2  # tells stopping from self-distillation
+    crossing = plan.crossing(plan.units.learning_rate, plan.first_outputs)
     room = ladder.allowance(DISTILLED, _final_deviation)
     room_of_plain = ladder.allowance(PLAIN_TRAINING, lambda rung: rung.largest_deviation)
     return [
-        Measurement(
-            "ratio of mean information to mean noise eigenvalue",
-            plan.ratio,
-            plan.measured_ratio,
-            _RATIO_TOLERANCE * plan.ratio,
-        ),
+        plan.ratio_row(),
         over_nets(
             "final RMS error",
             final,
@@ -156,7 +121,7 @@ def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> lis
             room_of_plain + rounding,
             min(half_way, 2 * room_of_plain),
         ),
-        first_step_row(ladder.widths, np.array(seen.first), "plain training", plan.crossing),
+        first_step_row(ladder.widths, np.array(seen.first), "plain training", crossing),
         ladder.falling_row(DISTILLED, "self-distillation, at the end", _final_deviation),
         ladder.falling_row(PLAIN_TRAINING, "plain training"),
         Measurement(
@@ -209,7 +174,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN_TRAINING][-1]
     evidence.arrays |= {"distilled_error": nets.error, "plain_error": stopped.error}
     evidence.premises.append(_trained_premise(plan, ladder.rungs[DISTILLED][0]))
-    rounding = _rounding(plan, ladder)
+    rounding = plan.rounding(ladder, plan.distilled.recipe)
     evidence.measurements += _rows(plan, ladder, seen, rounding)
     if evidence.sound:
         evidence.controls.append(_control(plan, ladder, progress))
@@ -224,7 +189,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
 
 def run_at_scale(options: Options, progress: Progress) -> ClaimResult:
     """Measure the spectrum, predict by the recursion, train the ladder, run the control."""
-    plan = make_scaled_plan(options)
+    plan = ScaledPlan.of(options)
     return conduct(
         CLAIM,
         options,

@@ -1,0 +1,131 @@
+"""`air` at the size of an image data set, on fewer points: the same path, in seconds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cases import nets_at_rate
+from ntk_theory import experiments, image_size, kernels, training
+from ntk_theory.claims.air import CLAIM, scaled
+from ntk_theory.ladder import Ladder
+from ntk_theory.targets import PLAIN
+from ntk_theory.verdicts import Options, Verdict
+from progress import Impatient, Silent
+
+SMALL = Options(preset="cifar-mini", points=20)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return CLAIM.run(SMALL, Silent())
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return scaled.ScaledPlan.of(SMALL)
+
+
+def row(result, start):
+    (found,) = (m for m in result.measurements if m.name.startswith(start))
+    return found
+
+
+def test_it_is_supported_by_nets_that_retrieve_information_first_and_its_control_fails(result):
+    assert result.verdict is Verdict.SUPPORTED, result.finding
+    assert "200 points of 3072 features" in result.finding
+    assert [control.id for control in result.controls] == ["whole-clusters-flipped"]
+    assert result.controls[0].verdict is Verdict.VIOLATED
+    assert len(result.metrics) == 2 * 4
+    assert CLAIM.predict(SMALL)[0] == result.config
+    gap = row(result, "retrieved share of information − noise")
+    assert gap.predicted == result.arrays["clusters_predicted_gap"].max() > 0.4
+
+
+def test_the_prediction_is_the_recursion_on_the_whole_matrix(plan):
+    dataset = plan.dataset
+    gram = kernels.ntk_limit(dataset.inputs)
+    limit = training.train_kernel_limit(
+        gram,
+        dataset.observed,
+        PLAIN,
+        learning_rate=plan.learning_rate,
+        steps=plan.steps,
+    )
+    # Products in float32, over as many steps.
+    np.testing.assert_allclose(plan.outputs, limit, atol=40 * 200 * 1.2e-7)
+    for share, predicted in zip(plan.labels.shares(limit), plan.predicted, strict=True):
+        np.testing.assert_allclose(predicted, share, atol=1e-3)
+
+
+def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(plan):
+    labels, groups = plan.labels, plan.dataset.design.groups
+    assert labels.kept == pytest.approx(1 - plan.noise_rate * 10 / 9)
+    assert (labels.noise * labels.clean).sum() == pytest.approx(0, abs=1e-10)
+    means = [labels.noise[groups == group].mean(axis=0) for group in range(10)]
+    # Eight flips among nine other classes: not the same for each, but on average.
+    assert np.abs(np.sum(means, axis=0)).max() < 0.5
+    information, noise = labels.shares(labels.observed)
+    assert information == pytest.approx(1)
+    assert noise == pytest.approx(1)
+
+
+def test_the_bound_on_a_gap_is_that_of_cauchy_and_schwarz(plan):
+    labels = plan.labels
+    direction = labels.clean / np.linalg.norm(labels.clean)
+    direction = direction - labels.noise / np.linalg.norm(labels.noise)
+    rms = np.linalg.norm(direction) / np.sqrt(len(direction))
+    information, noise = labels.shares(direction)
+    assert (information - noise) / rms <= labels.sensitivity * (1 + 1e-12)
+    # Along one part alone it is reached but for the other part's term.
+    alone = labels.shares(labels.noise)[1] / (
+        np.linalg.norm(labels.noise) / np.sqrt(len(direction))
+    )
+    assert labels.sensitivity / 3 < alone < labels.sensitivity
+
+
+def test_largest_eigenpairs_alone_leave_a_bound_for_the_rest(plan, monkeypatch):
+    monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
+    streamed = scaled.ScaledPlan.of(SMALL)
+    assert not streamed.kernel.kept
+    assert streamed.filter_row().holds
+    assert plan.filter_row().holds
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.2])
+def test_nets_at_another_rate_are_seen(monkeypatch, factor):
+    monkeypatch.setattr(experiments, "train", nets_at_rate(factor)(experiments.train))
+    assert CLAIM.run(SMALL, Silent()).verdict is not Verdict.SUPPORTED
+
+
+def test_a_filter_of_another_rate_is_seen(plan, monkeypatch):
+    original = scaled.predictions.retrieval_filter
+    monkeypatch.setattr(
+        scaled.predictions,
+        "retrieval_filter",
+        lambda values, rate, steps: original(values, 1.1 * rate, steps),
+    )
+    assert plan.filter_row().holds is False
+
+
+def test_rounding_above_the_tolerance_leaves_it_open(monkeypatch):
+    monkeypatch.setattr(Ladder, "rounding_error", lambda *_: 0.05)
+    result = CLAIM.run(SMALL, Silent())
+    assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_labels_that_do_not_lean_to_the_top_are_no_premise():
+    result = CLAIM.run(replace(SMALL, ratio=1.3), Silent())
+    assert result.verdict is Verdict.PREMISE_UNMET
+    assert result.metrics == ()
+
+
+def test_an_interrupted_run_keeps_what_it_has():
+    result = CLAIM.run(SMALL, Impatient(0.3))
+    assert result.interrupted
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "trained at width" in result.finding
+
+
+def test_the_plan_says_what_the_run_takes(plan):
+    assert plan.describe().startswith("plan: cpu, float32, pre-activations in blocks of ")
