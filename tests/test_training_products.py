@@ -38,11 +38,11 @@ def test_numbers_of_full_precision_are_left_alone():
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_gpu_takes_tensor_cores_for_fewer_bits_alone_and_only_meanwhile(precision):
-    before = torch.backends.cuda.matmul.fp32_precision
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
     with tensor_cores(precision):
-        fewer = torch.backends.cuda.matmul.fp32_precision == "tf32"
-    assert fewer is (precision in ("tf32", "bf16"))
-    assert torch.backends.cuda.matmul.fp32_precision == before
+        assert matmul.allow_tf32 is (precision in ("tf32", "bf16"))
+    assert matmul.allow_tf32 is before
 
 
 @pytest.mark.parametrize("layers", ["first", "both"])

@@ -49,9 +49,9 @@ def rounded(values: Tensor, precision: str) -> Tensor:
 def tensor_cores(precision: str) -> Iterator[None]:
     """Let a GPU multiply in TF32, which holds bfloat16 numbers, too; it is off elsewhere."""
     matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "tf32" if precision in _BITS else "ieee"
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = precision in _BITS
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        matmul.allow_tf32 = before

@@ -1,8 +1,9 @@
 """`air` at the size of an image data set: class labels retrieved before label noise.
 
 With centred labels ỹ = κ y + ζ, ζ is orthogonal to y, and with flips as even as they can be it has
-next to no mean in any class: it is nearly orthogonal to all that the classes share. The prediction is the recursion on the measured
-kernel; eigenpairs give the share of the information once more, by the filter 1 − (1 − ηλ)^t.
+next to no mean in any class: it is nearly orthogonal to all that the classes share. The prediction
+is the recursion on the measured kernel; eigenpairs give the share of the information once more, by
+the filter 1 − (1 − ηλ)^t.
 """
 
 from __future__ import annotations
