@@ -39,7 +39,7 @@ _DATA_STREAM, _EIGEN_STREAM = 7, 8
 _EFFICIENCY = 0.5
 """Share of the rate of matrix products that a step reaches, in the estimate of a run's time."""
 
-_DECOMPOSITION_BYTES, _DECOMPOSITION_OPERATIONS, _SHARE = 24, 9, 0.01
+_DECOMPOSITION_BYTES, _DECOMPOSITION_OPERATIONS, _SHARE = 24, 9, 0.02
 """Of all eigenpairs: bytes a matrix entry, operations over n³, and their share of the training."""
 
 _FIXED = ("clusters", "cross_cosine", "schedule", "learning_rate", "init_scale")
@@ -144,20 +144,12 @@ class ImageSize:
         )
 
     @cached_property
-    def eigenvalues(self) -> Array:
-        """All of them or the largest, descending."""
-        return np.asarray(self._whole.eigenvalues[::-1] if self.decomposed else self.top.values)
-
-    @cached_property
-    def _whole(self) -> spectrum.Spectrum:
-        return spectrum.eigendecomposition(self.kernel.dense())
-
-    @cached_property
-    def top(self) -> spectrum.Eigenpairs:
-        """The eigenvalues of the information, and the two largest of the noise."""
+    def pairs(self) -> spectrum.Eigenpairs:
+        """All eigenpairs, or those of the information and the two largest of the noise."""
         if self.decomposed:
-            values = self._whole.eigenvalues[: -CLASSES - 3 : -1]
-            vectors = np.ascontiguousarray(self._whole.information(CLASSES + 2)[:, ::-1])
+            whole = spectrum.eigendecomposition(self.kernel.dense())
+            values = np.ascontiguousarray(whole.eigenvalues[::-1])
+            vectors = np.ascontiguousarray(whole.eigenvectors[:, ::-1])
             distance = self.kernel @ vectors - values * vectors
             return spectrum.Eigenpairs(values, vectors, np.linalg.norm(distance, axis=0))
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(_EIGEN_STREAM,))
@@ -168,6 +160,14 @@ class ImageSize:
             rng=np.random.default_rng(key),
             guess=np.eye(CLASSES)[groups],
             tolerance=1e-8 if self.nets.dtype == "float64" else 1e-5,
+        )
+
+    @property
+    def top(self) -> spectrum.Eigenpairs:
+        """Those of the information, and the two largest of the noise."""
+        pairs, count = self.pairs, CLASSES + 2
+        return spectrum.Eigenpairs(
+            pairs.values[:count], pairs.vectors[:, :count], pairs.residuals[:count]
         )
 
     @property

@@ -71,7 +71,7 @@ def test_little_memory_changes_nothing_but_the_way(plan, monkeypatch):
     streamed = scaled_plan.ScaledPlan.of(SMALL)
     assert not streamed.kernel.kept
     assert not streamed.decomposed
-    np.testing.assert_allclose(streamed.eigenvalues, plan.top.values, rtol=1e-5)
+    np.testing.assert_allclose(streamed.pairs.values, plan.top.values, rtol=1e-5)
     assert "the 12 largest of its eigenvalues" in streamed.describe()
 
 

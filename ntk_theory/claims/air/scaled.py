@@ -154,7 +154,7 @@ class ScaledPlan(ImageSize):
 
         What lies outside of them adds at most the product of both norms there.
         """
-        pairs, labels = self.top, self.labels
+        pairs, labels = self.pairs, self.labels
         coefficients = [pairs.vectors.T @ part for part in (labels.observed, labels.clean)]
         outside = [
             max(0.0, float(np.square(part).sum() - np.square(inside).sum()))
@@ -166,7 +166,7 @@ class ScaledPlan(ImageSize):
         missing = math.sqrt(outside[0] * outside[1]) / scale
         eps = float(np.finfo(np.float64 if self.nets.dtype == "float64" else np.float32).eps)
         return Measurement(
-            "information, recursion − filter over the largest eigenpairs, worst step",
+            "information, recursion − filter over the eigenpairs found, worst step",
             0.0,
             float(np.abs(self.predicted[0] - filtered @ along).max()),
             missing + self.steps * len(self.outputs[0]) * eps,
@@ -311,7 +311,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
         "predicted_information": plan.predicted[0],
         "predicted_noise": plan.predicted[1],
         "clusters_predicted_gap": plan.gap,
-        "clusters_eigenvalues": plan.eigenvalues,
+        "clusters_eigenvalues": plan.pairs.values,
     }
     if not evidence.premises_hold:
         return ""

@@ -159,7 +159,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
     evidence.arrays |= {
         "predicted_distilled": plan.distilled.rms_error,
         "predicted_plain": plan.plain.rms_error,
-        "eigenvalues": plan.eigenvalues,
+        "eigenvalues": plan.pairs.values,
     }
     if not evidence.premises_hold:
         return ""
