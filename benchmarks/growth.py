@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["Growth", "measure", "train_once"]
+__all__ = ["Growth", "measure", "training_of"]
 
 import math
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
+from benchmarks.timing import whole
 from ntk_theory import kernels, network, training
 from ntk_theory.targets import PLAIN
 
@@ -24,8 +25,8 @@ _FACTORS = (1, 2, 4)
 
 _PEAK = """
 import sys
-from benchmarks.growth import train_once
-train_once(*map(int, sys.argv[1:]))
+from benchmarks.growth import training_of
+training_of(*map(int, sys.argv[1:]))()
 # Not getrusage: its peak is that of the process which started this one, if it was larger.
 (peak,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(1024 * int(peak.split()[1]))
@@ -60,24 +61,26 @@ def _inputs(points: int, features: int) -> np.ndarray[tuple[int, ...], np.dtype[
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def train_once(points: int, features: int, width: int) -> None:
-    """A few steps of drawn nets in float32."""
+def training_of(points: int, features: int, width: int) -> Callable[[], object]:
+    """A few steps of drawn nets in float32, on inputs that are made before."""
     rows = _inputs(points, features)
     labels = np.sign(np.random.default_rng(1).standard_normal(points))
-    training.train(
+    return partial(
+        training.train,
         network.DrawnNets(width, features, (0,), dtype=torch.float32),
         rows,
         labels,
         PLAIN,
-        learning_rate=1 / float(np.linalg.norm(rows, 2) ** 2),
+        learning_rate=1e-3,
         steps=_STEPS,
         record=[_STEPS],
         keep_network=False,
     )
 
 
-def _gram(points: int, features: int, width: int) -> None:  # noqa: ARG001 (one signature)
-    kernels.ntk_limit(_inputs(points, features), dtype="float32")
+def _gram_of(points: int, features: int, width: int) -> Callable[[], object]:  # noqa: ARG001
+    """The limiting Gram matrix, which no width has a part in."""
+    return partial(kernels.ntk_limit, _inputs(points, features), dtype="float32")
 
 
 def _sizes(size: str) -> list[dict[str, int]]:
@@ -88,15 +91,14 @@ def _slope(sizes: list[int], values: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def _timed(task: str, size: str, call: Callable[[int, int, int], None], rounds: int) -> Growth:
+def _timed(
+    task: str, size: str, make: Callable[[int, int, int], Callable[[], object]], rounds: int
+) -> Growth:
     medians = []
     for shape in _sizes(size):
-        call(*shape.values())
-        taken = []
-        for _ in range(rounds):
-            started = time.perf_counter()
-            call(*shape.values())
-            taken.append(time.perf_counter() - started)
+        call = whole(make(*shape.values()))
+        call()
+        taken = [call() for _ in range(rounds)]
         medians.append(statistics.median(taken))
     values = [shape[size] for shape in _sizes(size)]
     others = {name: value for name, value in _BASE.items() if name != size}
@@ -133,8 +135,8 @@ def _memory(size: str) -> Growth:
 def measure(rounds: int) -> Iterator[Growth]:
     """Time of the limiting Gram matrix and of training, memory of training."""
     for size in ("n", "d"):
-        yield _timed("limiting Gram matrix", size, _gram, rounds)
+        yield _timed("limiting Gram matrix", size, _gram_of, rounds)
     for size in ("n", "d", "m"):
-        yield _timed(f"{_STEPS} training steps, with drawing", size, train_once, rounds)
+        yield _timed(f"{_STEPS} training steps, with drawing", size, training_of, rounds)
     for size in ("n", "m"):
         yield _memory(size)

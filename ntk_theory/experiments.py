@@ -29,7 +29,7 @@ from ntk_theory.problems import Recipe
 from ntk_theory.resources import memory_limit
 from ntk_theory.training import Trajectory, train
 from ntk_theory.training.footprint import Footprint
-from ntk_theory.training.products import storage, tensor_cores
+from ntk_theory.training.products import storage
 from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
@@ -201,21 +201,20 @@ def train_nets(
             _train_group, recipe, width, group, dtype, device, progress, keep_network, cancelled
         )
 
-    # One thread a group: nets share nothing, so no thread waits for another, and a net's result
-    # does not depend on the number of cores.
+    # A thread a group: nets share nothing, so no thread waits for another. Cores that are left help
+    # where nets are large. What they hold at once may take half of the memory: there is more than
+    # nets.
     threads = torch.get_num_threads()
     points, features = recipe.inputs.shape
     taken = Footprint(points, features, width, dtype, device)
-    fitting = int((memory_limit() - taken.fixed) // taken.growing)
+    fitting = int((memory_limit() / 2 - taken.fixed) // taken.growing)
+    busy = threads if size > 1 else min(threads, len(groups))
     # Processes that share a net have to come to it in the same order; a GPU is busy with one.
     one_by_one = ranks.size() > 1 or device != "cpu"
-    at_once = 1 if one_by_one else max(1, min(threads, fitting))
-    with (
-        tensor_cores(dtype),
-        ThreadPoolExecutor(
-            at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)
-        ) as pool,
-    ):
+    at_once = 1 if one_by_one else max(1, min(busy, fitting))
+    with ThreadPoolExecutor(
+        at_once, initializer=torch.set_num_threads, initargs=(threads // at_once,)
+    ) as pool:
         try:
             return _join(list(pool.map(train_group, groups, contexts)))
         finally:

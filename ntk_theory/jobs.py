@@ -14,7 +14,9 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import torch
@@ -25,13 +27,29 @@ from ntk_theory.training.checkpoints import Checkpoints, checkpointed, current
 
 Result = TypeVar("Result")
 
-_pool: ContextVar[Executor | None] = ContextVar("pool", default=None)
-_count: ContextVar[int] = ContextVar("count", default=0)
+
+@dataclass(frozen=True)
+class _Workers:
+    """Processes that train nets.
+
+    Attributes:
+        pool: takes the work.
+        count: how many there are.
+        others: children that this process had before.
+    """
+
+    pool: Executor
+    count: int
+    others: frozenset[BaseProcess]
+
+
+_workers: ContextVar[_Workers | None] = ContextVar("workers", default=None)
 
 
 def workers() -> int:
     """How many processes there are to train nets; 0 if this one has to do it itself."""
-    return _count.get()
+    there = _workers.get()
+    return 0 if there is None else there.count
 
 
 @contextmanager
@@ -41,15 +59,15 @@ def spread(count: int) -> Iterator[None]:
         yield
         return
     threads = max(1, torch.get_num_threads() // count)
+    others = frozenset(active_children())
     with ProcessPoolExecutor(
         count, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
     ) as pool:
-        pool_token, count_token = _pool.set(pool), _count.set(count)
+        token = _workers.set(_Workers(pool, count, others))
         try:
             yield
         finally:
-            _pool.reset(pool_token)
-            _count.reset(count_token)
+            _workers.reset(token)
 
 
 def _begin(threads: int) -> None:
@@ -61,7 +79,7 @@ def _begin(threads: int) -> None:
 def in_workers(call: Callable[..., Result], items: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
     """Results of a call for each item, in their order, computed by the workers.
 
-    They keep to the limit of memory, an equal share each, and know of the checkpoints.
+    Each of them keeps to the limit of memory, and knows of the checkpoints.
 
     Args:
         call: a function of a module.
@@ -70,29 +88,37 @@ def in_workers(call: Callable[..., Result], items: Sequence[tuple[Any, ...]]) ->
     Raises:
         LostProcessError: if a worker was killed.
     """
-    pool = _pool.get()
-    if pool is None:
+    there = _workers.get()
+    if there is None:
         raise RuntimeError("there are no workers outside the context of `spread`")
-    share = memory_limit() / workers()
     futures: list[Future[Result]] = []
     try:
-        futures += [pool.submit(_inside, share, current(), call, item) for item in items]
+        futures += [
+            there.pool.submit(_inside, memory_limit(), current(), call, item) for item in items
+        ]
         for future in futures:
             yield future.result()
     except BrokenProcessPool:
         raise LostProcessError(
             "a worker of --jobs was killed, or took more memory than there is; try fewer of them"
         ) from None
+    except GeneratorExit:
+        _cancel(futures)  # the rest is not needed, but the workers are
+        raise
     except BaseException:
-        for future in futures:
-            future.cancel()
-        _dismiss()
+        _cancel(futures)
+        _dismiss(there)
         raise
 
 
-def _dismiss() -> None:
+def _cancel(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _dismiss(there: _Workers) -> None:
     """End the workers in the middle of what they do: nobody will take it."""
-    for child in active_children():
+    for child in set(active_children()) - there.others:
         child.terminate()
 
 
@@ -108,13 +134,16 @@ def _inside(
 
 def side_by_side(calls: Iterable[Callable[[], Result]]) -> Iterator[Result]:
     """Results of calls, in their order; all of them give work to the workers if there are any."""
-    if not workers():
+    there = _workers.get()
+    if there is None:
         yield from (call() for call in calls)
         return
     every = [(copy_context(), call) for call in calls]
     with ThreadPoolExecutor(len(every)) as pool:
         try:
             yield from pool.map(lambda one: one[0].run(one[1]), every)
+        except GeneratorExit:
+            raise
         except BaseException:
-            _dismiss()  # threads of this pool wait for them
+            _dismiss(there)  # threads of this pool wait for them
             raise

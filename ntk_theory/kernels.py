@@ -12,6 +12,8 @@ __all__ = [
     "Precision",
     "UnitRows",
     "angles",
+    "check_layers",
+    "check_rows",
     "diagonal_of",
     "limit_of",
     "ntk_empirical",
@@ -55,7 +57,8 @@ _NEURONS = 2**12
 """Neurons whose activations are held together."""
 
 
-def _rows(name: str, values: ArrayLike) -> Rows:
+def check_rows(name: str, values: ArrayLike) -> Rows:
+    """A matrix of points in float32 or float64; raises ValueError if it is none, or not finite."""
     rows = np.asarray(values)
     if rows.dtype != np.float32:
         rows = rows.astype(float, copy=False)
@@ -66,7 +69,8 @@ def _rows(name: str, values: ArrayLike) -> Rows:
     return rows
 
 
-def _check_layers(layers: str) -> None:
+def check_layers(layers: str) -> None:
+    """Raise ValueError for anything but "first" and "both"."""
     if layers not in ("first", "both"):
         raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
 
@@ -80,6 +84,8 @@ def _norms(name: str, rows: Tensor) -> Tensor:
     """In float64, a few rows at a time."""
     parts = (torch.linalg.vector_norm(part.double(), dim=1) for part in torch.split(rows, _NORMED))
     norms = torch.cat(list(parts))
+    if not bool(torch.isfinite(norms).all()):
+        raise ValueError(f"{name} holds a row whose norm is beyond the numbers; scale it down")
     if not bool(norms.all()):
         raise ValueError(f"{name} holds a zero row, which has no angle; remove it")
     return norms
@@ -98,8 +104,8 @@ def angles(inputs: ArrayLike, others: ArrayLike | None = None) -> Array:
     Raises:
         ValueError: for a zero row or a wrong shape.
     """
-    left = _rows("inputs", inputs)
-    right = left if others is None else _rows("others", others)
+    left = check_rows("inputs", inputs)
+    right = left if others is None else check_rows("others", others)
     _check_features(left, right)
     units = []
     for name, rows in (("inputs", left), ("others", right)):
@@ -198,7 +204,7 @@ class UnitRows:
 
     @classmethod
     def of(cls, name: str, rows: Rows, dtype: Precision, device: str) -> UnitRows:
-        """Divide rows by their norms, in their own precision, and round.
+        """Divide rows by their norms, in the higher precision of both, and round.
 
         Args:
             name: of the argument that the rows came in, for the refusal of zero rows.
@@ -207,6 +213,7 @@ class UnitRows:
             device: where they go.
         """
         points = torch.as_tensor(rows, device=device)
+        points = points.double() if dtype == "float64" else points
         norms = _norms(name, points)
         units = points / norms[:, None].to(points.dtype)
         precision = getattr(torch, dtype)
@@ -304,10 +311,10 @@ def ntk_limit(
     array([[0.5, 0. ],
            [0. , 0.5]])
     """
-    _check_layers(layers)
-    given = [_rows("inputs", inputs)]
+    check_layers(layers)
+    given = [check_rows("inputs", inputs)]
     if others is not None:
-        given.append(_rows("others", others))
+        given.append(check_rows("others", others))
     _check_features(given[0], given[-1])
     left, *right = (
         UnitRows.of(name, points, dtype, device)
@@ -351,11 +358,11 @@ def ntk_empirical(
 
     Reference: docs/theory.md, section 2.
     """
-    _check_layers(layers)
+    check_layers(layers)
     hidden = network.hidden
-    given = [_rows("inputs", inputs)]
+    given = [check_rows("inputs", inputs)]
     if others is not None:
-        given.append(_rows("others", others))
+        given.append(check_rows("others", others))
     _check_features(given[0], given[-1])
     points = [torch.as_tensor(part, device=hidden.device) for part in given]
     rows = [part.to(hidden.dtype) for part in points]

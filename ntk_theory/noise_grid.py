@@ -123,6 +123,8 @@ def climb(
         progress: advanced as the nets train.
         look: is shown each trajectory.
     """
+    for way in ways:
+        ladder.rungs.setdefault(way.name, [])  # in this order, whichever is trained first
     for width in ladder.widths:
         trainings = (
             partial(ladder.train, way.name, way.recipe, width, way.outputs, progress=progress)

@@ -7,7 +7,17 @@ so that all take the same steps and come to the same verdict.
 
 from __future__ import annotations
 
-__all__ = ["LostProcessError", "gather", "joined", "largest", "own", "rank", "size", "total"]
+__all__ = [
+    "LostProcessError",
+    "agreed",
+    "gather",
+    "joined",
+    "largest",
+    "own",
+    "rank",
+    "size",
+    "total",
+]
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +26,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -65,6 +76,11 @@ def largest(values: Tensor) -> Tensor:
     return _reduced(values, dist.ReduceOp.MAX)
 
 
+def agreed(value: float) -> float:
+    """The smallest value of all processes, for decisions that all have to take alike."""
+    return -float(largest(torch.tensor([-value], dtype=torch.float64))[0])
+
+
 def gather(held: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], like: Tensor) -> list[Tensor]:
     """The blocks of all processes, in order.
 
@@ -106,7 +122,8 @@ def joined(device: str) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
-    backend = "nccl" if device.startswith("cuda") else "gloo"
+    # What is measured in the end is on the processor in either case.
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield

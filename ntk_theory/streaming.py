@@ -11,7 +11,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ntk_theory.kernels import Layers, Precision, UnitRows, diagonal_of, limit_of
+from ntk_theory.kernels import (
+    Layers,
+    Precision,
+    UnitRows,
+    check_layers,
+    check_rows,
+    diagonal_of,
+    limit_of,
+)
 
 Array = NDArray[np.float64]
 
@@ -51,11 +59,10 @@ class KernelOperator:
             memory: bytes that may be taken beside the inputs.
 
         Raises:
-            ValueError: for a zero row, or for memory that does not hold a single row.
+            ValueError: for a zero row, NaN, a wrong shape, or memory that does not hold a row.
         """
-        rows = np.asarray(inputs)
-        if rows.dtype != np.float32:
-            rows = rows.astype(float, copy=False)
+        check_layers(layers)
+        rows = check_rows("inputs", inputs)
         self._rows, self._layers = UnitRows.of("inputs", rows, dtype, device), layers
         points = len(rows)
         self.shape = points, points

@@ -273,14 +273,20 @@ def _check_device(device: str) -> None:
         raise _Refusal(f"--device {device} is not usable here: {reason}") from None
 
 
-def _memory(asked: float | None, device: str) -> float | None:
-    """What the user allows, or what is free on the GPU; None for all that the machine has."""
-    if asked is not None or not device.startswith("cuda"):
-        return asked
-    import torch
+def _memory(asked: float | None, device: str, jobs: int) -> float:
+    """What this process and each of its workers may take.
 
-    free, _ = torch.cuda.mem_get_info(device)
-    return float(free)
+    An equal share of what the user allows, or the machine has; of a GPU what is free on it.
+    """
+    from ntk_theory.resources import memory_limit
+
+    if device.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free) if asked is None else asked
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of torchrun on this machine
+    return (memory_limit() if asked is None else asked) / (here * jobs)
 
 
 def _prepare_output(arguments: argparse.Namespace) -> None:
@@ -317,7 +323,8 @@ def _checkpoints(
     from ntk_theory.environment import describe_environment
     from ntk_theory.training.checkpoints import Checkpoints
 
-    configuration = {name: asdict(chosen) for name, chosen in options.items()}
+    configuration: dict[str, Any] = {name: asdict(chosen) for name, chosen in options.items()}
+    configuration["jobs"] = arguments.jobs  # a net has as many threads as they leave to it
     try:
         return Checkpoints.open(
             arguments.checkpoint,
@@ -331,14 +338,16 @@ def _checkpoints(
 
 
 def _check_jobs(arguments: argparse.Namespace) -> None:
-    from ntk_theory import ranks
-
+    """Refuse what goes with a single process, or with processors, only."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if arguments.jobs < 1:
         raise _Refusal(f"--jobs must be at least 1; got {arguments.jobs}")
-    if arguments.jobs > 1 and (ranks.size() > 1 or arguments.device != "cpu"):
+    if arguments.jobs > 1 and (several or arguments.device != "cpu"):
         raise _Refusal(
             "--jobs is for a single process on CPUs; on GPUs, or to share one net, use torchrun"
         )
+    if arguments.checkpoint is not None and several:
+        raise _Refusal("--checkpoint takes a single process, without torchrun")
 
 
 def _command(argv: Sequence[str] | None) -> str:
@@ -348,7 +357,11 @@ def _command(argv: Sequence[str] | None) -> str:
 
 
 def run_claims(
-    claims: Sequence[Claim], options: Mapping[str, Options], *, show_progress: bool
+    claims: Sequence[Claim],
+    options: Mapping[str, Options],
+    *,
+    show_progress: bool,
+    results: list[ClaimResult] | None = None,
 ) -> list[ClaimResult]:
     """Run claims one after the other and print each result; stops after an interrupted one.
 
@@ -356,17 +369,19 @@ def run_claims(
         claims: in the order in which they are run.
         options: of each claim, by its id.
         show_progress: draw a progress bar, if standard error is a terminal.
+        results: where they are added as they come, to be there if a later claim fails.
     """
     from rich.console import Console
 
+    from ntk_theory import ranks
     from ntk_theory.progress import Bar, bars
     from ntk_theory.report.console import print_result, print_summary
 
-    results = []
+    results = [] if results is None else results
     console = Console(width=None if sys.stdout.isatty() else 160)
     for claim in claims:
         preset = options[claim.id].preset
-        if preset in claim.plans:
+        if preset in claim.plans and ranks.rank() == 0:
             print(claim.plans[preset](options[claim.id]), file=sys.stderr)
         with bars(show_progress) as shown:
             result = claim.run(options[claim.id], Bar(shown))
@@ -404,7 +419,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         results = _run(arguments, chosen, _command(argv))
     except _Refusal as refusal:
-        print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of the processes of torchrun one speaks
+            print(f"{parser.prog}: error: {refusal}", file=sys.stderr)
         return 2
     except _LostError as lost:
         print(f"{parser.prog}: error: {lost}", file=sys.stderr)
@@ -423,23 +439,28 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], command: str) -
 
     if arguments.device == "auto":
         arguments.device = _best_device()
+    _check_jobs(arguments)
     _check_device(arguments.device)
-    memory = _memory(arguments.memory, arguments.device)
+    memory = _memory(arguments.memory, arguments.device, arguments.jobs)
+    results: list[ClaimResult] = []
+    lost = None
     try:
-        with limited_memory(memory), ranks.joined(arguments.device):
+        # All processes have to decide alike what fits.
+        with ranks.joined(arguments.device), limited_memory(ranks.agreed(memory)):
             options = _checked_options(arguments, chosen)
             if ranks.rank():
                 with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
                     return run_claims(chosen, options, show_progress=False)
             _prepare_output(arguments)
-            if arguments.checkpoint is not None and ranks.size() > 1:
-                raise _Refusal("--checkpoint takes a single process, without torchrun")
-            _check_jobs(arguments)
             with checkpointed(_checkpoints(arguments, options)), jobs.spread(arguments.jobs):
-                results = run_claims(chosen, options, show_progress=not arguments.no_progress)
+                bar = not arguments.no_progress
+                run_claims(chosen, options, show_progress=bar, results=results)
     except ranks.LostProcessError as error:
-        raise _LostError(str(error)) from None
-    _write(results, [claim.id for claim in chosen[len(results) :]], arguments, command)
+        lost = _LostError(str(error))
+    if lost is None or results:
+        _write(results, [claim.id for claim in chosen[len(results) :]], arguments, command)
+    if lost is not None:
+        raise lost
     return results
 
 

@@ -14,6 +14,7 @@ import torch
 
 from ntk_theory import verify
 from ntk_theory.network import initialise
+from ntk_theory.resources import limited_memory
 from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
 from ntk_theory.training import train
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
@@ -233,3 +234,17 @@ def test_a_run_that_was_killed_twice_gives_the_same_results(tmp_path):
     kill_with_states(tmp_path, checkpoint, 1)
     kill_with_states(tmp_path, checkpoint, 12)
     assert results(tmp_path, checkpoint) == expected
+
+
+@pytest.mark.parametrize("limits", [(1e3, 1e9), (1e9, 1e3)])
+def test_a_training_is_taken_up_with_more_or_less_memory(limits, folder):
+    # Two nets of 300 neurons on 8 points have 4800 activation patterns, which either fit or do not.
+    expected = run("weights")
+    for limit, step in zip(limits, (4, STEPS + 1), strict=True):
+        watch = killed_after(step)
+        with checkpointed(folder), limited_memory(limit):
+            if step <= STEPS:
+                with pytest.raises(CancelledError):
+                    run("weights", watch)
+            else:
+                assert_same(run("weights", watch), expected)

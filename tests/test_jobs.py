@@ -3,13 +3,13 @@
 import os
 import time
 from functools import partial
-from multiprocessing import active_children
+from multiprocessing import active_children, get_context
 
 import numpy as np
 import pytest
 import torch
 
-from ntk_theory import experiments, jobs, ranks, verify
+from ntk_theory import experiments, jobs, verify
 from ntk_theory.problems import Recipe
 from ntk_theory.ranks import LostProcessError
 from ntk_theory.resources import limited_memory, memory_limit
@@ -81,10 +81,10 @@ def test_without_workers_calls_are_made_one_after_the_other_and_as_they_are_aske
         next(jobs.in_workers(memory_limit, [()]))
 
 
-def test_workers_share_the_memory_and_the_threads():
+def test_workers_keep_to_the_memory_and_share_the_threads():
     with limited_memory(2e6), jobs.spread(2):
         assert jobs.workers() == 2
-        assert list(jobs.in_workers(memory_limit, [(), ()])) == [1e6, 1e6]
+        assert list(jobs.in_workers(memory_limit, [(), ()])) == [2e6, 2e6]
         (threads,) = jobs.in_workers(torch.get_num_threads, [()])
     assert threads == max(1, torch.get_num_threads() // 2)
 
@@ -93,6 +93,32 @@ def test_workers_share_the_memory_and_the_threads():
 def test_a_killed_worker_is_missed():
     with pytest.raises(LostProcessError, match="a worker of --jobs was killed"):
         list(jobs.in_workers(os._exit, [(9,)]))
+
+
+@pytest.mark.usefixtures("spread")
+def test_workers_outlive_results_that_nobody_asks_for():
+    for first in jobs.in_workers(abs, [(-1,), (-2,), (-3,)]):
+        assert first == 1
+        break
+    for first in jobs.side_by_side([partial(abs, -1), partial(abs, -2)]):
+        assert first == 1
+        break
+    assert list(jobs.in_workers(abs, [(-4,)])) == [4]
+
+
+def test_children_of_somebody_else_are_left_alone():
+    other = get_context("spawn").Process(target=time.sleep, args=(600.0,))
+    other.start()
+    with jobs.spread(2), pytest.raises(KeyboardInterrupt):
+        jobs.in_workers(abs, [(-1,)]).throw(KeyboardInterrupt)
+    with jobs.spread(2):
+        results = jobs.in_workers(time.sleep, [(0.0,), (600.0,)])
+        next(results)
+        with pytest.raises(KeyboardInterrupt):
+            results.throw(KeyboardInterrupt)
+        assert other.is_alive()
+    other.terminate()
+    other.join()
 
 
 @pytest.mark.usefixtures("spread")
@@ -110,6 +136,6 @@ def test_an_interrupted_run_does_not_wait_for_its_workers():
 def test_jobs_that_make_no_sense_are_refused(monkeypatch, capsys):
     assert verify.main(["convergence", "--preset", "quick", "--jobs", "0"]) == 2
     assert "--jobs must be at least 1; got 0" in capsys.readouterr().err
-    monkeypatch.setattr(ranks, "size", lambda: 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert verify.main(["convergence", "--preset", "quick", "--jobs", "2"]) == 2
     assert "use torchrun" in capsys.readouterr().err

@@ -516,3 +516,15 @@ def test_unknown_layers_are_refused():
         kernels.ntk_limit(ROWS, layers="second")
     with pytest.raises(ValueError, match="layers must be 'first' or 'both'; got 'second'"):
         kernels.ntk_empirical(network.initialise(4, 2, seeds=[0]), ROWS, layers="second")
+
+
+def test_rows_in_float32_have_their_kernel_to_the_digits_of_float64():
+    rows = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    rows[1::2] = rows[::2] * np.float32(1.5) + np.float32(1e-4)
+    np.testing.assert_array_equal(kernels.ntk_limit(rows), kernels.ntk_limit(rows.astype(float)))
+
+
+@pytest.mark.parametrize("call", [kernels.ntk_limit, kernels.angles])
+def test_rows_whose_norm_overflows_are_refused(call):
+    with pytest.raises(ValueError, match="norm is beyond the numbers"):
+        call([[1e200, 0.0], [0.0, 1e200]])

@@ -113,3 +113,16 @@ def test_the_recursion_of_the_predictions_takes_an_operator(clusters):
         rtol=0,
         atol=1e-12,
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([[1.0, np.nan]], {}, "inputs must be finite"),
+        ([[0.0, 0.0]], {}, "inputs holds a zero row"),
+        ([[1.0, 2.0]], {"layers": "second"}, "layers must be 'first' or 'both'"),
+    ],
+)
+def test_what_makes_no_kernel_is_refused(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        KernelOperator(rows, **options)

@@ -315,7 +315,7 @@ def test_weights_are_moved_where_the_span_of_the_inputs_is_small(shape, rank, ma
     assert points.many == many
     net = initialise(16, shape[1], seeds=[0])
     (block,) = training.neurons.make_blocks(points, net.blocks(16), 16)
-    assert block.state.keys() == ({"a", "w", "active"} if many else {"a", "z"})
+    assert block.state.keys() == ({"a", "w"} if many else {"a", "z"})
     if many:
         assert block.state["w"].shape == (1, 16, rank)
 

@@ -19,7 +19,8 @@ def test_the_state_of_a_net_has_the_size_that_is_planned(points, features, dtype
     (block,) = make_blocks(Points(inputs), net.blocks(64), 64)
     state = {name: part for name, part in block.state.items() if name != "a"}
     assert ("w" in state) == plan.weights_move == (points > 2 * features)
-    assert plan.growing == sum(part.numel() * part.element_size() for part in state.values())
+    held = [*state.values(), *([block.active] if plan.weights_move else [])]
+    assert plan.growing == sum(part.numel() * part.element_size() for part in held)
     assert plan.block == block_size(points, 1, 64, plan.itemsize) == 64
     # Two products with X, or one with its Gram matrix.
     product = 2 * points * features if points > 2 * features else points**2

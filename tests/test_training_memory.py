@@ -30,7 +30,7 @@ def test_activation_patterns_are_kept_if_there_is_room_and_found_anew_if_not(cla
         (block,) = training.neurons.make_blocks(
             training.neurons.Points(torch.as_tensor(inputs)), net.blocks(40), 40, keeps=keeps
         )
-        assert ("active" in block.state) is keeps
+        assert (block.active is not None) is keeps
     arguments = (net, inputs, LABELS[classes], PLAIN)
     options = {"learning_rate": 0.05, "steps": 12, "layers": layers}
     kept = train(*arguments, **options)

@@ -41,7 +41,7 @@ def test_a_gpu_takes_tensor_cores_for_fewer_bits_alone_and_only_meanwhile(precis
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
     with tensor_cores(precision):
-        assert matmul.allow_tf32 is (precision in ("tf32", "bf16"))
+        assert matmul.allow_tf32 is (before or precision in ("tf32", "bf16"))
     assert matmul.allow_tf32 is before
 
 

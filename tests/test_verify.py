@@ -353,6 +353,13 @@ def test_of_all_claims_those_that_take_a_knob_get_it(monkeypatch):
 
 def test_on_a_gpu_its_free_memory_is_the_limit(monkeypatch):
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (7, 8) if device else None)
-    assert verify._memory(None, "cuda:0") == 7.0
-    assert verify._memory(5.0, "cuda:0") == 5.0
-    assert verify._memory(None, "cpu") is None
+    assert verify._memory(None, "cuda:0", 1) == 7.0
+    assert verify._memory(5.0, "cuda:0", 1) == 5.0
+
+
+def test_processes_of_one_machine_share_its_memory(monkeypatch):
+    whole = verify._memory(None, "cpu", 1)
+    assert verify._memory(None, "cpu", 4) == whole / 4
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert verify._memory(None, "cpu", 1) == whole / 2
+    assert verify._memory(12.0, "cpu", 1) == 6.0

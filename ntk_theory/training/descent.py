@@ -160,7 +160,7 @@ class _Run:
             ranks.own(network.blocks(self.size)),
             self.size,
             neurons=sum(part.shape[2] for part in ranks.own(self._split(network.output))),
-            keeps=patterns_fit(len(inputs), network.width, network.count),
+            keeps=patterns_fit(len(inputs), math.ceil(network.width / ranks.size()), network.count),
         )
         u = self._total(block.outputs() for block in self.blocks)
         # Pairs cancel exactly; what rounding leaves of them would have a sign, and be taught.
@@ -274,6 +274,7 @@ class _Run:
         for block, saved in zip(self.blocks, state["blocks"], strict=True):
             for name, values in block.state.items():
                 values.copy_(saved[name])
+            block.outputs()  # finds the activation patterns, which are not saved
 
 
 def train(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 __all__ = ["Footprint", "matrix_rate"]
 
+import math
 import time
 from dataclasses import dataclass
 
 import torch
 
+from ntk_theory import ranks
 from ntk_theory.resources import memory_limit
 from ntk_theory.training.neurons import block_size, moves_weights, patterns_fit
 from ntk_theory.training.products import storage, tensor_cores
+
+_DOUBLE = 8
+"""Bytes."""
 
 _SIZE = {"cpu": 1024, "cuda": 8192}
 _TIMES = 3
@@ -37,6 +42,11 @@ class Footprint:
     device: str = "cpu"
 
     @property
+    def own(self) -> int:
+        """Neurons that one of several processes holds, at most."""
+        return math.ceil(self.width / ranks.size())
+
+    @property
     def itemsize(self) -> int:
         """Bytes of a number."""
         return torch.finfo(storage(self.precision)).bits // 8
@@ -54,29 +64,32 @@ class Footprint:
     @property
     def patterns(self) -> int:
         """Bytes of activation patterns, if they are kept."""
-        kept = self.weights_move and patterns_fit(self.points, self.width, 1)
-        return self.points * self.width if kept else 0
+        kept = self.weights_move and patterns_fit(self.points, self.own, 1)
+        return self.points * self.own if kept else 0
 
     @property
     def growing(self) -> int:
         """Bytes that grow with the width."""
         state = self.features if self.weights_move else self.points
-        return state * self.width * self.itemsize + self.patterns
+        return state * self.own * self.itemsize + self.patterns
 
     @property
     def fixed(self) -> int:
-        """Bytes that do not: the inputs, their Gram matrix, a block and its activations."""
+        """Bytes that do not: inputs, a block and its activations, what a step takes of Γ.
+
+        That is Γ, for one output once more with the residual, and its factor in float64.
+        """
         gram = 0 if self.weights_move else self.points**2
-        numbers = self.points * self.features + gram + 2 * self.points * self.block
-        return numbers * self.itemsize
+        numbers = self.points * self.features + 2 * gram + 2 * self.points * self.block
+        return numbers * self.itemsize + 2 * gram * _DOUBLE
 
     @property
     def operations(self) -> float:
-        """Of one step."""
+        """Of one step, by one process."""
         if not self.weights_move:
-            return 2.0 * self.points**2 * self.width
+            return 2.0 * self.points**2 * self.own
         products = 2 if self.patterns else 3
-        return 2.0 * products * self.points * self.features * self.width
+        return 2.0 * products * self.points * self.features * self.own
 
     def check(self) -> None:
         """Raise ValueError, with the plan, if it does not fit the memory."""

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from ntk_theory.resources import memory_limit
-from ntk_theory.training.products import rounded
+from ntk_theory.training.products import rounded, tensor_cores
 
 _PATTERNS = 0.25
 """Share of the memory that activation patterns may take."""
@@ -353,7 +353,9 @@ class _Preactivations(Block):
             torch.clamp(self.z, min=0, out=self.buffer)
             output_gradient = (self.buffer @ pull.residual).mT
         torch.gt(self.z, 0, out=self.buffer)
-        self.z.baddbmm_(self.weighted_patterns(pull), pull.factor, alpha=-rate)
+        patterns = self.weighted_patterns(pull)
+        with tensor_cores(self.points.precision):
+            self.z.baddbmm_(patterns, pull.factor, alpha=-rate)
         if output_gradient is not None:
             self.a.add_(output_gradient, alpha=-rate)
         return self.outputs()
@@ -409,13 +411,14 @@ class _Weights(Block):
 
     @property
     def state(self) -> dict[str, Tensor]:
-        kept = {} if self.active is None else {"active": self.active}
-        return {"a": self.a, "w": self.w, **kept}
+        return {"a": self.a, "w": self.w}
 
     def _preactivations(self) -> Tensor:
         """Taken anew, into the buffer."""
         points = self.points
-        torch.matmul(points.as_factor(self.w), points.coordinates_factor.mT, out=self.buffer)
+        weights = points.as_factor(self.w)
+        with tensor_cores(points.precision):
+            torch.matmul(weights, points.coordinates_factor.mT, out=self.buffer)
         return self.buffer
 
     def outputs(self) -> Tensor:
@@ -437,9 +440,13 @@ class _Weights(Block):
             self.buffer.copy_(self.active)
         if pull.residual.shape[-1] == 1:
             # The output weight scales the few coordinates of a neuron, not all of its patterns.
-            self.w.addcmul_(self.buffer @ pull.factor, self.a.mT, value=-rate)
+            with tensor_cores(self.points.precision):
+                gradient = self.buffer @ pull.factor
+            self.w.addcmul_(gradient, self.a.mT, value=-rate)
         else:
-            self.w.baddbmm_(self.weighted_patterns(pull), pull.factor, alpha=-rate)
+            patterns = self.weighted_patterns(pull)
+            with tensor_cores(self.points.precision):
+                self.w.baddbmm_(patterns, pull.factor, alpha=-rate)
         if output_gradient is not None:
             self.a.add_(output_gradient, alpha=-rate)
         return self.outputs()

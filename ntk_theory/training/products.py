@@ -1,10 +1,10 @@
 """Precision of the matrix products of a step, apart from that of the weights.
 
 Tensor cores multiply factors of few bits and add up in float32: TF32 has 10 bits after the leading
-one, bfloat16 has 7, both with the exponents of float32. Weights, pre-activations, output sums and
-updates stay float32. Elsewhere the factors are rounded to as many bits, and the products are
-float32: the same numbers up to the order of the sums, so that a precision can be tried on any
-machine.
+one, bfloat16 has 7, both with the exponents of float32. The factors of the two products of a step
+are rounded to as many bits; weights, pre-activations, output sums and updates stay float32. On a
+machine without tensor cores the products are then float32: the same numbers up to the order of the
+sums, so that a precision can be tried on any machine.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def rounded(values: Tensor, precision: str) -> Tensor:
         values: finite, float32 where the precision has fewer bits.
         precision: one of `PRECISIONS`.
     """
-    if precision not in _BITS or (precision == "tf32" and values.is_cuda):
-        return values  # tensor cores round to TF32 themselves
+    if precision not in _BITS:
+        return values
     dropped = _SINGLE_BITS - _BITS[precision]
     bits = values.contiguous().view(torch.int32)
     odd = (bits >> dropped) & 1
@@ -47,10 +47,16 @@ def rounded(values: Tensor, precision: str) -> Tensor:
 
 @contextmanager
 def tensor_cores(precision: str) -> Iterator[None]:
-    """Let a GPU multiply in TF32, which holds bfloat16 numbers, too; it is off elsewhere."""
+    """Let a GPU multiply in TF32 for a precision of fewer bits; it holds bfloat16 numbers, too.
+
+    This is of the process, not of a thread: a GPU is given one net after the other.
+    """
+    if precision not in _BITS:
+        yield
+        return
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
-    matmul.allow_tf32 = precision in _BITS
+    matmul.allow_tf32 = True
     try:
         yield
     finally:

@@ -8,7 +8,14 @@ the filter 1 − (1 − ηλ)^t.
 
 from __future__ import annotations
 
-__all__ = ["Labels", "ScaledPlan", "describe_at_scale", "predict_at_scale", "run_at_scale"]
+__all__ = [
+    "Labels",
+    "ScaledPlan",
+    "describe_at_scale",
+    "predict_at_scale",
+    "recursion_rounding",
+    "run_at_scale",
+]
 
 import math
 from collections.abc import Mapping
@@ -17,6 +24,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ntk_theory import predictions
@@ -27,6 +35,7 @@ from ntk_theory.ladder import Ladder, first_step_row
 from ntk_theory.problems import Recipe
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 from ntk_theory.targets import PLAIN, weights
+from ntk_theory.training.products import storage
 from ntk_theory.verdicts import (
     ClaimResult,
     Control,
@@ -42,6 +51,9 @@ _TRAINING = "noisy labels"
 _CONTROL = "whole-clusters-flipped"
 _CONFIDENCE = 0.999
 """Of the bounds that narrower nets put on the widest."""
+
+_KEPT = 0.1
+"""Least κ: below it next to nothing of the information is left in the labels."""
 
 _LEAN = 0.9
 """Share of the clean labels that the top C eigenvectors have to hold."""
@@ -164,14 +176,19 @@ class ScaledPlan(ImageSize):
         along = (coefficients[0] * coefficients[1]).sum(axis=1) / scale
         filtered = predictions.retrieval_filter(pairs.values, self.learning_rate, self.steps)
         missing = math.sqrt(outside[0] * outside[1]) / scale
-        eps = float(np.finfo(np.float64 if self.nets.dtype == "float64" else np.float32).eps)
         return Measurement(
             "information, recursion − filter over the eigenpairs found, worst step",
             0.0,
             float(np.abs(self.predicted[0] - filtered @ along).max()),
-            missing + self.steps * len(self.outputs[0]) * eps,
+            missing + recursion_rounding(len(self.outputs[0]), self.steps, self.nets.dtype),
             resolution=0.25,
         )
+
+
+def recursion_rounding(points: int, steps: int, precision: str) -> float:
+    """Of a share by recursion: products of n numbers round by √n eps at random, step after step."""
+    eps = float(torch.finfo(storage(precision)).eps)
+    return steps * math.sqrt(points) * eps
 
 
 def predict_at_scale(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
@@ -296,6 +313,12 @@ def _control(plan: ScaledPlan, ladder: Ladder, progress: Progress) -> Control:
 def _premises(plan: ScaledPlan) -> list[Premise]:
     return [
         *plan.spectral_premises(plan.learning_rate),
+        Premise(
+            "labels hold information",
+            plan.labels.kept,
+            plan.labels.kept > _KEPT,
+            f"κ = 1 − ρC/(C − 1) > {_KEPT:g}",
+        ),
         Premise(
             "clean labels lean to the top",
             plan.lean,

@@ -89,6 +89,8 @@ def _train(
             variant.name, variant.recipe, width, variant.predicted, progress=progress
         )
         taught = variant.taught[variant.taught < trained.steps.size]
+        if trained.stopped is not None:
+            return
         if taught.size:
             margins = trained.margins(plan.dataset.clean)[:, taught]
             seen.least = min(seen.least, float(margins.min()))
