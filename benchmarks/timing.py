@@ -14,7 +14,10 @@ Contender = Callable[[], float]
 """Does its task, and says how many seconds it took."""
 
 _PAUSE = 0.2
-"""Seconds between two calls: threads that one library keeps waiting slow down those of another."""
+"""Seconds between contenders: threads that one library keeps waiting slow down those of another."""
+
+_SHORT = 1.0
+"""Seconds of a call that is made once more before it is timed: processors sleep in a pause."""
 
 
 def whole(call: Callable[[], Any]) -> Contender:
@@ -65,7 +68,7 @@ def compare(
     rounds: int,
     accuracy: Mapping[str, float] | None = None,
 ) -> Entry:
-    """Time every contender once a round, after one call that warms it up, with pauses.
+    """Time every contender once a round, warm, and after a pause.
 
     Args:
         task: what is computed.
@@ -75,12 +78,13 @@ def compare(
         accuracy: kept with the entry.
     """
     there = {name: call for name, call in contenders.items() if call is not None}
-    for call in there.values():
-        call()
+    first = {name: call() for name, call in there.items()}
     seconds: dict[str, list[float]] = {name: [] for name in there}
     for _ in range(rounds):
         for name, call in there.items():
             time.sleep(_PAUSE)
+            if first[name] < _SHORT:
+                call()
             seconds[name].append(call())
     ours = seconds["ours"]
     return Entry(

@@ -82,8 +82,10 @@ def _check_features(left: Rows, right: Rows) -> None:
 
 def _norms(name: str, rows: Tensor) -> Tensor:
     """In float64, a few rows at a time."""
-    parts = (torch.linalg.vector_norm(part.double(), dim=1) for part in torch.split(rows, _NORMED))
-    norms = torch.cat(list(parts))
+    norms = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+    exact = norms.new_empty(min(_NORMED, len(rows)), rows.shape[1])
+    for part, out in zip(torch.split(rows, _NORMED), torch.split(norms, _NORMED), strict=True):
+        torch.linalg.vector_norm(exact[: len(part)].copy_(part), dim=1, out=out)
     if not bool(torch.isfinite(norms).all()):
         raise ValueError(f"{name} holds a row whose norm is beyond the numbers; scale it down")
     if not bool(norms.all()):
