@@ -129,7 +129,8 @@ def _tiles(rows: int, columns: int, *, upper: bool) -> Iterator[tuple[slice, sli
 def _upper_products(rows: Tensor, out: Tensor) -> None:
     """Products of all pairs of rows, on and above the diagonal of `out`, each of them once.
 
-    By halves: the product of one half with the other, and then each half with itself.
+    By halves: the product of one half with the other, and then each half with itself. What lies
+    below the diagonal is left as it was, anything, until `_mirror` overwrites it.
     """
     count = len(rows)
     if count <= _TILE_ROWS:

@@ -266,6 +266,8 @@ def _best_device() -> str:
 def _check_device(device: str) -> None:
     import torch
 
+    if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
+        raise _Refusal(f"--device must be cpu, cuda, cuda:N or auto; got {device}")
     try:
         torch.empty(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from ntk_theory import progress, verify
+from ntk_theory.claims import all_claims
+from ntk_theory.ranks import LostProcessError
 from ntk_theory.report.document import finite, to_json
-from ntk_theory.verdicts import Verdict
+from ntk_theory.verdicts import ClaimResult, Options, Verdict
 
 TOY = [
     *("convergence", "--clusters", "4", "--points", "5", "--ratio", "12", "--noise-rate", "0.2"),
@@ -107,8 +109,9 @@ def test_the_exit_status_is_that_of_the_worst_verdict(verdicts, status):
         (["--memory", "100KB"], "needs about .* GiB of memory, more than the 0.0 GiB"),
         (["--memory", "lots"], "expected a size, as in 8GiB or 500MB; got 'lots'"),
         (["--memory", "0"], "expected a size"),
-        (["--device", "gpu9"], "--device gpu9 is not usable"),
-        (["--device", "meta"], "--device meta is not usable"),
+        (["--device", "gpu9"], "--device must be cpu, cuda, cuda:N or auto; got gpu9"),
+        (["--device", "mps"], "--device must be cpu, cuda, cuda:N or auto; got mps"),
+        (["--device", "cuda:99"], "--device cuda:99 is not usable"),
         (["--dtype", "int8"], "invalid choice"),
         (["--preset", "slow"], "invalid choice"),
         (["nonsense"], "no claim 'nonsense'.*convergence"),
@@ -363,3 +366,18 @@ def test_processes_of_one_machine_share_its_memory(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert verify._memory(None, "cpu", 1) == whole / 2
     assert verify._memory(12.0, "cpu", 1) == 6.0
+
+
+def test_claims_that_were_done_are_written_when_a_worker_is_lost(monkeypatch, tmp_path, capsys):
+    def lose(claims, options, *, show_progress, results):
+        results.append(done)
+        raise LostProcessError("a worker was killed")
+
+    claims = all_claims()
+    done = ClaimResult(claims["air"], Options(), {}, (), (), (), Verdict.INCONCLUSIVE, "nothing")
+    monkeypatch.setattr(verify, "run_claims", lose)
+    file = tmp_path / "found.json"
+    words = ["air", "lazy", "--preset", "quick", "--json", str(file)]
+    assert verify.main(words) == 4
+    assert "a worker was killed" in capsys.readouterr().err
+    assert '"air"' in file.read_text(encoding="utf-8")

@@ -77,7 +77,7 @@ class Footprint:
     def fixed(self) -> int:
         """Bytes that do not: inputs, a block and its activations, what a step takes of Γ.
 
-        That is Γ, for one output once more with the residual, and its factor in float64.
+        That is Γ, for one output once more with the residual, and in float64 Γ and its factor.
         """
         gram = 0 if self.weights_move else self.points**2
         numbers = self.points * self.features + 2 * gram + 2 * self.points * self.block
