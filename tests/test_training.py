@@ -311,7 +311,7 @@ def test_every_kind_of_teacher_is_that_of_the_oracle(layers, classes, target, ep
 def test_weights_are_moved_where_the_span_of_the_inputs_is_small(shape, rank, many):
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((shape[0], rank)) @ rng.standard_normal((rank, shape[1]))
-    points = training.neurons.Points(torch.as_tensor(inputs))
+    points = training.points.Points(torch.as_tensor(inputs))
     assert points.many == many
     net = initialise(16, shape[1], seeds=[0])
     (block,) = training.neurons.make_blocks(points, net.blocks(16), 16)
@@ -331,7 +331,7 @@ def test_both_forms_of_the_step_are_the_same(dimension, classes, layers, monkeyp
     rate = learning_rate(0.5, net, inputs, layers)
     case = Case(net, inputs, labels(rng, 9, classes), PLAIN, rate, 12, layers)
     moved = case.train()
-    monkeypatch.setattr(training.neurons.Points, "many", False)
+    monkeypatch.setattr(training.points.Points, "many", False)
     expected = case.train()
     allowed = case.rounding(push_bound(case, expected))
     np.testing.assert_allclose(moved.outputs, expected.outputs, rtol=0, atol=allowed)

@@ -6,7 +6,8 @@ import torch
 from ntk_theory.network import initialise
 from ntk_theory.resources import limited_memory
 from ntk_theory.training.footprint import Footprint, matrix_rate
-from ntk_theory.training.neurons import Points, block_size, make_blocks
+from ntk_theory.training.neurons import block_size, make_blocks
+from ntk_theory.training.points import Points
 
 
 @pytest.mark.parametrize(("points", "features"), [(10, 40), (40, 10), (20, 10), (21, 10)])

@@ -28,7 +28,7 @@ def test_activation_patterns_are_kept_if_there_is_room_and_found_anew_if_not(cla
     net = initialise(40, 3, seeds=[1, 2], outputs=classes)
     for keeps in (True, False):
         (block,) = training.neurons.make_blocks(
-            training.neurons.Points(torch.as_tensor(inputs)), net.blocks(40), 40, keeps=keeps
+            training.points.Points(torch.as_tensor(inputs)), net.blocks(40), 40, keeps=keeps
         )
         assert (block.active is not None) is keeps
     arguments = (net, inputs, LABELS[classes], PLAIN)

@@ -7,7 +7,9 @@ import torch
 from ntk_theory import verify
 from ntk_theory.network import initialise
 from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
-from ntk_theory.training import neurons, train
+from ntk_theory.training import train
+from ntk_theory.training.neurons import Pull
+from ntk_theory.training.points import Points
 from ntk_theory.training.products import PRECISIONS, rounded, storage, tensor_cores
 
 HALF_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "tf32": 2.0**-11, "bf16": 2.0**-8}
@@ -71,11 +73,12 @@ def test_nets_err_by_as_much_as_the_bits_that_products_drop(dimension, classes, 
 @pytest.mark.parametrize("points", [8, 12])
 def test_both_forms_round_what_they_multiply(points):
     inputs = torch.randn(points, 5, generator=torch.Generator().manual_seed(2))
-    made = neurons.Points(inputs, "bf16")
-    kept = made.coordinates_factor if made.many else made.gram_factor
+    made = Points(inputs, "bf16")
+    assert made.many is (points == 12)
+    kept = made.factor_of_products
     assert torch.equal(kept, kept.bfloat16().float())
     residual = torch.randn(1, points, 1, generator=torch.Generator().manual_seed(3))
-    factor = neurons.form_for(made).pull(made, residual).factor
+    factor = Pull.of(made, residual).factor
     assert torch.equal(factor, factor.bfloat16().float())
 
 

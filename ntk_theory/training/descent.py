@@ -19,13 +19,8 @@ from ntk_theory.kernels import Layers
 from ntk_theory.network import Nets, TwoLayerReLU
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
-from ntk_theory.training.neurons import (
-    block_size,
-    form_for,
-    make_blocks,
-    patterns_fit,
-    shared_points,
-)
+from ntk_theory.training.neurons import Pull, block_size, make_blocks, patterns_fit
+from ntk_theory.training.points import shared_points
 from ntk_theory.training.products import PRECISIONS, storage
 from ntk_theory.training.trajectory import Trajectory
 
@@ -198,7 +193,7 @@ class _Run:
         residual = (predict(self.u, self.loss) - target).to(self.inputs.dtype)
         rate = float(self.rates[self.step])
         if rate and bool(residual.any()):  # else nothing moves, and an output of exactly 0 stays so
-            pull = form_for(self.points).pull(self.points, residual)
+            pull = Pull.of(self.points, residual)
             self.u = self._total(block.step(pull, rate, self.both_layers) for block in self.blocks)
         self.step += 1
 

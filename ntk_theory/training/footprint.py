@@ -12,7 +12,8 @@ import torch
 
 from ntk_theory import ranks
 from ntk_theory.resources import memory_limit
-from ntk_theory.training.neurons import block_size, moves_weights, patterns_fit
+from ntk_theory.training.neurons import block_size, patterns_fit
+from ntk_theory.training.points import moves_weights
 from ntk_theory.training.products import storage, tensor_cores
 
 _DOUBLE = 8

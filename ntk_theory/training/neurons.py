@@ -14,174 +14,36 @@ from __future__ import annotations
 __all__ = [
     "Block",
     "Change",
-    "Points",
     "Pull",
     "Room",
     "block_size",
-    "form_for",
     "make_blocks",
-    "moves_weights",
     "patterns_fit",
-    "shared_points",
 ]
 
-import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from threading import Lock
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ntk_theory.resources import memory_limit
-from ntk_theory.training.products import rounded, tensor_cores
+from ntk_theory.training.points import Points
+from ntk_theory.training.products import tensor_cores
 
 _PATTERNS = 0.25
 """Share of the memory that activation patterns may take."""
-
-_CLEAR, _WELL_CONDITIONED = 1e-10, 1e-6
-"""Squared singular values, over the largest, that are surely no rounding, and that leave ten digits
-to the solution of a system."""
 
 _BLOCK_BYTES = {"cpu": 2**21, "cuda": 2**30}
 """Pre-activations updated together: a processor keeps them in its caches, and on a GPU the products
 take much longer than the calls that start them."""
 
 
-def moves_weights(points: int, rank: int) -> bool:
-    """Whether moving weights takes fewer operations than moving pre-activations: n > 2 rank."""
-    return points > 2 * rank
-
-
 def patterns_fit(points: int, width: int, nets: int) -> bool:
     """Whether activation patterns, a byte each, may be kept."""
     return points * width * nets <= _PATTERNS * memory_limit()
-
-
-class Points:
-    """The inputs, with what a step needs of them.
-
-    Attributes:
-        inputs: X, shape (n, d).
-        precision: of products, one of `products.PRECISIONS`; that of the inputs when left out.
-    """
-
-    def __init__(self, inputs: Tensor, precision: str | None = None) -> None:
-        self.inputs = inputs
-        self.precision = precision or str(inputs.dtype).removeprefix("torch.")
-
-    def as_factor(self, values: Tensor) -> Tensor:
-        """As products take them."""
-        return rounded(values, self.precision)
-
-    @cached_property
-    def gram_factor(self) -> Tensor:
-        """Γ as products take it."""
-        return self.as_factor(self.gram)
-
-    @cached_property
-    def coordinates_factor(self) -> Tensor:
-        """The coordinates as products take them."""
-        return self.as_factor(self.coordinates)
-
-    @cached_property
-    def gram(self) -> Tensor:
-        """X Xᵀ, shape (n, n)."""
-        return self._products.to(self.inputs.dtype)
-
-    @cached_property
-    def _products(self) -> Tensor:
-        """The same in float64."""
-        rows = self.inputs.double()
-        return rows @ rows.mT
-
-    @property
-    def _rounding(self) -> float:
-        """Share of the largest singular value below which one is rounding, and taken for none."""
-        return float(max(self.inputs.shape) * torch.finfo(self.inputs.dtype).eps)
-
-    @cached_property
-    def _span(self) -> tuple[int, Tensor]:
-        """Dimension of the span of the inputs, and an orthonormal basis, shape (d, rank)."""
-        rows = self.inputs.double()
-        if rows.shape[0] > 2 * rows.shape[1]:
-            rows = torch.linalg.qr(rows, mode="r").R  # of the same span
-        _, values, right = torch.linalg.svd(rows, full_matrices=False)
-        kept = int((values > self._rounding * values[:1]).sum())
-        return kept, right[:kept].mT
-
-    @property
-    def rank(self) -> int:
-        """Dimension of the span of the inputs."""
-        return self._span[0]
-
-    @cached_property
-    def basis(self) -> Tensor | None:
-        """Orthonormal basis of the span, shape (d, rank); None where it is the whole space."""
-        return None if self.rank == self.inputs.shape[1] else self._span[1]
-
-    @cached_property
-    def coordinates(self) -> Tensor:
-        """X in that basis, shape (n, rank)."""
-        if self.basis is None:
-            return self.inputs
-        return (self.inputs.double() @ self.basis).to(self.inputs.dtype)
-
-    @cached_property
-    def _squares(self) -> Tensor:
-        """Squared singular values of X, ascending: small ones hold few digits, but cost little."""
-        squares: Tensor = torch.linalg.eigvalsh(self._products)
-        return squares
-
-    @cached_property
-    def cholesky(self) -> Tensor | None:
-        """Cholesky factor of X Xᵀ in float64, or None where that is not well-conditioned."""
-        if self._squares[0] <= _WELL_CONDITIONED * self._squares[-1]:
-            return None
-        factor: Tensor = torch.linalg.cholesky(self._products)
-        return factor
-
-    @cached_property
-    def inverse(self) -> Tensor:
-        """Pseudo-inverse of X in float64, shape (d, n)."""
-        rows = self.inputs.double()
-        if self.cholesky is not None:
-            return torch.cholesky_solve(rows, self.cholesky).mT
-        inverse: Tensor = torch.linalg.pinv(rows, rtol=self._rounding)
-        return inverse
-
-    @cached_property
-    def many(self) -> bool:
-        """Whether the weights are what a step moves."""
-        points, features = self.inputs.shape
-        # The rank is at most d, at least the number of clear singular values, and to find it takes
-        # a decomposition.
-        if moves_weights(points, min(points, features)):
-            return True
-        clear = int((self._squares > _CLEAR * self._squares[-1]).sum())
-        return moves_weights(points, clear) and moves_weights(points, self.rank)
-
-
-_shared: dict[str, Points] = {}
-_sharing = Lock()
-
-
-def shared_points(inputs: Tensor, precision: str) -> Points:
-    """The inputs with what a step needs of them; those of the last run if they are the same."""
-    digest = hashlib.sha256(np.ascontiguousarray(inputs.cpu().numpy()).data).hexdigest()
-    key = f"{digest} {tuple(inputs.shape)} {inputs.dtype} {inputs.device} {precision}"
-    with _sharing:
-        if key not in _shared:
-            _shared.clear()
-            points = Points(inputs, precision)
-            # What a step takes: nets of other threads wait for it, instead of making their own.
-            _ = points.coordinates_factor if points.many else points.gram_factor
-            _shared[key] = points
-        return _shared[key]
 
 
 @dataclass(frozen=True)
@@ -195,6 +57,13 @@ class Pull:
 
     residual: Tensor
     factor: Tensor
+
+    @classmethod
+    def of(cls, points: Points, residual: Tensor) -> Pull:
+        """What all blocks need of a step."""
+        if residual.shape[-1] == 1:
+            return cls(residual, points.as_factor(residual * points.factor))
+        return cls(residual, points.factor_of_products.expand(len(residual), -1, -1))
 
 
 @dataclass(frozen=True)
@@ -288,16 +157,6 @@ class Block(ABC):
     def outputs(self) -> Tensor:
         """Σ_r a_r relu(z_r) over these neurons, shape (S, n, C)."""
 
-    @staticmethod
-    @abstractmethod
-    def pull(points: Points, residual: Tensor) -> Pull:
-        """What all blocks need of a step.
-
-        Args:
-            points: the inputs.
-            residual: u − z_t, shape (S, n, C).
-        """
-
     def weighted_patterns(self, pull: Pull) -> Tensor:
         """Turn the patterns in the buffer into what multiplies the factor of a pull."""
         one = pull.residual.shape[-1] == 1
@@ -325,12 +184,6 @@ class _Preactivations(Block):
     @staticmethod
     def numbers(points: Points) -> int:
         return points.inputs.shape[0]
-
-    @staticmethod
-    def pull(points: Points, residual: Tensor) -> Pull:
-        if residual.shape[-1] == 1:
-            return Pull(residual, points.as_factor(residual * points.gram))
-        return Pull(residual, points.gram_factor.expand(len(residual), -1, -1))
 
     def take_room(self, room: Room, nets: int, neurons: int) -> None:
         self.z = room.state.take(nets, neurons, self.points.inputs.shape[0])
@@ -389,12 +242,6 @@ class _Weights(Block):
     def numbers(points: Points) -> int:
         return points.coordinates.shape[1]
 
-    @staticmethod
-    def pull(points: Points, residual: Tensor) -> Pull:
-        if residual.shape[-1] == 1:
-            return Pull(residual, points.as_factor(residual * points.coordinates))
-        return Pull(residual, points.coordinates_factor.expand(len(residual), -1, -1))
-
     def take_room(self, room: Room, nets: int, neurons: int) -> None:
         self.w = room.state.take(nets, neurons, self.numbers(self.points))
         if room.patterns is not None:
@@ -418,7 +265,7 @@ class _Weights(Block):
         points = self.points
         weights = points.as_factor(self.w)
         with tensor_cores(points.precision):
-            torch.matmul(weights, points.coordinates_factor.mT, out=self.buffer)
+            torch.matmul(weights, points.factor_of_products.mT, out=self.buffer)
         return self.buffer
 
     def outputs(self) -> Tensor:
@@ -454,7 +301,7 @@ class _Weights(Block):
     def change(self, hidden: Tensor, keep: bool) -> Change:
         start = self._in_span(hidden)
         move = self.w.double() - start.double()
-        rows = self.points.coordinates_factor
+        rows = self.points.factor_of_products
         at_start = self.points.as_factor(start) @ rows.mT > 0
         active = self._preactivations() > 0 if self.active is None else self.active
         basis = self.points.basis
@@ -483,11 +330,6 @@ def block_size(points: int, nets: int, width: int, itemsize: int, device: str = 
     return int(min(width, 2 ** (fitting.bit_length() - 1)))
 
 
-def form_for(points: Points) -> type[Block]:
-    """The form of a step that takes fewer operations on these inputs."""
-    return _Weights if points.many else _Preactivations
-
-
 def make_blocks(
     points: Points,
     nets: Iterable[tuple[Tensor, Tensor]],
@@ -506,7 +348,7 @@ def make_blocks(
         neurons: of all blocks together, for one block when left out.
         keeps: whether there is room for an array of n times all neurons, besides their weights.
     """
-    inputs, form = points.inputs, form_for(points)
+    inputs, form = points.inputs, _Weights if points.many else _Preactivations
     blocks: list[Block] = []
     buffer = room = None
     for hidden, output in nets:
