@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions, spectrum
-from ntk_theory.experiments import train_nets
 from ntk_theory.kernels import Precision
 from ntk_theory.ladder import Ladder, NetPlan, plan_nets
 from ntk_theory.problems import Recipe
 from ntk_theory.resources import memory_limit
 from ntk_theory.runs import chosen
-from ntk_theory.streaming import KernelOperator
+from ntk_theory.streaming import KernelOperator, fits
+from ntk_theory.training import Trajectory
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.products import PRECISIONS
 from ntk_theory.verdicts import Measurement, Options, Premise
@@ -123,13 +123,17 @@ class ImageSize:
             design, noise_rate=self.noise_rate, rng=rng, classes=CLASSES, count="balanced"
         )
 
+    @property
+    def _precision(self) -> Precision:
+        """Of the kernel."""
+        return "float64" if self.nets.dtype == "float64" else "float32"
+
     @cached_property
     def kernel(self) -> KernelOperator:
         """H of the training points."""
-        precision: Precision = "float64" if self.nets.dtype == "float64" else "float32"
         return KernelOperator(
             self.dataset.inputs,
-            dtype=precision,
+            dtype=self._precision,
             device=self.nets.device,
             memory=memory_limit() / 2,
         )
@@ -225,16 +229,19 @@ class ImageSize:
             _RATIO_TOLERANCE * self.ratio,
         )
 
-    def rounding(self, ladder: Ladder, recipe: Recipe) -> float:
+    def rounding(self, ladder: Ladder, recipe: Recipe, narrowest: Trajectory) -> float:
         """RMS rounding error at the widest: that of a narrow net against itself in float64.
 
         Outputs are sums over neurons, whose rounding grows like the root of the width at most.
+
+        Args:
+            ladder: of the nets.
+            recipe: what they were trained on.
+            narrowest: what those of the narrowest width did.
         """
-        width, nets = self.nets.widths[0], self.nets
-        seeds = ladder.seeds(width)[:1]
-        narrow = train_nets(recipe, width, seeds, dtype=nets.dtype, device=nets.device)
-        error = ladder.rounding_error(recipe, narrow, width)
-        return error * math.sqrt(nets.widths[-1] / width)
+        widths = self.nets.widths
+        error = ladder.rounding_error(recipe, narrowest, widths[0])
+        return error * math.sqrt(widths[-1] / widths[0])
 
     @property
     def _footprints(self) -> list[Footprint]:
@@ -260,7 +267,7 @@ class ImageSize:
         kept, whole = "kept", points**2 * widest.itemsize
         forming = float(points) ** 2 * FEATURES
         predicting = (self.ways + 1) * self.steps * 2.0 * points**2 * CLASSES
-        if whole > memory_limit() / 2:
+        if not fits(points, self._precision, memory_limit() / 2):
             kept = "formed anew at every product"
             predicting = (self.ways + 1) * self.steps * forming
         operations = self._training_operations + predicting + forming
@@ -324,3 +331,8 @@ class ImageSize:
         """Config, and what is known without forming the kernel."""
         plan = cls.of(options)
         return plan.config(), {"ratio r, mean over mean eigenvalue": plan.ratio}
+
+    @classmethod
+    def described(cls, options: Options) -> str:
+        """The plan of a run, in one paragraph."""
+        return cls.of(options).describe()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KernelOperator"]
+__all__ = ["KernelOperator", "fits"]
 
 from collections.abc import Iterator
 
@@ -25,6 +25,12 @@ Array = NDArray[np.float64]
 
 _TEMPORARIES = 4
 """Blocks of rows that forming one of them takes."""
+
+
+def fits(points: int, dtype: Precision, memory: float) -> bool:
+    """Whether the kernel of so many points is kept in so many bytes."""
+    row = points * getattr(torch, dtype).itemsize
+    return bool((points + _TEMPORARIES) * row <= memory)
 
 
 class KernelOperator:
@@ -73,7 +79,7 @@ class KernelOperator:
                 f"memory must hold {_TEMPORARIES} rows of the kernel, {_TEMPORARIES * row} bytes; "
                 f"got {memory:.0f}"
             )
-        self.kept = (points + _TEMPORARIES) * row <= memory
+        self.kept = fits(points, dtype, memory)
         self._matrix = limit_of(self._rows, self._rows, layers) if self.kept else None
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:

@@ -12,6 +12,7 @@ from cases.air import TOY
 from ntk_theory import data, kernels, predictions, spectrum
 from ntk_theory.claims.air import CLAIM, controls, measurements, nets
 from ntk_theory.claims.air import plan as plans
+from ntk_theory.claims.air.labels import Labels
 from ntk_theory.ladder import Ladder
 from ntk_theory.runs import Evidence
 from ntk_theory.verdicts import Verdict
@@ -194,8 +195,10 @@ def test_label_shares_are_the_coefficients_along_both_parts(seed, information, n
     observed = clean * np.repeat([-1.0, 1.0], [4, 16])
     rest = observed - 0.6 * clean
     outputs = information * 0.6 * clean + noise * rest
-    found = nets.label_shares(outputs, clean, observed)
-    np.testing.assert_allclose(found, (information, noise), atol=32 * EPS)
+    labels = Labels(clean, observed)
+    np.testing.assert_allclose(labels.shares(outputs), (information, noise), atol=32 * EPS)
+    # ‖κ y‖ and ‖ζ‖ are κ √n and √(1 − κ²) √n.
+    assert labels.sensitivity == pytest.approx(1 / 0.6 + 1 / 0.8)
 
 
 # ---------------------------------------------------------------- premises and options

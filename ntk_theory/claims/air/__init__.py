@@ -58,7 +58,7 @@ CLAIM = Claim(
     controls=("whole-clusters-flipped", "random-labels", "orthogonal-inputs"),
     presets=("quick", "standard", "paper", "cifar-mini", "cifar"),
     plans={
-        preset: deferred("ntk_theory.claims.air.scaled:describe_at_scale")
+        preset: deferred("ntk_theory.claims.air.scaled:ScaledPlan.described")
         for preset in ("cifar-mini", "cifar")
     },
     run=deferred("ntk_theory.claims.air.run:run"),

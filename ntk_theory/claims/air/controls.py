@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import predictions
-from ntk_theory.claims.air.nets import label_shares
+from ntk_theory.claims.air.labels import Labels
 from ntk_theory.claims.air.plan import CONTROL_NETS, RANDOM_DRAWS, Plan
 from ntk_theory.experiments import net_seeds, train_nets
 from ntk_theory.problems import Recipe
@@ -64,14 +64,10 @@ class ControlSetting:
         return judged_control(id_, broken, failure, float(self.plan.gap[self.peak]), tolerance)
 
     def label_control(self, id_: str, broken: str, recipe: Recipe) -> Control:
-        """A control in which both parts of the labels lie in one eigenspace: no gap.
-
-        By Cauchy and Schwarz a share along a vector v of ỹ is off by at most ‖δ‖/‖v‖.
-        """
-        clean, observed = self.plan.clusters.dataset.clean, recipe.observed
-        information, noise = label_shares(self.outputs(recipe), clean, observed)
-        kept = float(observed @ clean) / clean.size
-        off = self.deviation * (1 / kept + 1 / math.sqrt(1 - kept**2))
+        """A control in which both parts of the labels lie in one eigenspace: no gap."""
+        labels = Labels(self.plan.clusters.dataset.clean, recipe.observed)
+        information, noise = labels.shares(self.outputs(recipe))
+        off = self.deviation * labels.sensitivity
         return self.control(id_, broken, 0.0, information - noise, off)
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ntk_theory import predictions, training
 from ntk_theory.claims.air.designs import Case
-from ntk_theory.claims.air.nets import TRAINING, Climbed, crossing, label_shares
+from ntk_theory.claims.air.labels import Labels
+from ntk_theory.claims.air.nets import TRAINING, Climbed, crossing
 from ntk_theory.claims.air.plan import Plan
 from ntk_theory.runs import over_nets
 from ntk_theory.verdicts import Measurement
@@ -97,8 +98,8 @@ def _kernel_half_times(plan: Plan) -> Measurement:
     those of both half-times.
     """
     case, levels, rate = plan.clusters, plan.levels, plan.clusters.learning_rate
-    clean, observed = case.dataset.clean, case.dataset.observed
-    shares = label_shares(_kernel_limit(case, observed), clean, observed)
+    labels = Labels(case.dataset.clean, case.dataset.observed)
+    shares = labels.shares(_kernel_limit(case, labels.observed))
     information, noise = (float(crossing(share)) for share in shares)
     relative = [
         information / predictions.half_time(levels.information, rate) - 1,
@@ -106,8 +107,7 @@ def _kernel_half_times(plan: Plan) -> Measurement:
         noise / information / predictions.half_time_ratio(levels.information, levels.noise, rate)
         - 1,
     ]
-    kept = float(observed @ clean) / clean.size
-    off = _rounding(case) / min(kept, math.sqrt(1 - kept**2))
+    off = _rounding(case) / min(labels.kept, math.sqrt(1 - labels.kept**2))
     left = (1 - rate * levels.information) / 2
     return Measurement(
         "kernel limit on clusters: half-times and their quotient, largest relative error",

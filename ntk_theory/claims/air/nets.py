@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TRAINING", "Climbed", "climb", "crossing", "label_shares"]
+__all__ = ["TRAINING", "Climbed", "climb", "crossing"]
 
 from dataclasses import dataclass, replace
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from ntk_theory.claims.air.designs import Case
+from ntk_theory.claims.air.labels import Labels
 from ntk_theory.claims.air.plan import Plan
 from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.ladder import Ladder
@@ -69,17 +70,6 @@ class Climbed:
         return quantile * spread + self.ladder.rounding_allowance(self.ladder.widths[-1])
 
 
-def label_shares(outputs: Array, clean: Array, observed: Array) -> tuple[Array, Array]:
-    """Retrieved shares of information and of noise, of outputs (..., n).
-
-    ỹ = (1 − 2ρ) y + ζ with ζ ⟂ y: the coefficients of the outputs along y and ζ, over those of ỹ.
-    """
-    kept = float(observed @ clean) / clean.size
-    noise = observed - kept * clean
-    information = outputs @ clean / (kept * clean.size)
-    return np.asarray(information), np.asarray(outputs @ noise / float(noise @ noise))
-
-
 def crossing(shares: Array) -> Array:
     """Time at which a retrieved share reaches ½, of curves (..., T + 1); NaN if it never does.
 
@@ -111,7 +101,7 @@ def climb(case: Case, plan: Plan, evidence: Evidence, progress: Progress) -> Cli
         shares = case.shares(outputs)
         shares_off.append(np.abs(shares - case.predicted_shares).max(axis=(1, 2)))
         gaps_off.append(np.abs(case.gap(shares) - case.predicted_gap).max(axis=1))
-        parts = label_shares(outputs, case.dataset.clean, case.dataset.observed)
+        parts = Labels(case.dataset.clean, case.dataset.observed).shares(outputs)
         times.append(np.stack([crossing(part) for part in parts], axis=-1))
     deviations = (np.array(values) for values in (shares_off, gaps_off, times))
     return Climbed(case, ladder, outputs, *deviations)

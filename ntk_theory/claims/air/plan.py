@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ntk_theory import data, predictions
 from ntk_theory.claims.air.designs import Case
-from ntk_theory.claims.air.scaled import predict_at_scale
+from ntk_theory.claims.air.scaled import ScaledPlan
 from ntk_theory.data import Design
 from ntk_theory.experiments import check_memory
 from ntk_theory.image_size import AT_SCALE
@@ -246,7 +246,7 @@ def planned_premises(plan: Plan) -> list[Premise]:
 def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
     """Config, predicted half-times and largest gaps, without training."""
     if options.preset in AT_SCALE:
-        return predict_at_scale(options)
+        return ScaledPlan.predict(options)
     plan = make_plan(options)
     levels, rate = plan.levels, plan.clusters.learning_rate
     predicted = {

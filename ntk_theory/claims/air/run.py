@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ntk_theory.claims.air import CLAIM
 from ntk_theory.claims.air.controls import CONTROLS, ControlSetting
 from ntk_theory.claims.air.designs import Case
+from ntk_theory.claims.air.labels import Labels
 from ntk_theory.claims.air.measurements import measurements
-from ntk_theory.claims.air.nets import Climbed, climb, label_shares
+from ntk_theory.claims.air.nets import Climbed, climb
 from ntk_theory.claims.air.plan import Plan, make_plan, planned_premises
 from ntk_theory.claims.air.scaled import run_at_scale
 from ntk_theory.image_size import AT_SCALE
@@ -55,9 +56,9 @@ def _arrays(plan: Plan, climbed: Sequence[Climbed]) -> dict[str, Array]:
                 [one.case.eigenvalues[band].mean() for band in one.case.bands]
             )
     case = climbed[0].case
-    labels = case.dataset.clean, case.dataset.observed
-    information, noise = label_shares(climbed[0].outputs, *labels)
-    predicted = label_shares(case.outputs, *labels)
+    labels = Labels(case.dataset.clean, case.dataset.observed)
+    information, noise = labels.shares(climbed[0].outputs)
+    predicted = labels.shares(case.outputs)
     return arrays | {
         "information": information,
         "noise": noise,

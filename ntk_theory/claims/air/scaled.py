@@ -9,19 +9,15 @@ the filter 1 − (1 − ηλ)^t.
 from __future__ import annotations
 
 __all__ = [
-    "Labels",
     "ScaledPlan",
-    "describe_at_scale",
-    "predict_at_scale",
     "recursion_rounding",
     "run_at_scale",
 ]
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +25,7 @@ from numpy.typing import NDArray
 
 from ntk_theory import predictions
 from ntk_theory.claims.air import CLAIM
+from ntk_theory.claims.air.labels import Labels
 from ntk_theory.fitting import fit_power_law
 from ntk_theory.image_size import CLASSES, FEATURES, ImageSize
 from ntk_theory.ladder import Ladder, first_step_row
@@ -59,51 +56,9 @@ _LEAN = 0.9
 """Share of the clean labels that the top C eigenvectors have to hold."""
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Clean and observed class labels, each less its mean over the classes.
-
-    Attributes:
-        clean: y, shape (n, C).
-        observed: ỹ, shape (n, C).
-    """
-
-    clean: Array
-    observed: Array
-
-    @classmethod
-    def of(cls, clean: Array, observed: Array) -> Labels:
-        """Of one-hot rows."""
-        return cls(clean - 1 / CLASSES, observed - 1 / CLASSES)
-
-    @property
-    def kept(self) -> float:
-        """κ: what is left of the clean labels."""
-        return float((self.observed * self.clean).sum() / np.square(self.clean).sum())
-
-    @property
-    def noise(self) -> Array:
-        """ζ = ỹ − κ y, orthogonal to y."""
-        return np.asarray(self.observed - self.kept * self.clean)
-
-    def shares(self, outputs: Array) -> tuple[Array, Array]:
-        """Retrieved shares of information and noise, of outputs (..., n, C)."""
-        noise = self.noise
-        return (
-            np.asarray((outputs * self.clean).sum(axis=(-2, -1)))
-            / (self.kept * float(np.square(self.clean).sum())),
-            np.asarray((outputs * noise).sum(axis=(-2, -1)) / float(np.square(noise).sum())),
-        )
-
-    @property
-    def sensitivity(self) -> float:
-        """By how much a gap of shares is off at most, over the RMS error of the outputs.
-
-        By Cauchy and Schwarz a share along a vector v of ỹ is off by at most ‖δ‖/‖v‖.
-        """
-        points = len(self.clean)
-        parts = self.kept * self.clean, self.noise
-        return sum(math.sqrt(points / float(np.square(part).sum())) for part in parts)
+def _labels(clean: Array, observed: Array) -> Labels:
+    """One-hot rows less their mean over the classes."""
+    return Labels(clean - 1 / CLASSES, observed - 1 / CLASSES)
 
 
 @dataclass(frozen=True)
@@ -120,7 +75,7 @@ class ScaledPlan(ImageSize):
     @cached_property
     def labels(self) -> Labels:
         """Those that are trained on."""
-        return Labels.of(self.dataset.clean, self.dataset.observed)
+        return _labels(self.dataset.clean, self.dataset.observed)
 
     @property
     def recipe(self) -> Recipe:
@@ -191,16 +146,6 @@ def recursion_rounding(points: int, steps: int, precision: str) -> float:
     return steps * math.sqrt(points) * eps
 
 
-def predict_at_scale(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
-    """Config, and what is known without forming the kernel."""
-    return ScaledPlan.predict(options)
-
-
-def describe_at_scale(options: Options) -> str:
-    """The plan of a run, in one paragraph."""
-    return ScaledPlan.of(options).describe()
-
-
 @dataclass
 class _Seen:
     """What rows and pictures need of the trajectories.
@@ -210,11 +155,13 @@ class _Seen:
             (S, 3).
         first: outputs after one step over their prediction, a row for each width.
         shares: of the widest nets, information and noise, (S, T + 1) each.
+        rounding: RMS error of the widest nets by rounding.
     """
 
     off: list[Array] = field(default_factory=list)
     first: list[Array] = field(default_factory=list)
     shares: tuple[Array, Array] | None = None
+    rounding: float = 0.0
 
 
 def _climb(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> tuple[Ladder, _Seen]:
@@ -226,6 +173,8 @@ def _climb(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> tuple[La
         evidence.progress_note = f"trained at width {width}"
         if ladder.stopped():
             break
+        if width == ladder.widths[0]:
+            seen.rounding = plan.rounding(ladder, plan.recipe, trained)
         information, noise = seen.shares = plan.labels.shares(trained.outputs)
         errors = (
             information - plan.predicted[0],
@@ -238,7 +187,7 @@ def _climb(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> tuple[La
     return ladder, seen
 
 
-def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> list[Measurement]:
+def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen) -> list[Measurement]:
     assert seen.shares is not None
     information, noise = seen.shares
     rng = np.random.default_rng(plan.nets.seed)
@@ -249,7 +198,7 @@ def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> lis
         values = [off[:, part] for off in seen.off[:-1]]
         return fit_power_law(narrower, values, rng=rng).upper(ladder.widths[-1], _CONFIDENCE)
 
-    peak, lost = plan.peak, rounding * plan.labels.sensitivity
+    peak, lost = plan.peak, seen.rounding * plan.labels.sensitivity
     gap, least = float(plan.gap[peak]), float(plan.gap[1:].min())
     rooms = [allowed(part) for part in range(3)]
     rows = [plan.ratio_row(), plan.filter_row()]
@@ -289,7 +238,7 @@ def _control(plan: ScaledPlan, ladder: Ladder, progress: Progress) -> Control:
     names = np.arange(CLASSES)
     names[:changed] = np.roll(names[:changed], 1)
     observed = np.eye(CLASSES)[names[classes]]
-    labels, width = Labels.of(plan.dataset.clean, observed), plan.nets.widths[-2]
+    labels, width = _labels(plan.dataset.clean, observed), plan.nets.widths[-2]
     information, noise = labels.shares(plan.limit(observed)[plan.peak])
     trained = plan.nets.train_controls(
         replace(plan.recipe, observed=observed), width, plan.nets.count, progress=progress
@@ -348,8 +297,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
         "noise": noise,
         "clusters_gap": information - noise,
     }
-    rounding = plan.rounding(ladder, plan.recipe)
-    evidence.measurements += _rows(plan, ladder, seen, rounding)
+    evidence.measurements += _rows(plan, ladder, seen)
     if evidence.sound:
         evidence.controls.append(_control(plan, ladder, progress))
     peak = plan.peak
@@ -358,7 +306,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
         f"{ladder.widths[-1]} have retrieved {information[:, peak].mean():.3g} of the information "
         f"and {noise[:, peak].mean():.3g} of the noise after {peak} steps, predicted "
         f"{plan.predicted[0][peak]:.3g} and {plan.predicted[1][peak]:.3g}; {ladder.dtype} products "
-        f"are off by {rounding:.1e}"
+        f"are off by {seen.rounding:.1e}"
     )
 
 

@@ -71,7 +71,7 @@ CLAIM = Claim(
     ),
     presets=("quick", "standard", "paper", "cifar-mini", "cifar"),
     plans={
-        preset: deferred("ntk_theory.claims.convergence.scaled_plan:describe_at_scale")
+        preset: deferred("ntk_theory.claims.convergence.scaled_plan:ScaledPlan.described")
         for preset in ("cifar-mini", "cifar")
     },
     run=deferred("ntk_theory.claims.convergence.run:run"),

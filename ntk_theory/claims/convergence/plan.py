@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ntk_theory.claims.convergence.scaled_plan import predict_at_scale
+from ntk_theory.claims.convergence.scaled_plan import ScaledPlan
 from ntk_theory.claims.convergence.variants import Variant, variants
 from ntk_theory.image_size import AT_SCALE
 from ntk_theory.ladder import NetPlan, plan_nets
@@ -180,7 +180,7 @@ def planned_premises(plan: Plan) -> list[Premise]:
 def predict(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
     """Config and predicted errors, without training."""
     if options.preset in AT_SCALE:
-        return predict_at_scale(options)
+        return ScaledPlan.predict(options)
     plan = make_plan(options)
     if not plan.problem.predictable:
         return plan.config(), {}

@@ -10,14 +10,11 @@ __all__ = [
     "LEVEL",
     "PLAIN_TRAINING",
     "ScaledPlan",
-    "describe_at_scale",
-    "predict_at_scale",
 ]
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +24,6 @@ from ntk_theory.claims.convergence.variants import Units, Variant
 from ntk_theory.image_size import CLASSES, ImageSize
 from ntk_theory.problems import Recipe
 from ntk_theory.targets import BurnIn, Constant, Distillation, Power, weights
-from ntk_theory.verdicts import Options
 
 Array = NDArray[np.float64]
 
@@ -86,13 +82,3 @@ class ScaledPlan(ImageSize):
         """A weight of the observed labels that does not fade out."""
         burn_in = self.units.burn_in
         return self._variant("constant weight", BurnIn(burn_in, Constant(LEVEL)), burn_in)
-
-
-def predict_at_scale(options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
-    """Config, and what is known without forming the kernel."""
-    return ScaledPlan.predict(options)
-
-
-def describe_at_scale(options: Options) -> str:
-    """The plan of a run, in one paragraph."""
-    return ScaledPlan.of(options).describe()

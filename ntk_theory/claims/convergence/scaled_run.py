@@ -73,10 +73,12 @@ class _Seen:
     Attributes:
         least: margin of a prediction that teaches, over all nets.
         first: outputs after one step over their prediction, a row for each width.
+        rounding: RMS error of the widest nets by rounding.
     """
 
     least: float = math.inf
     first: list[Array] = field(default_factory=list)
+    rounding: float = 0.0
 
 
 def _train(
@@ -91,6 +93,8 @@ def _train(
         taught = variant.taught[variant.taught < trained.steps.size]
         if trained.stopped is not None:
             return
+        if variant is plan.distilled and width == ladder.widths[0]:
+            seen.rounding = plan.rounding(ladder, variant.recipe, trained)
         if taught.size:
             margins = trained.margins(plan.dataset.clean)[:, taught]
             seen.least = min(seen.least, float(margins.min()))
@@ -99,7 +103,7 @@ def _train(
             seen.first.append(along / np.square(predicted).sum())
 
 
-def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> list[Measurement]:
+def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen) -> list[Measurement]:
     distilled, plain = plan.distilled, plan.plain
     final, best = float(distilled.rms_error[-1]), float(plain.rms_error.min())
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN_TRAINING][-1]
@@ -113,14 +117,14 @@ def _rows(plan: ScaledPlan, ladder: Ladder, seen: _Seen, rounding: float) -> lis
             "final RMS error",
             final,
             nets.error[:, -1],
-            room + rounding,
+            room + seen.rounding,
             min(final / 2, 2 * room),  # rounding may not take more than the width does
         ),
         over_nets(
             "best RMS error of plain training at any step",
             best,
             stopped.error.min(axis=1),
-            room_of_plain + rounding,
+            room_of_plain + seen.rounding,
             min(half_way, 2 * room_of_plain),
         ),
         first_step_row(ladder.widths, np.array(seen.first), "plain training", crossing),
@@ -176,8 +180,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN_TRAINING][-1]
     evidence.arrays |= {"distilled_error": nets.error, "plain_error": stopped.error}
     evidence.premises.append(_trained_premise(plan, ladder.rungs[DISTILLED][0]))
-    rounding = plan.rounding(ladder, plan.distilled.recipe)
-    evidence.measurements += _rows(plan, ladder, seen, rounding)
+    evidence.measurements += _rows(plan, ladder, seen)
     if evidence.sound:
         evidence.controls.append(_control(plan, ladder, progress))
     return (
@@ -185,7 +188,7 @@ def _gather(plan: ScaledPlan, evidence: Evidence, progress: Progress) -> str:
         f"width {nets.width} end {nets.error[:, -1].mean():.4g} (RMS) from the clean labels, "
         f"predicted {plan.distilled.rms_error[-1]:.4g}; plain training with the best stopping time "
         f"ends at {stopped.error.min(axis=1).mean():.4g}; {ladder.dtype} products are off by "
-        f"{rounding:.1e}"
+        f"{seen.rounding:.1e}"
     )
 
 
