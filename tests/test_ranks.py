@@ -22,6 +22,7 @@ from ntk_theory.targets import BurnIn, Distillation, Power
 from ntk_theory.training import train
 
 with ranks.joined("cpu"):
+    assert ranks.agreed(5.0 + ranks.rank()) == 5.0
     rng = np.random.default_rng(0)
     inputs, labels = rng.standard_normal((20, 30)), np.sign(rng.standard_normal(20))
     kept = initialise(9000, 30, seeds=[3])

@@ -782,6 +782,25 @@ def test_movement_distance_and_flips_are_those_of_the_weights(case):
         assert trajectory.flipped_activations[s] == pytest.approx(flipped, rel=EPS)
 
 
+@pytest.mark.parametrize("kind", ["generic", "copies"])
+@pytest.mark.parametrize("shape", [(6, 9), (20, 4)])
+def test_movement_is_that_of_the_weights_whatever_it_is_found_from(shape, kind):
+    # Pre-activations of six points with a Cholesky factor or, as copies, without; and weights.
+    rng = np.random.default_rng(1)
+    inputs = generic_inputs(rng, *shape, kind)
+    net = initialise(64, shape[1], seeds=[1])
+    points = training.points.Points(torch.as_tensor(inputs))
+    assert points.many is (shape == (20, 4))
+    assert points.many or (points.cholesky is None) is (kind == "copies")
+    rate = learning_rate(0.5, net, inputs, "first")
+    signs = np.where(np.arange(shape[0]) % 3 == 0, -1.0, 1.0)  # the same for copies of six points
+    trained = train(net, inputs, signs, PLAIN, learning_rate=rate, steps=20)
+    norms = (trained.network.hidden - net.hidden)[0].norm(dim=1)
+    assert norms.max() > 0.1
+    assert trained.movement[0] == pytest.approx(float(norms.max()), rel=1e-12)
+    assert trained.distance[0] == pytest.approx(float(norms.square().sum().sqrt()), rel=1e-12)
+
+
 @given(cases(), st.data())
 def test_recorded_steps_are_a_subset_of_all_of_them(case, data):
     whole = case.train()
