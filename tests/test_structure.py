@@ -25,7 +25,7 @@ CLAIM_PACKAGES = sorted(
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"verdicts", "fitting", "drawing", "environment", "progress", "predictions.spectra"},
-    {"ranks", "resources", "training.products"},
+    {"ranks", "resources", "training.products", "extreme"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
     {"streaming", "training.trajectory", "training.points", "training.checkpoints"},
@@ -42,7 +42,7 @@ LAYERS = [
     {"verify"},
     {"paper_checks"},
 ]
-MEASUREMENT = {"kernels", "spectrum", "network", "targets", "streaming"} | {
+MEASUREMENT = {"kernels", "spectrum", "extreme", "network", "targets", "streaming"} | {
     name for name in MODULES if name.startswith("training.")
 }
 
