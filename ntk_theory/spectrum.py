@@ -19,7 +19,8 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, LinAlgWarning, cho_factor, cho_solve, eigh, eigvalsh
+from scipy.linalg import LinAlgError, LinAlgWarning, cholesky, eigh, eigvalsh
+from scipy.linalg.blas import dtrsv
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
 from ntk_theory.extreme import Eigenpairs, SymmetricOperator, extreme_eigenpairs, numbers, whole
@@ -28,6 +29,9 @@ Array = NDArray[np.float64]
 
 _FAILURES = ArpackError, LinAlgError, LinAlgWarning, RuntimeError, ValueError
 """Of an inversion, or of iterations with the inverse."""
+
+_EXACT = 1e-14
+"""Relative residual of iterations with the inverse."""
 
 _TIE = 1e-9
 """Relative difference of gaps that rounding may decide."""
@@ -164,10 +168,11 @@ def _generic_start(size: int) -> Array:
     return np.random.default_rng(0).standard_normal(size)
 
 
-def _minus(matrix: Array, shift: float) -> Array:
-    shifted = matrix.copy()
+def _factor(matrix: Array, shift: float) -> Array:
+    """Upper Cholesky factor of a matrix minus a shift; raises LinAlgError if it has none."""
+    shifted = matrix.copy(order="F")
     shifted[np.diag_indices_from(shifted)] -= shift
-    return shifted
+    return np.asarray(cholesky(shifted, overwrite_a=True, check_finite=False))
 
 
 def _smallest_above(matrix: Array, shift: float, margin: float) -> float | None:
@@ -176,16 +181,15 @@ def _smallest_above(matrix: Array, shift: float, margin: float) -> float | None:
     That none is smaller by a margin than the one found is shown in the same way.
     """
     try:
-        factor = cho_factor(_minus(matrix, shift), lower=True, overwrite_a=True, check_finite=False)
+        factor = _factor(matrix, shift)
         inverse = LinearOperator(
-            matrix.shape, matvec=lambda v: cho_solve(factor, v, check_finite=False), dtype=float
+            matrix.shape, lambda v: dtrsv(factor, dtrsv(factor, v, trans=1)), dtype=float
         )
         start = _generic_start(len(matrix))
         (value,) = eigsh(
-            matrix, k=1, sigma=shift, OPinv=inverse, v0=start, return_eigenvectors=False
+            matrix, k=1, sigma=shift, OPinv=inverse, v0=start, return_eigenvectors=False, tol=_EXACT
         )
-        lower = _minus(matrix, float(value) - margin)
-        cho_factor(lower, lower=True, overwrite_a=True, check_finite=False)
+        _factor(matrix, float(value) - margin)
     except _FAILURES:
         return None
     return float(value)
