@@ -25,7 +25,7 @@ CLAIM_PACKAGES = sorted(
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"atomic", "launcher", "verdicts", "fitting", "drawing", "environment", "predictions.spectra"},
-    {"ranks", "resources", "training.products", "command.statuses", "command.terminal"},
+    {"ranks", "resources", "training.products", "extreme", "command.statuses", "command.terminal"},
     {"progress", "command.signals", "command.parser"},
     {"command.program"},
     CLOSED_FORMS - {"predictions.spectra"},
@@ -45,7 +45,7 @@ LAYERS = [
     {"verify"},
     {"paper_checks"},
 ]
-MEASUREMENT = {"kernels", "spectrum", "network", "targets", "streaming"} | {
+MEASUREMENT = {"kernels", "spectrum", "extreme", "network", "targets", "streaming"} | {
     name for name in MODULES if name.startswith("training.")
 }
 
