@@ -34,7 +34,7 @@ def lowest(extras: tuple[str, ...] = ()) -> list[str]:
 
 
 def run_tests(session: nox.Session) -> None:
-    """Run a selection of the tests and all doctests; with `-- full` every test, or what is named."""
+    """Run some tests and all doctests; with `-- full` every test, or what is named there."""
     given = session.posargs
     chosen = [*(f"tests/test_{name}.py" for name in MODULES), "ntk_theory"]
     if given == ["full"]:
