@@ -111,7 +111,7 @@ def angles(inputs: ArrayLike, others: ArrayLike | None = None) -> Array:
     _check_features(left, right)
     units = []
     for name, rows in (("inputs", left), ("others", right)):
-        points = torch.as_tensor(rows, dtype=torch.float64)
+        points = torch.as_tensor(rows, dtype=torch.float64, device="cpu")
         units.append((points / _norms(name, points)[:, None]).numpy())
     return np.asarray(2 * np.arctan2(cdist(units[0], units[1]), cdist(units[0], -units[1])))
 

@@ -235,6 +235,7 @@ def extreme_eigenpairs(
     return Eigenpairs(values, vectors, residuals)
 
 
+@np.errstate(under="ignore")
 def retrieved_share(
     spectrum: Spectrum, learning_rate: float, steps: ArrayLike, labels: ArrayLike
 ) -> Array:

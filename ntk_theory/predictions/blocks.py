@@ -119,6 +119,7 @@ def initial_output_samples(
     return np.asarray(scale * draws.reshape(samples, clusters * points))
 
 
+@np.errstate(under="ignore")
 def initial_output_spread(
     spectrum: ClusterSpectrum,
     angle: float,

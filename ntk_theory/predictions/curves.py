@@ -71,6 +71,7 @@ class ErrorCurve:
         return label * (signal + noise * self.memorised_noise[:, None])
 
 
+@np.errstate(under="ignore")
 def _retrieving(
     spectrum: ClusterSpectrum,
     noise_rate: float,
@@ -144,6 +145,7 @@ def soft_self_distillation(
     return _retrieving(spectrum, noise_rate, label_mean, retrieved)
 
 
+@np.errstate(under="ignore")
 def self_distillation(
     spectrum: ClusterSpectrum,
     noise_rate: float,

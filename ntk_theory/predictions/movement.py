@@ -158,6 +158,7 @@ def _root(covariance: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
 
 
+@np.errstate(under="ignore")
 def largest_movement(
     cosines: ArrayLike, pull: ArrayLike, neurons: int, rng: np.random.Generator
 ) -> float:

@@ -211,7 +211,9 @@ class _Run:
     def _trajectory(self, stopped: str | None, keep_network: bool) -> Trajectory:
         """Measure how far the neurons and their activations have moved, and sum up."""
         nets, points = self.network.count, len(self.inputs)
-        largest, total, flips = (torch.zeros(nets, dtype=torch.float64) for _ in range(3))
+        largest, total, flips = (
+            torch.zeros(nets, dtype=torch.float64, device="cpu") for _ in range(3)
+        )
         hidden = []
         drawn = ranks.own(self.network.blocks(self.size))
         for block, (start, _) in zip(self.blocks, drawn, strict=True):
@@ -428,9 +430,9 @@ def train_kernel_limit(
 
     Reference: docs/theory.md, sections 1 and 9.
     """
-    kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64)
+    kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64, device="cpu")
     labels = np.asarray(observed, dtype=float)
-    label = torch.as_tensor(labels.reshape(len(labels), -1))
+    label = torch.as_tensor(labels.reshape(len(labels), -1), device="cpu")
     _check_loss(loss, label)
     u = torch.zeros_like(label)[None]
     teacher = _Teacher(distillation, u)
