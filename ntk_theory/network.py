@@ -13,6 +13,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ntk_theory.precision import own_precision
+
 _PIECE = 2**20
 """Numbers of one net that are drawn together."""
 
@@ -77,6 +79,7 @@ class TwoLayerReLU:
             and torch.equal(self.output[..., :half], -self.output[..., half:])
         )
 
+    @own_precision
     def __call__(self, inputs: ArrayLike) -> NDArray[np.float64]:
         """Outputs on rows of shape (n, d): (S, n) for one output, (S, n, C) for more."""
         rows = torch.as_tensor(np.asarray(inputs), dtype=self.hidden.dtype, device="cpu")

@@ -25,7 +25,7 @@ CLAIM_PACKAGES = sorted(
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"verdicts", "fitting", "drawing", "environment", "progress", "predictions.spectra"},
-    {"ranks", "resources", "training.products"},
+    {"precision", "ranks", "resources", "training.products"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
     {"streaming", "training.trajectory", "training.points", "training.checkpoints"},

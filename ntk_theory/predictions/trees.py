@@ -87,6 +87,7 @@ def tree_outputs(
     )
 
 
+@np.errstate(under="ignore")
 def dark_knowledge(
     spectrum: TreeSpectrum,
     learning_rate: float,

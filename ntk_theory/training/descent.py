@@ -17,6 +17,7 @@ from torch import Tensor
 from ntk_theory import ranks
 from ntk_theory.kernels import Layers
 from ntk_theory.network import Nets, TwoLayerReLU
+from ntk_theory.precision import own_precision
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
 from ntk_theory.training.neurons import Pull, block_size, make_blocks, patterns_fit
@@ -274,6 +275,7 @@ class _Run:
             block.outputs()  # finds the activation patterns, which are not saved
 
 
+@own_precision
 def train(
     network: Nets,
     inputs: ArrayLike,
