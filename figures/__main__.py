@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 1 if found else 0
         if arguments.out.resolve() == GALLERY:
             text = gallery(figures.values(), GALLERY.name)
-            (HERE / "README.md").write_text(text, encoding="utf-8")
+            (HERE / "README.md").write_text(text, encoding="utf-8", newline="\n")
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:

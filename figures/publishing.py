@@ -132,7 +132,7 @@ def publish(
         writer = csv.writer(data, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows(_rows(picture, axes))
-        stem.with_suffix(".csv").write_text(data.getvalue(), encoding="utf-8")
+        stem.with_suffix(".csv").write_text(data.getvalue(), encoding="utf-8", newline="\n")
         made = {
             "figure": picture.name,
             "preset": runs.options.preset,
@@ -141,7 +141,7 @@ def publish(
             "environment": describe_environment(),
         }
         text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        stem.with_suffix(".json").write_text(text, encoding="utf-8")
+        stem.with_suffix(".json").write_text(text, encoding="utf-8", newline="\n")
         files = [stem.with_suffix(".csv"), stem.with_suffix(".json")]
         for ending in formats:
             # No date: the same run gives the same file.

@@ -180,7 +180,7 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
         kept = json.loads((directory / _RECORD).read_text(encoding="utf-8"))["claims"]
         fresh = {entry["id"]: entry for entry in [*kept, *document["claims"]]}
         document["claims"] = [fresh[id_] for id_ in all_claims() if id_ in fresh]
-    (directory / _RECORD).write_text(to_json(document), encoding="utf-8")
+    (directory / _RECORD).write_text(to_json(document), encoding="utf-8", newline="\n")
     (directory / _PICTURES).mkdir(parents=True, exist_ok=True)
     for result in results:
         save_picture(directory / _PICTURES / f"{result.claim.id}.png", result)
@@ -214,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
         else:
             record = _record(directory, names)
-        (directory / _MARKDOWN).write_text(render(record), encoding="utf-8")
+        (directory / _MARKDOWN).write_text(render(record), encoding="utf-8", newline="\n")
     except OSError as error:
         print(f"{_COMMAND}: error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
