@@ -31,6 +31,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from ntk_theory import ranks
+from ntk_theory.precision import own_precision
 
 if TYPE_CHECKING:
     from ntk_theory.network import TwoLayerReLU
@@ -111,7 +112,7 @@ def angles(inputs: ArrayLike, others: ArrayLike | None = None) -> Array:
     _check_features(left, right)
     units = []
     for name, rows in (("inputs", left), ("others", right)):
-        points = torch.as_tensor(rows, dtype=torch.float64)
+        points = torch.as_tensor(rows, dtype=torch.float64, device="cpu")
         units.append((points / _norms(name, points)[:, None]).numpy())
     return np.asarray(2 * np.arctan2(cdist(units[0], units[1]), cdist(units[0], -units[1])))
 
@@ -226,6 +227,7 @@ class UnitRows:
         return UnitRows(self.units[rows], self.norms[rows])
 
 
+@own_precision
 def limit_of(left: UnitRows, right: UnitRows, layers: Layers) -> Tensor:
     """Limiting NTK of rows with rows, shape (n, k), where they are.
 
@@ -337,6 +339,7 @@ def _sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Tensor:
     return (left.to(torch.float64) * weights) @ right.to(torch.float64).T
 
 
+@own_precision
 def ntk_empirical(
     network: TwoLayerReLU,
     inputs: ArrayLike,

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ntk_theory.precision import own_precision
+
 _PIECE = 2**20
 """Numbers of one net that are drawn together."""
 
@@ -77,9 +79,10 @@ class TwoLayerReLU:
             and torch.equal(self.output[..., :half], -self.output[..., half:])
         )
 
+    @own_precision
     def __call__(self, inputs: ArrayLike) -> NDArray[np.float64]:
         """Outputs on rows of shape (n, d): (S, n) for one output, (S, n, C) for more."""
-        rows = torch.as_tensor(np.asarray(inputs), dtype=self.hidden.dtype)
+        rows = torch.as_tensor(np.asarray(inputs), dtype=self.hidden.dtype, device="cpu")
         features = torch.relu(rows.to(self.hidden.device) @ self.hidden.mT)
         values = (features @ self.output.mT / self.width**0.5).double().cpu().numpy()
         if self.antisymmetric:
@@ -98,7 +101,7 @@ class _Rows:
         # The generator makes sixteen numbers at a time, the last ones of a draw apart: pieces of a
         # multiple of sixteen, and a last one that is no shorter, are what a single draw gives.
         self.piece = 16 * max(1, _PIECE // (16 * dimension))
-        self.drawn, self.left = 0, torch.empty(0, dimension, dtype=torch.float64)
+        self.drawn, self.left = 0, torch.empty(0, dimension, dtype=torch.float64, device="cpu")
 
     def take(self, count: int) -> Tensor:
         """The next neurons in float64, shape (count, d); after the last comes the first."""
@@ -124,7 +127,8 @@ class _Rows:
         rest = self.neurons - self.drawn
         count = rest if rest < 2 * self.piece else self.piece
         self.drawn += count
-        return torch.randn(count, self.dimension, generator=self.generator, dtype=torch.float64)
+        shape, dtype = (count, self.dimension), torch.float64
+        return torch.randn(shape, generator=self.generator, dtype=dtype, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,8 @@ class DrawnNets:
         drawn = []
         for seed in self.seeds:
             generator = _Rows(seed, self._free, self.dimension).past_the_last()
-            signs = torch.randint(0, 2, (self.outputs, self._free), generator=generator).double()
+            shape = self.outputs, self._free
+            signs = torch.randint(0, 2, shape, generator=generator, device="cpu").double()
             drawn.append(self.output_scale * (signs * 2 - 1))
         signs = torch.stack(drawn)
         if self.antisymmetric:

@@ -80,7 +80,7 @@ def largest(values: Tensor) -> Tensor:
 
 def agreed(value: float) -> float:
     """The smallest value of all processes, for decisions that all have to take alike."""
-    return -float(largest(torch.tensor([-value], dtype=torch.float64))[0])
+    return -float(largest(torch.tensor([-value], dtype=torch.float64, device="cpu"))[0])
 
 
 def gather(held: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], like: Tensor) -> list[Tensor]:

@@ -20,6 +20,7 @@ from ntk_theory.kernels import (
     diagonal_of,
     limit_of,
 )
+from ntk_theory.precision import own_precision
 
 Array = NDArray[np.float64]
 
@@ -99,6 +100,7 @@ class KernelOperator:
         """Sum of the eigenvalues: κ(0) times the squared norms."""
         return diagonal_of(self._layers) * float(self._rows.norms.double().square().sum())
 
+    @own_precision
     def __matmul__(self, vectors: ArrayLike) -> Array:
         """H v for one vector (n,) or several (n, k)."""
         given = np.asarray(vectors, dtype=float)

@@ -25,7 +25,15 @@ CLAIM_PACKAGES = sorted(
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
     {"atomic", "launcher", "verdicts", "fitting", "drawing", "environment", "predictions.spectra"},
-    {"ranks", "resources", "training.products", "extreme", "command.statuses", "command.terminal"},
+    {
+        "precision",
+        "ranks",
+        "resources",
+        "training.products",
+        "extreme",
+        "command.statuses",
+        "command.terminal",
+    },
     {"progress", "command.signals", "command.parser"},
     {"command.program"},
     CLOSED_FORMS - {"predictions.spectra"},

@@ -17,6 +17,7 @@ from torch import Tensor
 from ntk_theory import ranks
 from ntk_theory.kernels import Layers
 from ntk_theory.network import Nets, TwoLayerReLU
+from ntk_theory.precision import own_precision
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
 from ntk_theory.training.neurons import Pull, block_size, make_blocks, patterns_fit
@@ -211,7 +212,9 @@ class _Run:
     def _trajectory(self, stopped: str | None, keep_network: bool) -> Trajectory:
         """Measure how far the neurons and their activations have moved, and sum up."""
         nets, points = self.network.count, len(self.inputs)
-        largest, total, flips = (torch.zeros(nets, dtype=torch.float64) for _ in range(3))
+        largest, total, flips = (
+            torch.zeros(nets, dtype=torch.float64, device="cpu") for _ in range(3)
+        )
         hidden = []
         drawn = ranks.own(self.network.blocks(self.size))
         for block, (start, _) in zip(self.blocks, drawn, strict=True):
@@ -272,6 +275,7 @@ class _Run:
             block.outputs()  # finds the activation patterns, which are not saved
 
 
+@own_precision
 def train(
     network: Nets,
     inputs: ArrayLike,
@@ -428,9 +432,9 @@ def train_kernel_limit(
 
     Reference: docs/theory.md, sections 1 and 9.
     """
-    kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64)
+    kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64, device="cpu")
     labels = np.asarray(observed, dtype=float)
-    label = torch.as_tensor(labels.reshape(len(labels), -1))
+    label = torch.as_tensor(labels.reshape(len(labels), -1), device="cpu")
     _check_loss(loss, label)
     u = torch.zeros_like(label)[None]
     teacher = _Teacher(distillation, u)
