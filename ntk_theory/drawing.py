@@ -32,18 +32,12 @@ __all__ = [
     "style",
 ]
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-try:
-    import matplotlib as mpl
-except ValueError:
-    # MPLBACKEND names a backend that is not here: a notebook leaves its own to what it starts.
-    # Figures of this module are drawn by none.
-    os.environ.pop("MPLBACKEND", None)
-    import matplotlib as mpl
+from ntk_theory.any_backend import mpl  # isort: split
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes

@@ -173,7 +173,7 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
     from ntk_theory.command.recording import NOWHERE, Recording
     from ntk_theory.environment import describe_environment
     from ntk_theory.report.document import to_document, to_json
-    from ntk_theory.report.files import save_picture
+    from ntk_theory.report.pictures import save_picture
     from ntk_theory.verify import run_claims
 
     claims = {id_: claim for id_, claim in all_claims().items() if id_ in names}

@@ -13,7 +13,7 @@ import pytest
 from ntk_theory import explain, verify
 from ntk_theory.claims import all_claims
 from ntk_theory.report.document import command_line
-from ntk_theory.report.files import save_picture
+from ntk_theory.report.pictures import save_picture
 from ntk_theory.verdicts import Options, Verdict
 from progress import Impatient, Silent
 

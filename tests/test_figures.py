@@ -19,7 +19,7 @@ from figures.publishing import Runs, gallery, publish
 from ntk_theory import drawing
 from ntk_theory.claims import all_claims
 from ntk_theory.report.document import alike
-from ntk_theory.report.files import save_picture
+from ntk_theory.report.pictures import save_picture
 from ntk_theory.verdicts import Options
 from progress import Silent
 

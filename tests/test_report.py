@@ -16,8 +16,9 @@ from ntk_theory import verify
 from ntk_theory.claims import all_claims
 from ntk_theory.environment import describe_environment
 from ntk_theory.report.document import to_document
-from ntk_theory.report.files import report_files, svg_pictures
+from ntk_theory.report.files import report_files
 from ntk_theory.report.page import gauge, to_page
+from ntk_theory.report.pictures import svg_pictures
 from progress import Impatient, Silent
 
 COMMAND = "python -m ntk_theory.verify margin lazy"

@@ -24,16 +24,9 @@ CLAIM_PACKAGES = sorted(
 )
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
-    {"atomic", "launcher", "verdicts", "fitting", "drawing", "environment", "predictions.spectra"},
-    {
-        "precision",
-        "ranks",
-        "resources",
-        "training.products",
-        "extreme",
-        "command.statuses",
-        "command.terminal",
-    },
+    {"atomic", "launcher", "verdicts", "fitting", "environment", "predictions.spectra"},
+    {"ranks", "resources", "precision", "extreme", "training.products", "any_backend"},
+    {"drawing", "command.statuses", "command.terminal"},
     {"progress", "command.signals", "command.parser"},
     {"command.program"},
     CLOSED_FORMS - {"predictions.spectra"},
@@ -48,7 +41,7 @@ LAYERS = [
     CLAIMS,
     {"explain", "report.document"},
     {"report.console", "report.markdown", "report.page"},
-    {"report.files"},
+    {"report.files", "report.pictures"},
     {"command.recording"},
     {"verify"},
     {"paper_checks"},

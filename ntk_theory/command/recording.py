@@ -189,7 +189,7 @@ class Recording:
         Returns:
             What could not be drawn, a line each: no result is lost with it.
         """
-        from ntk_theory.report.files import save_picture, svg_pictures
+        from ntk_theory.report.pictures import save_picture, svg_pictures
 
         complaints = []
         outputs = self._outputs
