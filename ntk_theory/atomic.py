@@ -20,9 +20,13 @@ def is_stream(file: Path) -> bool:
     return file.exists() and not (file.is_file() or file.is_dir())
 
 
+def _on_windows() -> bool:
+    return os.name == "nt"
+
+
 def _replace(part: Path, target: Path) -> None:
     """Rename; on Windows once more while an editor or a virus scanner has the old file open."""
-    for pause in _PAUSES if os.name == "nt" else ():
+    for pause in _PAUSES if _on_windows() else ():
         try:
             part.replace(target)
         except PermissionError:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -231,13 +232,12 @@ def run_claims(
             if of_error(error) is Status.LOST_PROCESS or ranks.size() > 1:
                 break
             continue
-        _kept(recording.add, result, recording)
+        _say(recording.add(result))
         print_result(console, result)
         stream.flush()
         if result.interrupted:
             break
-        for line in recording.draw():
-            complain(_PROG, line)
+        _say(recording.draw())
     if len(claims) > 1:
         done = {result.claim.id for result in recording.results}
         print_summary(console, recording.results, [one for one in claims if one.id not in done])
@@ -260,19 +260,12 @@ def _take_failure(recording: Recording, claim: Claim, error: Exception, debug: b
 
     if ranks.rank() == 0:
         say_error(_PROG, error, about=f"{claim.id}: ", debug=debug)
-    line = explain_crash(error)
-    _kept(lambda one: recording.fail(claim.id, of_error(one), line), error, recording)
+    _say(recording.fail(claim.id, of_error(error), explain_crash(error)))
 
 
-def _kept(write: Any, value: Any, recording: Recording) -> None:
-    """Write something; where that fails, say so and go on: it is tried again with what comes."""
-    try:
-        write(value)
-    except OSError as error:
-        recording.happened.add(Status.NOT_WRITTEN)
-        complain(_PROG, f"error: cannot write {error.filename or 'the results'}: {error.strerror}")
-    else:
-        recording.happened.discard(Status.NOT_WRITTEN)
+def _say(lines: Sequence[str]) -> None:
+    for line in lines:
+        complain(_PROG, line)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -388,16 +381,13 @@ def _recorded(
         stopped = True
         complain(_PROG, "interrupted")
     except Exception as error:  # what was found before it is still written
-        recording.happened.add(of_error(error))
+        recording.happens(of_error(error))
         say_error(_PROG, error, debug=arguments.debug)
     with signals.shielded():
         status = _ended(recording, stopped)
-        _kept(recording.finish, status, recording)
-    try:
-        for line in recording.draw(status):
-            complain(_PROG, line)
-    except KeyboardInterrupt:
-        pass  # a picture is no result
+        _say(recording.finish(status))
+    with suppress(KeyboardInterrupt):  # a picture is no result
+        _say(recording.draw(status))
     for line in recording.places():
         results_to.write(f"{line}\n")
     results_to.flush()

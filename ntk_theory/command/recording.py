@@ -11,7 +11,7 @@ __all__ = ["NOWHERE", "Outputs", "Recording"]
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,6 @@ class Recording:
     Attributes:
         results: of the claims that were run.
         failed: what happened to those that came to no verdict, by id: a line each.
-        happened: statuses that such things come to.
     """
 
     def __init__(self, outputs: Outputs, claims: Sequence[str], command: str) -> None:
@@ -146,7 +145,8 @@ class Recording:
         """
         self.results: list[ClaimResult] = []
         self.failed: dict[str, str] = {}
-        self.happened: set[Status] = set()
+        self._happened: set[Status] = set()
+        self._unwritten = False
         self._outputs, self._claims, self._command = outputs, tuple(claims), command
         self._pictures: dict[str, Mapping[str, str]] = {}
         self._undrawn: list[ClaimResult] = []
@@ -161,24 +161,50 @@ class Recording:
         outputs = self._outputs
         return any((outputs.json, outputs.directory, outputs.report))
 
-    def add(self, result: ClaimResult) -> None:
-        """Take a result, and put it on disk with all before it; raises OSError if that fails."""
+    @property
+    def happened(self) -> set[Status]:
+        """What else than verdicts the run has come to so far."""
+        return self._happened | ({Status.NOT_WRITTEN} if self._unwritten else set())
+
+    def add(self, result: ClaimResult) -> list[str]:
+        """Take a result, and put it on disk with all before it.
+
+        Returns:
+            What could not be written, a line each: it is tried again with what comes.
+        """
         self.results.append(result)
         self._unsaved.append(result)
         self._undrawn.append(result)
-        self._write(None)
+        return self._tried(lambda: self._write(None))
 
-    def fail(self, claim: str, status: Status, line: str) -> None:
-        """Take that a claim came to no verdict; raises OSError if that cannot be written."""
+    def fail(self, claim: str, status: Status, line: str) -> list[str]:
+        """Take that a claim came to no verdict; returns what could not be written."""
         self.failed[claim] = line
-        self.happened.add(status)
-        self._write(None)
+        self._happened.add(status)
+        return self._tried(lambda: self._write(None))
 
-    def finish(self, status: int) -> None:
-        """Write all once more, with how the run has ended; raises OSError if that fails."""
-        self._write(status)
-        if self._outputs.json == STDOUT:
-            _to_stdout(self._document(status))
+    def happens(self, status: Status) -> None:
+        """Take that something else has gone wrong."""
+        self._happened.add(status)
+
+    def finish(self, status: int) -> list[str]:
+        """Write all once more, with how the run has ended; returns what could not be written."""
+
+        def write() -> None:
+            self._write(status)
+            if self._outputs.json == STDOUT:
+                _to_stdout(self._document(status))
+
+        return self._tried(write)
+
+    def _tried(self, write: Callable[[], None]) -> list[str]:
+        try:
+            write()
+        except OSError as error:
+            self._unwritten = True
+            return [f"error: cannot write {error.filename or 'the results'}: {error.strerror}"]
+        self._unwritten = False
+        return []
 
     def draw(self, status: int | None = None) -> list[str]:
         """Draw what has not been drawn yet.

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 __all__ = ["heeded", "received", "shielded"]
 
+import _thread
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -22,35 +24,55 @@ from ntk_theory.command.statuses import StoppedBySignal, of_signal
 _ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Not every system has all of them."""
 
-_GRACE = 6.0
-"""Seconds that a run has to end after it was asked to, not counting those in which it writes."""
+_GRACE, _TICK = 6.0, 0.1
+"""Seconds that a run has to end after it was asked to, not counting those in which it writes; and
+between two looks at whether it has."""
 
 
 class _Watch:
-    """What has been received in one run."""
+    """What has been received in one run.
+
+    Attributes:
+        number: of the first signal, or None.
+        pending: whether it has still to be raised.
+        shields: contexts that it waits for.
+        ended: set when the run has come to its end.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.pending = False
         self.shields = 0
         self.ended = threading.Event()
 
     def receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Handler of all the signals."""
-        if self.number is not None:
-            return
-        self.number = number
-        threading.Thread(target=self._end, daemon=True).start()
-        if not self.shields:
+        if self.number is None:
+            self.number, self.pending = number, True
+            threading.Thread(target=self._end, daemon=True).start()
+        self.raise_pending()
+
+    def raise_pending(self) -> None:
+        """Raise what is to be raised, unless something is shielded."""
+        if self.pending and not self.shields:
+            self.pending = False
             raise StoppedBySignal
+
+    def once_more(self) -> None:
+        """Raise it again, from another moment of the main thread: nobody can have caught it."""
+        self.pending = True
+        again = threading.Timer(_TICK, _thread.interrupt_main, (self.number,))
+        again.daemon = True
+        again.start()
 
     def _end(self) -> None:
         """End the process if it does not end by itself."""
-        left, tick = _GRACE, 0.1
+        left = _GRACE
         while left > 0:
-            if self.ended.wait(tick):
+            if self.ended.wait(_TICK):
                 return
             if not self.shields:
-                left -= tick
+                left -= _TICK
         os._exit(of_signal(self.number or 0))
 
 
@@ -65,16 +87,13 @@ def received() -> int | None:
 @contextmanager
 def shielded() -> Iterator[None]:
     """Finish what is inside before a signal is heeded."""
-    global _watch
     watch = _watch
-    before = watch.number
     watch.shields += 1
     try:
         yield
     finally:
         watch.shields -= 1
-    if watch.number is not None and before is None and not watch.shields:
-        raise StoppedBySignal
+    watch.raise_pending()
 
 
 @contextmanager
@@ -93,9 +112,26 @@ def heeded() -> Iterator[None]:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, _watch.receive)
+    unraisable = sys.unraisablehook
+    sys.unraisablehook = _heard_again(_watch, unraisable)
     try:
         yield
     finally:
         _watch.ended.set()
+        sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _heard_again(
+    watch: _Watch, usual: Callable[[sys.UnraisableHookArgs], object]
+) -> Callable[[sys.UnraisableHookArgs], object]:
+    """Hook for exceptions that Python lets nobody catch, as those in a callback of a weakref."""
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if isinstance(unraisable.exc_value, StoppedBySignal):
+            watch.once_more()
+        else:
+            usual(unraisable)
+
+    return hook
