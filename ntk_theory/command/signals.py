@@ -1,6 +1,7 @@
 """Signals that ask a run to end: what is finished stays, what is being written is written.
 
-The first one raises `StoppedBySignal` in the main thread, or at the end of a `shielded` context.
+The first one raises `StoppedBySignal` in the main thread, or at the end of a `shielded` context or
+of the loading of a module.
 Later ones raise nothing: whoever is ending is left to end. A run that has not ended some seconds
 after the first one, in a long call of a library, say, is ended as it is: all that was finished is
 on disk by then.
@@ -45,12 +46,15 @@ class _Watch:
         self.shields = 0
         self.ended = threading.Event()
 
-    def receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def receive(self, number: int, frame: FrameType | None) -> None:
         """Handler of all the signals."""
         if self.number is None:
             self.number, self.pending = number, True
             threading.Thread(target=self._end, daemon=True).start()
-        self.raise_pending()
+        if self.pending and _imports(frame):
+            self.once_more()
+        else:
+            self.raise_pending()
 
     def raise_pending(self) -> None:
         """Raise what is to be raised, unless something is shielded."""
@@ -59,7 +63,7 @@ class _Watch:
             raise StoppedBySignal
 
     def once_more(self) -> None:
-        """Raise it again, from another moment of the main thread: nobody can have caught it."""
+        """Raise it at another moment of the main thread."""
         self.pending = True
         again = threading.Timer(_TICK, _thread.interrupt_main, (self.number,))
         again.daemon = True
@@ -74,6 +78,15 @@ class _Watch:
             if not self.shields:
                 left -= _TICK
         os._exit(of_signal(self.number or 0))
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: libraries in C++ abort the process if that is cut short."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 _watch = _Watch()

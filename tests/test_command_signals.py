@@ -1,0 +1,255 @@
+"""Signals: what was finished is on disk, workers are gone, and the status says which it was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from ntk_theory import atomic, verify
+from ntk_theory.command import signals
+from ntk_theory.command.statuses import StoppedBySignal, of_signal
+from stand_ins import claim, result_of, use
+
+ASKING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+def read(file):
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def ids(file):
+    return [entry["id"] for entry in read(file)["claims"]]
+
+
+@pytest.fixture(autouse=True)
+def handlers_are_given_back():
+    before = [signal.getsignal(number) for number in ASKING]
+    yield
+    assert [signal.getsignal(number) for number in ASKING] == before
+
+
+@pytest.mark.parametrize("number", ASKING)
+def test_a_signal_ends_the_run_and_leaves_what_was_finished(number, monkeypatch, tmp_path, capsys):
+    def run(made, options, progress):
+        signal.raise_signal(number)
+        pytest.fail("went on")
+
+    use(monkeypatch, claim("one"), claim("two", run), claim("three"))
+    file = tmp_path / "r.json"
+    assert verify.main(["all", "--json", str(file), "--out", str(tmp_path / "out")]) == 128 + number
+    assert ids(file) == ids(tmp_path / "out" / "results.json") == ["one"]
+    assert read(file)["not_run"] == ["two", "three"]
+    assert read(file)["exit_status"] == 128 + number
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_signal_while_results_are_written_waits_for_them(times, monkeypatch, tmp_path, capsys):
+    fsync, left = os.fsync, [signal.SIGINT] * times
+
+    def press(descriptor):
+        fsync(descriptor)
+        if "one" in sys.argv:
+            for number in left[:]:
+                left.remove(number)
+                signal.raise_signal(number)
+
+    def run(made, options, progress):
+        monkeypatch.setattr(sys, "argv", ["one"])
+        return result_of(made, options)
+
+    use(monkeypatch, claim("one", run), claim("two"))
+    monkeypatch.setattr(atomic.os, "fsync", press)
+    file = tmp_path / "r.json"
+    assert verify.main(["all", "--json", str(file), "--out", str(tmp_path / "out")]) == 130
+    assert not left
+    assert ids(file) == ids(tmp_path / "out" / "results.json") == ["one"]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_second_signal_does_not_stop_what_the_first_one_has_begun(monkeypatch, tmp_path, capsys):
+    def run(made, options, progress):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGINT)
+            return result_of(made, options, interrupted=True)
+
+    use(monkeypatch, claim("one", run), claim("two"))
+    assert verify.main(["all", "--json", str(tmp_path / "r.json")]) == 143
+    assert ids(tmp_path / "r.json") == ["one"]
+    assert "two" in capsys.readouterr().out
+
+
+def test_a_signal_while_a_picture_is_drawn_loses_the_picture_alone(monkeypatch, tmp_path, capsys):
+    use(monkeypatch, claim("one", panel=lambda *_: signal.raise_signal(signal.SIGINT)))
+    assert verify.main(["one", "--out", str(tmp_path)]) == 130
+    assert ids(tmp_path / "results.json") == ["one"]
+    assert read(tmp_path / "results.json")["exit_status"] == 130
+    assert not (tmp_path / "one.png").exists()
+
+
+class Callback:
+    """Something with a weak reference to it, whose callback is where a signal comes."""
+
+
+def test_a_signal_that_python_swallows_is_heard_again(monkeypatch, tmp_path, capsys):
+    def run(made, options, progress):
+        gone = Callback()
+        reference = weakref.ref(gone, lambda _: signal.raise_signal(signal.SIGTERM))
+        del gone
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        pytest.fail(f"not stopped, {reference}")
+
+    use(monkeypatch, claim("one", run))
+    assert verify.main(["one"]) == 143
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_module_that_is_being_loaded_is_loaded_first(monkeypatch, tmp_path, capsys):
+    (tmp_path / "slow_module.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGTERM)\ntime.sleep(0.3)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "slow_module", raising=False)
+
+    def run(made, options, progress):
+        import slow_module
+
+        deadline = time.monotonic() + 5
+        while slow_module.whole and time.monotonic() < deadline:
+            time.sleep(0.01)
+        pytest.fail("not stopped")
+
+    use(monkeypatch, claim("one", run))
+    assert verify.main(["one"]) == 143
+    assert sys.modules.pop("slow_module").whole
+
+
+def test_a_signal_that_was_ignored_still_is():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.heeded():
+            signal.raise_signal(signal.SIGINT)
+            assert signals.received() is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_is_shielded_is_finished_first():
+    done = []
+
+    def finish():
+        with signals.shielded(), signals.shielded():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+
+    with signals.heeded():
+        with pytest.raises(StoppedBySignal):
+            finish()
+        with signals.shielded():
+            done.append("and what comes after")
+        assert signals.received() == signal.SIGINT
+    assert len(done) == 2
+    assert of_signal(signal.SIGINT) == 130
+
+
+# ---------------------------------------------------------------- processes of their own
+
+HUNG = """
+import sys, time
+from ntk_theory import verify
+from ntk_theory.command import signals
+from stand_ins import claim
+
+def hang(made, options, progress):
+    print("running", flush=True)
+    while True:
+        try:
+            time.sleep(1)
+        except BaseException:
+            pass
+
+signals._GRACE = 0.5
+verify.all_claims = lambda: {"one": claim("one"), "two": claim("two", hang)}
+sys.exit(verify.main(["all", "--json", sys.argv[1]]))
+"""
+WORKING = """
+import os, sys, time
+from ntk_theory import jobs, verify
+from stand_ins import claim
+
+def work(made, options, progress):
+    pids = sorted(jobs.in_workers(os.getpid, [()] * 40))
+    print(*sorted(set(pids)), flush=True)
+    return list(jobs.in_workers(time.sleep, [(600.0,), (600.0,)]))
+
+if __name__ == "__main__":
+    verify.all_claims = lambda: {"one": claim("one"), "two": claim("two", work)}
+    sys.exit(verify.main(["one", "two", "--jobs", "2", "--json", sys.argv[1]]))
+"""
+
+
+def start(code, tmp_path):
+    (tmp_path / "work.py").write_text(code, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "r.json")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def first_line(process, after):
+    """The first line that a process prints after some words."""
+    seen = False
+    for line in process.stdout:
+        if seen and line.strip():
+            return line
+        seen = seen or after in line
+    return pytest.fail(process.stderr.read())
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_run_that_does_not_end_is_ended(tmp_path):
+    process = start(HUNG, tmp_path)
+    assert "running" in first_line(process, "SUPPORTED one")
+    process.terminate()
+    assert process.wait(20) in (143, -15)
+    assert ids(tmp_path / "r.json") == ["one"]
+    process.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)])
+def test_workers_are_gone_with_the_run_however_it_ends(number, tmp_path):
+    process = start(WORKING, tmp_path)
+    workers = [int(word) for word in first_line(process, "SUPPORTED one").split()]
+    assert workers
+    assert all(map(alive, workers))
+    process.send_signal(number)
+    assert process.wait(20) == (143 if number == signal.SIGTERM else -9)
+    deadline = time.monotonic() + 10
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))
+    assert ids(tmp_path / "r.json") == ["one"]
+    _, err = process.communicate()
+    assert "Traceback" not in err
