@@ -6,7 +6,7 @@ what a run leaves behind, `signals.py` and `terminal.py` what may happen to it o
 
 from __future__ import annotations
 
-__all__ = ["main", "run_claims"]
+__all__ = ["main", "program", "run_claims"]
 
 import argparse
 import math
@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ntk_theory.claims import all_claims
 from ntk_theory.command import signals, terminal
@@ -313,8 +313,7 @@ def _answer(arguments: argparse.Namespace) -> int:
         raise Refusal(str(error)) from None
     status = _run(arguments, chosen)
     if several and launched().rank == 0:
-        ended = signals.received()
-        code = Status(status if ended is None else of_signal(ended))
+        code = Status(status)
         complain(_PROG, f"exit status {code.value}: {code.meaning}")
     return status
 
@@ -343,7 +342,8 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim]) -> int:
         outputs = Outputs.of(arguments, list(all_claims()))
         checkpoints = _checkpoints(arguments, options)
         recording = Recording(outputs, ids, _typed([*_PROG.split(), *arguments.command]))
-        status = _recorded(arguments, chosen, options, recording, checkpoints)
+        with signals.heeded():
+            status = _recorded(arguments, chosen, options, recording, checkpoints)
         if Status.LOST_PROCESS not in recording.happened:
             ranks.wait_for_all()
         return status
@@ -383,15 +383,25 @@ def _recorded(
     except Exception as error:  # what was found before it is still written
         recording.happens(of_error(error))
         say_error(_PROG, error, debug=arguments.debug)
-    with signals.shielded():
-        status = _ended(recording, stopped)
-        _say(recording.finish(status))
+    written = _finished(recording, stopped)
     with suppress(KeyboardInterrupt):  # a picture is no result
-        _say(recording.draw(status))
-    for line in recording.places():
-        results_to.write(f"{line}\n")
-    results_to.flush()
+        _say(recording.draw(written))
+        for line in recording.places():
+            results_to.write(f"{line}\n")
+        results_to.flush()
+    if _ended(recording, stopped) != written:  # a signal has come since
+        _finished(recording, stopped)
+    if arguments.json == STDOUT:
+        _say(recording.to_stdout(_ended(recording, stopped)))
     return _ended(recording, stopped)
+
+
+def _finished(recording: Recording, stopped: bool) -> int:
+    """Write all with how the run has ended so far; returns that."""
+    status = _ended(recording, stopped)
+    with suppress(KeyboardInterrupt), signals.shielded():
+        _say(recording.finish(status))
+    return status
 
 
 def _ended(recording: Recording, stopped: bool) -> int:
@@ -401,11 +411,14 @@ def _ended(recording: Recording, stopped: bool) -> int:
         return of_signal(number)
     if stopped or any(result.interrupted for result in recording.results):
         return Status.INTERRUPTED
-    verdicts = [result.verdict for result in recording.results]
-    if not verdicts and recording.happened:
-        return of_verdicts([], recording.happened)
-    return of_verdicts(verdicts, recording.happened)
+    return of_verdicts([result.verdict for result in recording.results], recording.happened)
+
+
+def program() -> NoReturn:
+    """The command as a process of its own."""
+    signals.unheeded()
+    signals.end(main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ntk_theory.command import signals, terminal
-from ntk_theory.command.statuses import Status, explain_crash, of_error, of_signal
+from ntk_theory.command import terminal
+from ntk_theory.command.statuses import Status, explain_crash, of_error
 
 
 def complain(prog: str, line: str) -> None:
@@ -59,21 +59,19 @@ def _warnings_in_a_line(prog: str) -> Iterator[None]:
 
 
 def guarded(prog: str, main: Callable[[], int], *, debug: bool = False) -> int:
-    """Exit status of a program that heeds signals, and whose faults are no tracebacks.
+    """Exit status of a program whose faults are no tracebacks.
 
     Args:
         prog: the program, as it is typed.
         main: does the work; returns its status.
         debug: show the traceback of a fault.
     """
-    with signals.heeded(), _warnings_in_a_line(prog):
+    with _warnings_in_a_line(prog):
         try:
-            status = main()
+            return int(main())
         except Exception as error:
             say_error(prog, error, debug=debug)
-            status = of_error(error)
+            return int(of_error(error))
         except KeyboardInterrupt:
             complain(prog, "interrupted before anything was computed")
-            status = Status.INTERRUPTED
-        number = signals.received()
-    return int(status) if number is None else of_signal(number)
+            return int(Status.INTERRUPTED)

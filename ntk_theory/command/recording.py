@@ -159,7 +159,7 @@ class Recording:
     def wanted(self) -> bool:
         """Whether anything is to be written."""
         outputs = self._outputs
-        return any((outputs.json, outputs.directory, outputs.report))
+        return any((outputs.json not in (None, STDOUT), outputs.directory, outputs.report))
 
     @property
     def happened(self) -> set[Status]:
@@ -189,13 +189,11 @@ class Recording:
 
     def finish(self, status: int) -> list[str]:
         """Write all once more, with how the run has ended; returns what could not be written."""
+        return self._tried(lambda: self._write(status))
 
-        def write() -> None:
-            self._write(status)
-            if self._outputs.json == STDOUT:
-                _to_stdout(self._document(status))
-
-        return self._tried(write)
+    def to_stdout(self, status: int) -> list[str]:
+        """Write the JSON to standard output; returns what could not be written."""
+        return self._tried(lambda: _to_stdout(self._document(status)))
 
     def _tried(self, write: Callable[[], None]) -> list[str]:
         try:

@@ -9,25 +9,27 @@ on disk by then.
 
 from __future__ import annotations
 
-__all__ = ["heeded", "received", "shielded"]
+__all__ = ["end", "heeded", "received", "shielded", "unheeded"]
 
 import _thread
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 from ntk_theory.command.statuses import StoppedBySignal, of_signal
 
 _ASKING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Not every system has all of them."""
 
-_GRACE, _TICK = 6.0, 0.1
-"""Seconds that a run has to end after it was asked to, not counting those in which it writes; and
-between two looks at whether it has."""
+_GRACE, _TICK = 5.0, 0.1
+"""Seconds that a run has to end after it was asked to, or has last written; and between two looks
+at whether it has."""
 
 
 class _Watch:
@@ -71,12 +73,12 @@ class _Watch:
 
     def _end(self) -> None:
         """End the process if it does not end by itself."""
-        left = _GRACE
-        while left > 0:
+        deadline = time.monotonic() + _GRACE
+        while time.monotonic() < deadline:
             if self.ended.wait(_TICK):
                 return
-            if not self.shields:
-                left -= _TICK
+            if self.shields:
+                deadline = time.monotonic() + _GRACE
         os._exit(of_signal(self.number or 0))
 
 
@@ -148,3 +150,19 @@ def _heard_again(
             usual(unraisable)
 
     return hook
+
+
+def unheeded() -> None:
+    """For a program, before it has anything to lose: Ctrl-C ends it at once and without a word."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def end(status: int) -> NoReturn:
+    """End a program; after a signal without waiting for what still runs in its threads."""
+    if status < of_signal(0):
+        sys.exit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
