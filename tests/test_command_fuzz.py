@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -136,12 +137,13 @@ def assert_in_order(words, folder):
         return
     if {"--list", "--explain", "--version"} & {*words} or status == Status.NOT_WRITTEN:
         return
-    asked = {"DIR/a.json": folder / "a.json", "DIR/out": folder / "out" / "results.json"}
-    for word, place in asked.items():
-        if word in words and words[words.index(word) - 1] != "--report":
-            text = place.read_text(encoding="utf-8")
-            assert json.loads(text, parse_constant=refuse_constant)["exit_status"] == status
-    if "-" in words:
+    given = dict(pairwise(words))
+    files = [folder / "a.json"] * (given.get("--json") == "DIR/a.json")
+    files += [folder / "out" / "results.json"] * (given.get("--out") == "DIR/out")
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert json.loads(text, parse_constant=refuse_constant)["exit_status"] == status
+    if given.get("--json") == "-":
         assert json.loads(out, parse_constant=refuse_constant)["exit_status"] == status
 
 
