@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ntk_theory import verify
 from ntk_theory.claims import all_claims
+from ntk_theory.command.statuses import Status
+from stand_ins import claim, use
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,8 +24,28 @@ def test_the_example_runs_and_comes_near_the_clean_labels(capsys):
 
 
 def test_the_table_lists_every_claim():
-    for claim in all_claims().values():
-        assert f"| `{claim.id}` | {', '.join(claim.paper_claims)} |" in README
+    for one in all_claims().values():
+        assert f"| `{one.id}` | {', '.join(one.paper_claims)} |" in README
+
+
+def test_the_table_of_exit_statuses_is_the_programs():
+    section = README.split("## Exit status")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section, flags=re.MULTILINE)
+    assert rows == [(str(status.value), status.meaning) for status in Status]
+
+
+def test_the_table_of_files_is_what_a_run_leaves(monkeypatch, tmp_path, capsys):
+    section = README.split("## What a run leaves behind")[1].split("\n## ")[0]
+    use(monkeypatch, claim("CLAIM"))
+    words = ["--out", "DIR", "--json", "FILE", "--report"]
+    monkeypatch.chdir(tmp_path)
+    assert verify.main(["CLAIM", *words, "FILE.html"]) == 0
+    assert verify.main(["CLAIM", *words, "FILE.md"]) == 0
+    found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    names = {path.name for path in found if path.parent.name != "FILE-pictures"}
+    cells = [row.split("|")[2] for row in section.splitlines() if row.startswith("|")][2:]
+    listed = {name.strip() for cell in cells for name in cell.split(",")}
+    assert names | {"FILE-pictures/"} == listed
 
 
 def test_every_link_leads_somewhere():
