@@ -205,8 +205,7 @@ def train_nets(
     # where nets are large. What they hold at once may take half of the memory: there is more than
     # nets.
     threads = torch.get_num_threads()
-    points, features = recipe.inputs.shape
-    taken = Footprint(points, features, width, dtype, device)
+    taken = Footprint.of(recipe.inputs, width, dtype, device)
     fitting = int((memory_limit() / 2 - taken.fixed) // taken.growing)
     busy = threads if size > 1 else min(threads, len(groups))
     # Processes that share a net have to come to it in the same order; a GPU is busy with one.

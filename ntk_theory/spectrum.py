@@ -7,6 +7,7 @@ __all__ = [
     "Spectrum",
     "SymmetricOperator",
     "eigendecomposition",
+    "eigenvalue_nearest_zero",
     "extreme_eigenpairs",
     "lambda_min",
     "retrieved_share",
@@ -15,26 +16,46 @@ __all__ = [
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, LinAlgWarning, eigh, eigvalsh
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh, lobpcg
+from scipy.linalg import LinAlgError, LinAlgWarning, cholesky, eigh, eigvalsh
+from scipy.linalg.blas import dtrsv
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+from ntk_theory.extreme import Eigenpairs, SymmetricOperator, extreme_eigenpairs, numbers, whole
 
 Array = NDArray[np.float64]
 
+_FAILURES = ArpackError, LinAlgError, LinAlgWarning, RuntimeError, ValueError
+"""Of an inversion, or of iterations with the inverse."""
+
+_EXACT = 1e-14
+"""Relative residual of iterations with the inverse."""
+
+_TIE = 1e-9
+"""Relative difference of gaps that rounding may decide."""
+
 
 def _symmetric(matrix: ArrayLike) -> Array:
-    gram = np.asarray(matrix, dtype=float)
+    gram = numbers("the Gram matrix", matrix)
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.size == 0:
         raise ValueError(f"the Gram matrix must be square and non-empty; got shape {gram.shape}")
-    if not np.isfinite(gram).all():
-        raise ValueError("the Gram matrix must be finite; it holds NaN or infinity")
     scale = np.abs(gram).max()
     if np.abs(gram - gram.T).max() > 1e-8 * scale:
         raise ValueError("the Gram matrix must be symmetric; use the train/train block")
     return gram
+
+
+def _labels(values: ArrayLike, size: int) -> Array:
+    labels = numbers("labels", values)
+    if labels.shape != (size,):
+        raise ValueError(
+            f"labels must give one number for each point, shape ({size},); got {labels.shape}"
+        )
+    if not labels.any():
+        raise ValueError("labels must not be all zero: nothing can be retrieved of them")
+    return labels
 
 
 @dataclass(frozen=True)
@@ -52,7 +73,8 @@ class Spectrum:
     def largest_gap(self) -> int:
         """Number of eigenvalues above the largest relative gap: the rank of the information.
 
-        Eigenvalues below n eps λ_max count as equal; 0 if no eigenvalue is above that.
+        Eigenvalues below n eps λ_max count as equal; 0 if no eigenvalue is above that. Of gaps
+        that are equal to rounding the lowest counts.
         """
         if self.eigenvalues[-1] <= 0:
             return 0
@@ -60,28 +82,32 @@ class Spectrum:
         logs = np.log(np.maximum(self.eigenvalues, max(floor, np.finfo(float).tiny)))
         if self.eigenvalues.size == 1:
             return 1
-        return int(self.eigenvalues.size - 1 - np.argmax(np.diff(logs)))
+        gaps = np.diff(logs)
+        largest = int(np.flatnonzero(gaps >= (1 - _TIE) * gaps.max())[0])
+        return int(self.eigenvalues.size) - 1 - largest
 
     def information(self, rank: int) -> Array:
         """Orthonormal basis of the top `rank` eigenvectors, shape (n, rank)."""
-        self._check_rank(rank)
-        return self.eigenvectors[:, self.eigenvalues.size - rank :]
+        return self.eigenvectors[:, self.eigenvalues.size - self._checked(rank) :]
 
     def noise(self, rank: int) -> Array:
         """Orthonormal basis of the rest, shape (n, n − rank)."""
-        self._check_rank(rank)
-        return self.eigenvectors[:, : self.eigenvalues.size - rank]
+        return self.eigenvectors[:, : self.eigenvalues.size - self._checked(rank)]
 
     def project(self, values: ArrayLike) -> Array:
         """Coefficients along the eigenvectors of vectors in the last axis, shape (..., n)."""
-        return np.asarray(values, dtype=float) @ self.eigenvectors
+        given, size = numbers("values", values), self.eigenvalues.size
+        if given.shape[-1:] != (size,):
+            raise ValueError(f"values must have the shape (..., {size}); got {given.shape}")
+        return np.asarray(given @ self.eigenvectors)
 
     def eigenspaces(self) -> tuple[slice, ...]:
-        """Runs of eigenvalues that are equal to rounding, 8 n eps λ_max, ascending.
+        """Runs of eigenvalues that are equal to rounding, 8 n eps max |λ|, ascending.
 
         The basis within such a run is arbitrary; only the space it spans has a meaning.
         """
-        width = 8 * self.eigenvalues.size * float(np.finfo(float).eps) * self.eigenvalues[-1]
+        largest = float(np.abs(self.eigenvalues).max())
+        width = 8 * self.eigenvalues.size * float(np.finfo(float).eps) * largest
         ends = np.flatnonzero(np.diff(self.eigenvalues) > width) + 1
         bounds = [0, *(int(end) for end in ends), self.eigenvalues.size]
         return tuple(slice(low, high) for low, high in pairwise(bounds))
@@ -99,8 +125,15 @@ class Spectrum:
             labels: shape (n,), not zero.
             factor: at least 1; with 1 each eigenspace is a band if it holds enough.
             least: in [0, 1].
+
+        Raises:
+            ValueError: for labels of another shape or all zero, or arguments out of range.
         """
-        energy = self.project(labels) ** 2
+        if not (np.isfinite(factor) and factor >= 1):
+            raise ValueError(f"factor must be at least 1, and finite; got {factor}")
+        if not 0 <= least <= 1:
+            raise ValueError(f"least must lie in [0, 1], a share of ‖labels‖²; got {least}")
+        energy = self.project(_labels(labels, self.eigenvalues.size)) ** 2
         enough = least * float(energy.sum())
         bands: list[slice] = []
         stop = self.eigenvalues.size
@@ -116,9 +149,10 @@ class Spectrum:
             bands[-1:] = [slice(0, bands[-1].stop if bands else stop)]
         return tuple(reversed(bands))
 
-    def _check_rank(self, rank: int) -> None:
-        if not 0 <= rank <= self.eigenvalues.size:
+    def _checked(self, rank: int) -> int:
+        if not 0 <= whole("rank", rank) <= self.eigenvalues.size:
             raise ValueError(f"rank must lie in 0..{self.eigenvalues.size}; got {rank}")
+        return int(rank)
 
 
 def eigendecomposition(gram: ArrayLike) -> Spectrum:
@@ -129,110 +163,94 @@ def eigendecomposition(gram: ArrayLike) -> Spectrum:
     return Spectrum(values, vectors)
 
 
-def lambda_min(gram: ArrayLike) -> float:
-    """Smallest eigenvalue of a positive semi-definite matrix, without a full decomposition.
+def _generic_start(size: int) -> Array:
+    """A fixed vector: a constant one would be orthogonal to every contrast."""
+    return np.random.default_rng(0).standard_normal(size)
 
-    Shift-invert Lanczos at zero; of an indefinite matrix it finds the eigenvalue nearest to zero.
-    A singular matrix, on which the inversion fails, falls back to a dense solver. The result is
-    within about n eps λ_max of the true value; smaller ones are zero for all that can be told.
+
+def _factor(matrix: Array, shift: float) -> Array:
+    """Upper Cholesky factor of a matrix minus a shift; raises LinAlgError if it has none."""
+    shifted = matrix.copy(order="F")
+    shifted[np.diag_indices_from(shifted)] -= shift
+    return np.asarray(cholesky(shifted, overwrite_a=True, check_finite=False))
+
+
+def _smallest_above(matrix: Array, shift: float, margin: float) -> float | None:
+    """The smallest eigenvalue, if a Cholesky factorisation shows that all are above the shift.
+
+    That none is smaller by a margin than the one found is shown in the same way.
+    """
+    try:
+        factor = _factor(matrix, shift)
+        inverse = LinearOperator(
+            matrix.shape, lambda v: dtrsv(factor, dtrsv(factor, v, trans=1)), dtype=float
+        )
+        start = _generic_start(len(matrix))
+        (value,) = eigsh(
+            matrix, k=1, sigma=shift, OPinv=inverse, v0=start, return_eigenvectors=False, tol=_EXACT
+        )
+        _factor(matrix, float(value) - margin)
+    except _FAILURES:
+        return None
+    return float(value)
+
+
+def lambda_min(gram: ArrayLike) -> float:
+    """Smallest eigenvalue of a symmetric matrix; fast where it is positive semi-definite.
+
+    Shift-invert Lanczos, at zero or just below it, with the Cholesky factorisation that shows that
+    all eigenvalues lie above the shift; a second one shows that none lies below the result. An
+    indefinite matrix has neither and falls back to a dense solver, which takes some four times as
+    long. The result is within about n eps max |λ| of the true value.
+
+    Args:
+        gram: shape (n, n), of either sign.
+
+    Raises:
+        ValueError: for a matrix that is not square, finite and symmetric.
+
+    >>> round(lambda_min([[0.0, 2.0], [2.0, 0.0]]), 12)
+    -2.0
     """
     matrix = _symmetric(gram)
-    if matrix.shape[0] > 2:
-        # A fixed generic start: a constant vector is orthogonal to every contrast.
-        start = np.random.default_rng(0).standard_normal(matrix.shape[0])
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", LinAlgWarning)
-                (value,) = eigsh(matrix, k=1, sigma=0.0, v0=start, return_eigenvectors=False)
-            return float(value)
-        except (ArpackError, LinAlgError, LinAlgWarning, RuntimeError, ValueError):
-            pass  # singular to rounding: the inverse does not exist
+    if len(matrix) > 2:
+        margin = len(matrix) * float(np.finfo(float).eps * np.abs(matrix).sum(axis=0).max())
+        for shift in (0.0, -margin):
+            value = _smallest_above(matrix, shift, margin)
+            if value is not None:
+                return value
     (smallest,) = eigvalsh(matrix, subset_by_index=(0, 0))
     return float(smallest)
 
 
-class SymmetricOperator(Protocol):
-    """A symmetric matrix that is known by its products."""
+def eigenvalue_nearest_zero(gram: ArrayLike) -> float:
+    """Eigenvalue of the least size of a symmetric matrix, with its sign.
 
-    shape: tuple[int, int]
-
-    def __matmul__(self, vectors: ArrayLike) -> Array:
-        """Product with vectors (n,) or (n, k)."""
-
-
-@dataclass(frozen=True)
-class Eigenpairs:
-    """Some eigenvalues of a symmetric matrix, with what is known of their error.
-
-    Attributes:
-        values: θ, from the extreme one inwards, shape (k,).
-        vectors: orthonormal columns v, shape (n, k).
-        residuals: ‖Hv − θv‖, shape (k,): within that distance of θ lies an eigenvalue.
-    """
-
-    values: Array
-    vectors: Array
-    residuals: Array
-
-
-def extreme_eigenpairs(
-    operator: SymmetricOperator,
-    count: int,
-    *,
-    end: Literal["largest", "smallest"] = "largest",
-    rng: np.random.Generator,
-    guess: ArrayLike | None = None,
-    tolerance: float = 1e-8,
-    iterations: int = 200,
-) -> Eigenpairs:
-    """Eigenpairs at one end of a spectrum, from products alone (LOBPCG).
-
-    Where the iterations do not suffice, as at the lower end of a dense spectrum, the residuals say
-    how near they have come.
+    Shift-invert Lanczos at zero; a singular matrix, on which the inversion fails, falls back to a
+    dense solver. Of two that are equally near it is either.
 
     Args:
-        operator: H, shape (n, n).
-        count: how many, at most n/5.
-        end: which.
-        rng: draws where to start from.
-        guess: columns to start from, shape (n, j) with j <= count, as far as known.
-        tolerance: residual that is small enough, in units of the largest of the values.
-        iterations: products with blocks of `count` vectors, at most.
+        gram: shape (n, n), of either sign.
 
     Raises:
-        ValueError: for a count out of range.
+        ValueError: for a matrix that is not square, finite and symmetric.
+
+    >>> round(eigenvalue_nearest_zero(np.diag([-3.0, 0.5, 2.0])), 12)
+    0.5
     """
-    size = operator.shape[0]
-    if not 1 <= count <= size // 5:
-        raise ValueError(f"count must lie in 1..{size // 5}, a fifth of the matrix; got {count}")
-    start = rng.standard_normal((size, count))
-    if guess is not None:
-        known = np.asarray(guess, dtype=float).reshape(size, -1)
-        start[:, : known.shape[1]] = known
-    start = np.linalg.qr(start)[0]
-    scale = float(np.linalg.norm(operator @ start, axis=0).max())
-    linear = LinearOperator(
-        operator.shape, matvec=operator.__matmul__, matmat=operator.__matmul__, dtype=float
-    )
-    with warnings.catch_warnings():
-        # That it has not converged is said by the residuals.
-        warnings.simplefilter("ignore", UserWarning)
-        _, vectors = lobpcg(
-            linear,
-            start,
-            tol=tolerance * scale,
-            maxiter=iterations,
-            largest=end == "largest",
-        )
-    # Ritz values of an orthonormal basis, and residuals that owe nothing to the solver.
-    basis = np.linalg.qr(vectors)[0]
-    image = operator @ basis
-    values, rotation = eigh(basis.T @ image)
-    order = np.argsort(values)[:: -1 if end == "largest" else 1]
-    values, rotation = values[order], rotation[:, order]
-    vectors = basis @ rotation
-    residuals = np.linalg.norm(image @ rotation - vectors * values, axis=0)
-    return Eigenpairs(values, vectors, residuals)
+    matrix = _symmetric(gram)
+    if len(matrix) > 2:
+        start = _generic_start(len(matrix))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", LinAlgWarning)
+                (value,) = eigsh(matrix, k=1, sigma=0.0, v0=start, return_eigenvectors=False)
+            if np.isfinite(value):
+                return float(value)
+        except _FAILURES:
+            pass  # singular to rounding: the inverse does not exist
+    values = eigvalsh(matrix)
+    return float(values[np.argmin(np.abs(values))])
 
 
 @np.errstate(under="ignore")
@@ -243,17 +261,31 @@ def retrieved_share(
 
     Args:
         spectrum: of the Gram matrix H.
-        learning_rate: η.
-        steps: t, shape (k,).
+        learning_rate: η > 0.
+        steps: t >= 0, shape (k,); whole numbers where η λ_max > 1.
         labels: z, shape (n,), not zero.
 
     Returns:
         Shape (k,); within [0, 1] for η λ_max <= 1.
 
+    Raises:
+        ValueError: for an argument of another shape or out of range.
+
     Reference: docs/theory.md, section 6.
     """
-    energy = spectrum.project(labels) ** 2
-    if not energy.any():
-        raise ValueError("labels must not be all zero: nothing can be retrieved of them")
-    kept = (1 - learning_rate * spectrum.eigenvalues) ** np.asarray(steps)[:, None]
+    if not (np.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
+    times = numbers("steps", steps)
+    if times.ndim != 1:
+        raise ValueError(f"steps must be a list of times, shape (k,); got {times.shape}")
+    if (times < 0).any():
+        raise ValueError(f"steps must not be negative; got {times.min():g}")
+    energy = spectrum.project(_labels(labels, spectrum.eigenvalues.size)) ** 2
+    left = 1 - learning_rate * spectrum.eigenvalues
+    if left.min() < 0 and (times % 1).any():
+        raise ValueError(
+            "steps must be whole numbers where learning_rate is above 1/lambda_max: an overshoot "
+            "changes its sign at every step"
+        )
+    kept = left ** times[:, None]
     return np.asarray(1 - kept @ energy / energy.sum())

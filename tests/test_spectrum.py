@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_theory import data, kernels, predictions, spectrum
-from strategies import EPS, clustered, cross_cosines, grams, inputs, ratios, rngs, seeds
+from strategies import EPS, Gram, clustered, cross_cosines, grams, inputs, ratios, rngs, seeds
 
 
 def solver_error(gram):
@@ -188,6 +188,80 @@ def test_lambda_min_is_deterministic(gram):
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
+@st.composite
+def of_either_sign(draw):
+    """A symmetric matrix with its eigenvalues: of both signs, tiny, equal or zero, at any scale."""
+    size = draw(st.integers(1, 12))
+    tiny = st.sampled_from([0.0, 1e-17, -1e-17, 1e-12, -1e-12, 1e-6, -1e-6])
+    values = draw(st.lists(st.floats(-1, 1) | tiny, min_size=size, max_size=size))
+    shift = draw(st.sampled_from([-1.0, 0.0, 1.0]))
+    eigenvalues = 10 ** draw(st.floats(-100, 100)) * np.sort(np.array(values) + shift)
+    vectors = np.linalg.qr(draw(rngs).standard_normal((size, size)))[0]
+    matrix = (vectors * eigenvalues) @ vectors.T
+    return Gram((matrix + matrix.T) / 2, eigenvalues, vectors)
+
+
+@given(of_either_sign())
+def test_lambda_min_is_the_smallest_eigenvalue_of_a_matrix_of_any_sign(gram):
+    assert abs(spectrum.lambda_min(gram.matrix) - gram.eigenvalues[0]) <= solver_error(gram)
+
+
+@given(of_either_sign())
+def test_the_eigenvalue_nearest_zero_has_its_sign(gram):
+    found = spectrum.eigenvalue_nearest_zero(gram.matrix)
+    # The one that it is may be either of two equally near ones.
+    assert np.abs(gram.eigenvalues - found).min() <= solver_error(gram)
+    assert abs(abs(found) - np.abs(gram.eigenvalues).min()) <= solver_error(gram)
+
+
+@pytest.mark.parametrize(
+    ("diagonal", "smallest", "nearest"),
+    [
+        ([-0.239, 0.1, 0.3, 0.5], -0.239, 0.1),
+        ([-0.239, 0.1], -0.239, 0.1),
+        ([-3.0], -3.0, -3.0),
+        ([5.0, -1e-3, 2.0], -1e-3, -1e-3),
+        ([-5.0, 1e-3, 2.0], -5.0, 1e-3),
+        ([-5.0, -4.0, -3.0, -2.0], -5.0, -2.0),
+        ([-1.0, 0.0, 1.0, 2.0], -1.0, 0.0),
+        ([1e-17, -1e-17, 1.0, -1.0, 2.0], -1.0, 0.0),
+    ],
+)
+def test_the_smallest_eigenvalue_and_the_one_nearest_zero_are_two_things(
+    diagonal, smallest, nearest
+):
+    allowed = 8 * len(diagonal) * EPS * np.abs(diagonal).max()
+    assert abs(spectrum.lambda_min(np.diag(diagonal)) - smallest) <= allowed
+    assert abs(spectrum.eigenvalue_nearest_zero(np.diag(diagonal)) - nearest) <= allowed
+
+
+@pytest.mark.parametrize("shift", [-1e-3, -1e-9, 0.0, 1e-9, 1e-3, 0.3, 20.0])
+def test_lambda_min_of_a_kernel_follows_every_shift(shift):
+    # 60 points, 40 of them in 20 pairs that nearly coincide: a cluster of tiny eigenvalues.
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((60, 30))
+    rows[20:40] = rows[:20] + 1e-4 * rng.standard_normal((20, 30))
+    gram = kernels.ntk_limit(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    exact = np.linalg.eigvalsh(gram) - shift
+    allowed = 8 * 60 * EPS * np.abs(exact).max()
+    moved = gram - shift * np.eye(60)
+    assert abs(spectrum.lambda_min(moved) - exact[0]) <= allowed
+    assert abs(abs(spectrum.eigenvalue_nearest_zero(moved)) - np.abs(exact).min()) <= allowed
+
+
+@pytest.mark.parametrize("matrix", [np.eye(40) + 1, kernels.ntk_limit(data.circle(40).inputs)])
+def test_positive_matrices_and_singular_ones_take_no_dense_solver(matrix, monkeypatch):
+    monkeypatch.setattr(spectrum, "eigvalsh", None)
+    exact = np.linalg.eigvalsh(matrix)
+    assert abs(spectrum.lambda_min(matrix) - exact[0]) <= 8 * 40 * EPS * exact[-1]
+
+
+def test_a_value_that_is_not_the_smallest_is_noticed_and_found_anew(monkeypatch):
+    # As if the iterations had come to an end elsewhere.
+    monkeypatch.setattr(spectrum, "eigsh", lambda *_, **__: np.array([7.0]))
+    assert spectrum.lambda_min(np.diag([1.0, 7.0, 9.0])) == pytest.approx(1.0)
+
+
 # ---------------------------------------------------------------- the retrieved share
 
 
@@ -330,10 +404,17 @@ def test_noise_takes_at_least_the_ratio_longer_than_information():
         (np.empty((0, 0)), "square and non-empty"),
         ([[1.0, np.nan], [np.nan, 1.0]], "must be finite"),
         ([[np.inf]], "must be finite"),
+        ([[1.0, np.inf], [np.inf, 1.0]], "must be finite"),
+        ([[1j]], "must be real numbers; got complex128"),
+        (3.0, r"square and non-empty; got shape \(\)"),
+        (np.ones((1, 2, 2)), r"square and non-empty; got shape \(1, 2, 2\)"),
         ([[1.0, 0.5], [0.4, 1.0]], "must be symmetric; use the train/train block"),
     ],
 )
-@pytest.mark.parametrize("function", [spectrum.eigendecomposition, spectrum.lambda_min])
+@pytest.mark.parametrize(
+    "function",
+    [spectrum.eigendecomposition, spectrum.lambda_min, spectrum.eigenvalue_nearest_zero],
+)
 def test_what_is_no_gram_matrix_is_refused(function, matrix, message):
     with pytest.raises(ValueError, match=message):
         function(matrix)
@@ -346,6 +427,91 @@ def test_ranks_that_do_not_exist_are_refused(rank):
         found.information(rank)
     with pytest.raises(ValueError, match=rf"rank must lie in 0..3; got {rank}"):
         found.noise(rank)
+
+
+@pytest.mark.parametrize("rank", [1.0, 2.5, np.float64(1), "1", None, True, [1]])
+def test_ranks_that_are_no_whole_numbers_are_refused(rank):
+    found = spectrum.eigendecomposition(np.eye(3))
+    for part in (found.information, found.noise):
+        with pytest.raises(ValueError, match="rank must be a whole number; got"):
+            part(rank)
+
+
+@pytest.mark.parametrize("rank", [np.int64(2), np.uint8(2)])
+def test_ranks_of_any_integer_type_are_taken(rank):
+    assert spectrum.eigendecomposition(np.eye(3)).information(rank).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": np.ones((3, 1))}, r"labels must give one number.*shape \(3,\); got \(3, 1\)"),
+        ({"labels": np.ones(4)}, r"labels must give one number.*shape \(3,\); got \(4,\)"),
+        ({"labels": 1.0}, r"labels must give one number.*shape \(3,\); got \(\)"),
+        ({"labels": [1, np.nan, 1]}, "labels must be finite"),
+        ({"labels": ["a", "b", "c"]}, "labels must be real numbers"),
+        ({"steps": 3}, r"steps must be a list of times, shape \(k,\); got \(\)"),
+        ({"steps": [[1, 2]]}, r"steps must be a list of times, shape \(k,\); got \(1, 2\)"),
+        ({"steps": [3, -1]}, "steps must not be negative; got -1"),
+        ({"steps": [np.inf]}, "steps must be finite"),
+        ({"learning_rate": np.nan}, "learning_rate must be positive and finite; got nan"),
+        ({"learning_rate": np.inf}, "learning_rate must be positive and finite; got inf"),
+        ({"learning_rate": -0.1}, "learning_rate must be positive and finite; got -0.1"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite; got 0.0"),
+        ({"learning_rate": 1.5, "steps": [0.5]}, "steps must be whole numbers where learning_rate"),
+    ],
+)
+def test_what_has_no_retrieved_share_is_refused(changes, message):
+    found = spectrum.eigendecomposition(np.eye(3))
+    arguments = {"learning_rate": 0.1, "steps": [1, 2], "labels": [1.0, -1.0, 1.0]} | changes
+    with pytest.raises(ValueError, match=message):
+        spectrum.retrieved_share(found, **arguments)
+
+
+def test_overshooting_and_fractions_of_steps_have_a_share_where_there_is_one():
+    found = spectrum.eigendecomposition(np.eye(3))
+    labels = [1.0, -1.0, 1.0]
+    assert spectrum.retrieved_share(found, 1.5, [0, 1, 2], labels) == pytest.approx([0, 1.5, 0.75])
+    assert spectrum.retrieved_share(found, 0.75, [0.5], labels) == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        (np.ones((4, 1)), {}, "labels must give one number"),
+        (np.ones(3), {}, "labels must give one number"),
+        (np.zeros(4), {}, "labels must not be all zero"),
+        (np.ones(4), {"factor": 0.5}, "factor must be at least 1, and finite; got 0.5"),
+        (np.ones(4), {"factor": np.nan}, "factor must be at least 1, and finite; got nan"),
+        (np.ones(4), {"least": 1.5}, r"least must lie in \[0, 1\]"),
+        (np.ones(4), {"least": np.nan}, r"least must lie in \[0, 1\]"),
+    ],
+)
+def test_what_makes_no_bands_is_refused(labels, options, message):
+    found = spectrum.eigendecomposition(np.diag(np.arange(4.0)))
+    with pytest.raises(ValueError, match=message):
+        found.bands(labels, **options)
+
+
+@pytest.mark.parametrize("values", [np.ones((4, 1)), np.ones((4, 2)), np.ones(3), 1.0])
+def test_values_of_another_shape_have_no_coefficients(values):
+    found = spectrum.eigendecomposition(np.eye(4))
+    with pytest.raises(ValueError, match=r"values must have the shape \(\.\.\., 4\)"):
+        found.project(values)
+
+
+def test_eigenspaces_are_told_apart_by_rounding_of_the_largest_size_of_an_eigenvalue():
+    spaces = spectrum.eigendecomposition(np.diag([-3.0, -3.0, -2.0, 1e-17, -1e-17])).eigenspaces()
+    assert [space.stop - space.start for space in spaces] == [2, 1, 2]
+    assert spectrum.eigendecomposition(-0.5 * np.eye(5)).eigenspaces() == (slice(0, 5),)
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_of_gaps_that_rounding_makes_larger_or_smaller_the_lowest_counts(turn):
+    vectors = np.linalg.qr(np.random.default_rng(turn).standard_normal((6, 6)))[0]
+    values = np.array([1.0, 1.0, 7.0, 7.0, 49.0, 49.0])
+    matrix = (vectors * values) @ vectors.T
+    assert spectrum.eigendecomposition((matrix + matrix.T) / 2).largest_gap() == 4
 
 
 def test_labels_that_are_all_zero_are_refused():

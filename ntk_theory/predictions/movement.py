@@ -153,9 +153,15 @@ def crossing_of_reach(sizes: ArrayLike, reach: ArrayLike, outputs: ArrayLike) ->
 
 
 def _root(covariance: Array) -> Array:
-    """A square root of a positive semi-definite matrix, of whatever rank."""
+    """The symmetric square root V √D Vᵀ of a positive semi-definite matrix, of whatever rank.
+
+    V √D would do for the distribution of what is drawn with it, but not for a single draw: in a
+    degenerate eigenspace V is any basis, and another one on another kind of processor. Eigenvalues
+    that are zero to rounding are zero, as their root would be half of the digits.
+    """
     values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.clip(values, 0, None)))
+    kept = values > len(values) * np.finfo(float).eps * values[-1]
+    return np.asarray((vectors * np.sqrt(np.where(kept, values, 0))) @ vectors.T)
 
 
 @np.errstate(under="ignore")

@@ -8,12 +8,14 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from ntk_theory import ranks
 from ntk_theory.resources import memory_limit
 from ntk_theory.training.neurons import block_size, patterns_fit
-from ntk_theory.training.points import moves_weights
+from ntk_theory.training.points import moves_weights, shared_points
 from ntk_theory.training.products import storage, tensor_cores
 
 _DOUBLE = 8
@@ -34,6 +36,8 @@ class Footprint:
         width: m.
         precision: of the nets, one of `products.PRECISIONS`.
         device: where they are trained.
+        sums_pulls: whether the pulls on neurons are summed beside their pre-activations, as for
+            inputs that are nearly dependent.
     """
 
     points: int
@@ -41,6 +45,15 @@ class Footprint:
     width: int
     precision: str
     device: str = "cpu"
+    sums_pulls: bool = False
+
+    @classmethod
+    def of(cls, inputs: ArrayLike, width: int, precision: str, device: str = "cpu") -> Footprint:
+        """That of nets on these inputs, which are looked at; shape (n, d)."""
+        rows = torch.as_tensor(np.asarray(inputs), dtype=storage(precision), device=device)
+        points, features = rows.shape
+        summed = shared_points(rows, precision).sums_pulls
+        return cls(points, features, width, precision, device, summed)
 
     @property
     def own(self) -> int:
@@ -71,7 +84,7 @@ class Footprint:
     @property
     def growing(self) -> int:
         """Bytes that grow with the width."""
-        state = self.features if self.weights_move else self.points
+        state = self.features if self.weights_move else self.points * (1 + self.sums_pulls)
         return state * self.own * self.itemsize + self.patterns
 
     @property

@@ -2,7 +2,9 @@
 
 With Γ = X Xᵀ, Z = W Xᵀ (m × n) and A = 1[Z > 0], a step of gradient descent on ½‖f − z_t‖² reads
 Z ← Z − (η/√m) (a ∘ A) diag(u − z_t) Γ: one product of m × n by n × n, whatever the dimension, and
-the weights are formed once, at the end, from W_T − W_0 = (Z_T − Z_0) (X⁺)ᵀ. With more than two
+the weights are formed once, at the end, from W_T − W_0 = (Z_T − Z_0) (X⁺)ᵀ. Of nearly dependent
+inputs that would multiply the rounding of Z by 1/σ_min(X), so there the pulls are summed beside Z:
+G = −Σ_t (η_t/√m) (a ∘ A) diag(u − z_t), and W_T − W_0 = G X. With more than two
 points a dimension it is cheaper to move the weights, W ← W − (η/√m) a ∘ A diag(u − z_t) X, and to
 take Z = W Xᵀ anew: two products of m × n by the rank of X, as gradients lie in the span of the
 inputs (docs/theory.md, section 1). Neurons are rows: products of a block of them with the points
@@ -179,22 +181,30 @@ class Block(ABC):
 
 
 class _Preactivations(Block):
-    """Neurons known by their pre-activations."""
+    """Neurons known by their pre-activations, and by the sum of their pulls where it is needed."""
+
+    pulls: Tensor | None = None
 
     @staticmethod
     def numbers(points: Points) -> int:
-        return points.inputs.shape[0]
+        return points.inputs.shape[0] * (2 if points.sums_pulls else 1)
 
     def take_room(self, room: Room, nets: int, neurons: int) -> None:
-        self.z = room.state.take(nets, neurons, self.points.inputs.shape[0])
+        shape = nets, neurons, self.points.inputs.shape[0]
+        self.z = room.state.take(*shape)
+        if self.points.sums_pulls:
+            self.pulls = room.state.take(*shape)
 
     def start(self, hidden: Tensor, output: Tensor) -> None:
         self.a.copy_(output)
         torch.matmul(hidden, self.points.inputs.mT, out=self.z)
+        if self.pulls is not None:
+            self.pulls.zero_()
 
     @property
     def state(self) -> dict[str, Tensor]:
-        return {"a": self.a, "z": self.z}
+        summed = {} if self.pulls is None else {"pulls": self.pulls}
+        return {"a": self.a, "z": self.z, **summed}
 
     def outputs(self) -> Tensor:
         torch.clamp(self.z, min=0, out=self.buffer)
@@ -209,24 +219,31 @@ class _Preactivations(Block):
         patterns = self.weighted_patterns(pull)
         with tensor_cores(self.points.precision):
             self.z.baddbmm_(patterns, pull.factor, alpha=-rate)
+        if self.pulls is not None:
+            if pull.residual.shape[-1] == 1:
+                self.pulls.addcmul_(self.buffer, pull.residual.mT, value=-rate)
+            else:
+                self.pulls.add_(self.buffer, alpha=-rate)
         if output_gradient is not None:
             self.a.add_(output_gradient, alpha=-rate)
         return self.outputs()
 
     def change(self, hidden: Tensor, keep: bool) -> Change:
-        start = hidden @ self.points.inputs.mT
+        points, cholesky = self.points, self.points.cholesky
+        start = hidden @ points.inputs.mT
         flips = ((self.z > 0) != (start > 0)).sum(dim=(1, 2))
-        moved = (self.z - start).double()
-        cholesky, trained = self.points.cholesky, None
-        if cholesky is None:
-            squares = (moved @ self.points.inverse.mT).square().sum(dim=2)
+        if self.pulls is not None:
+            by, back = self.pulls.double(), points.inputs.double()
+            move = by @ points.triangle
         else:
-            # ‖X⁺ δ‖² = δᵀ (X Xᵀ)⁻¹ δ, without the way through d features.
-            half = torch.linalg.solve_triangular(cholesky.mT, moved, upper=True, left=False)
-            squares = half.square().sum(dim=2)
-        if keep:
-            trained = hidden + (moved @ self.points.inverse.mT).to(hidden.dtype)
-        return Change(squares, flips, trained)
+            by, back = (self.z - start).double(), points.inverse.mT
+            if cholesky is None:
+                move = by @ back
+            else:
+                # ‖X⁺ δ‖² = δᵀ (X Xᵀ)⁻¹ δ, without the way through d features.
+                move = torch.linalg.solve_triangular(cholesky.mT, by, upper=True, left=False)
+        trained = hidden + (by @ back).to(hidden.dtype) if keep else None
+        return Change(move.square().sum(dim=2), flips, trained)
 
 
 class _Weights(Block):

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from ntk_theory.training.products import rounded
 
-_CLEAR, _WELL_CONDITIONED = 1e-10, 1e-6
-"""Squared singular values, over the largest, that are surely no rounding, and that leave ten digits
-to the solution of a system."""
+_CLEAR = 1e-10
+"""Squared singular value, over the largest, that is surely no rounding."""
+
+_WELL_CONDITIONED = {torch.float32: 1e-3, torch.float64: 1e-6}
+"""Least one of inputs whose pseudo-inverse loses at most one and a half of seven digits, or three
+of sixteen."""
 
 
 def moves_weights(points: int, rank: int) -> bool:
@@ -51,25 +54,44 @@ class Points:
         rows = self.inputs.double()
         return rows @ rows.mT
 
-    @property
-    def _rounding(self) -> float:
-        """Share of the largest singular value below which one is rounding, and taken for none."""
-        return float(max(self.inputs.shape) * torch.finfo(self.inputs.dtype).eps)
-
     @cached_property
-    def _span(self) -> tuple[int, Tensor]:
-        """Dimension of the span of the inputs, and an orthonormal basis, shape (d, rank)."""
+    def _span(self) -> tuple[Tensor, Tensor]:
+        """Singular values of the inputs but for rounding, and an orthonormal basis of their span.
+
+        Descending, shape (rank,), and shape (d, rank).
+        """
         rows = self.inputs.double()
         if rows.shape[0] > 2 * rows.shape[1]:
             rows = torch.linalg.qr(rows, mode="r").R  # of the same span
         _, values, right = torch.linalg.svd(rows, full_matrices=False)
-        kept = int((values > self._rounding * values[:1]).sum())
-        return kept, right[:kept].mT
+        kept = self._kept(values, right)
+        return values[:kept], right[:kept].mT
+
+    def _kept(self, values: Tensor, right: Tensor) -> int:
+        """How many right singular vectors span the inputs, up to their rounding.
+
+        What they leave of a row may be eps of it, as much as rounding may have changed it. A small
+        singular value alone says nothing: many rows may share it, or it be that of a few which are
+        nearly equal. Below max(n, d) eps of the largest, in float64, it is what this decomposition
+        rounds.
+        """
+        clear = max(self.inputs.shape) * torch.finfo(torch.float64).eps
+        most = int((values > clear * values[:1]).sum())
+        allowed = torch.finfo(self.inputs.dtype).eps ** 2
+        # With fewer than these more would be left of all rows together, so of one of them.
+        left = values.square().flip(0).cumsum(0).flip(0)
+        least = min(int((left > allowed * left[:1]).sum()), most)
+        if least == most:
+            return most
+        rows = self.inputs.double()
+        parts = (rows @ right[least:most].mT).square().flip(1).cumsum(1).flip(1)
+        above = parts > allowed * rows.square().sum(dim=1, keepdim=True)
+        return least + int(above.any(dim=0).sum())
 
     @property
     def rank(self) -> int:
         """Dimension of the span of the inputs."""
-        return self._span[0]
+        return int(self._span[0].numel())
 
     @cached_property
     def basis(self) -> Tensor | None:
@@ -89,22 +111,45 @@ class Points:
         squares: Tensor = torch.linalg.eigvalsh(self._products)
         return squares
 
+    @property
+    def _least_square(self) -> float:
+        """Least squared singular value that counts as well-conditioned."""
+        return _WELL_CONDITIONED[self.inputs.dtype] * float(self._squares[-1])
+
     @cached_property
     def cholesky(self) -> Tensor | None:
         """Cholesky factor of X Xᵀ in float64, or None where that is not well-conditioned."""
-        if self._squares[0] <= _WELL_CONDITIONED * self._squares[-1]:
+        if self._squares[0] <= self._least_square:
             return None
         factor: Tensor = torch.linalg.cholesky(self._products)
         return factor
 
     @cached_property
     def inverse(self) -> Tensor:
-        """Pseudo-inverse of X in float64, shape (d, n)."""
+        """Pseudo-inverse of X in float64, shape (d, n); inaccurate where pulls are to be summed."""
         rows = self.inputs.double()
         if self.cholesky is not None:
             return torch.cholesky_solve(rows, self.cholesky).mT
-        inverse: Tensor = torch.linalg.pinv(rows, rtol=self._rounding)
+        basis = self._span[1]
+        inverse: Tensor = basis @ torch.linalg.pinv(rows @ basis)
         return inverse
+
+    @cached_property
+    def triangle(self) -> Tensor:
+        """L of X = L Qᵀ in float64, shape (n, min(n, d)): ‖g X‖ = ‖g L‖ in fewer operations."""
+        upper: Tensor = torch.linalg.qr(self.inputs.double().mT, mode="r").R
+        return upper.mT
+
+    @cached_property
+    def sums_pulls(self) -> bool:
+        """Whether neurons known by their pre-activations keep the sum of their pulls, too.
+
+        Not where the singular values of the inputs are large or none, as of exact copies.
+        """
+        if self.many or self._squares[-min(self.inputs.shape)] > self._least_square:
+            return False
+        values = self._span[0]
+        return bool(values.numel() and values[-1].square() <= self._least_square)
 
     @property
     def factor(self) -> Tensor:
