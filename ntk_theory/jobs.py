@@ -10,6 +10,7 @@ __all__ = ["in_workers", "side_by_side", "spread", "workers"]
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -84,14 +85,14 @@ def _deaf_children() -> Iterator[None]:
 
     It is for the process that gives the work; that one stops them.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+    if sys.platform == "win32":  # which has no such masks
         yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    else:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(threads: int) -> None:

@@ -15,8 +15,6 @@ ROOT = Path(__file__).parent.parent
 SOURCES = [
     file for name in ("ntk_theory", "figures", "benchmarks") for file in (ROOT / name).rglob("*.py")
 ]
-OTHER_NEWLINES = {"verify.py", "files.py"}
-"""These leave newlines to the system so far."""
 
 # What Windows lacks is taken away once libraries that know the system they are on are loaded. A
 # text file in the system's encoding is an error.
@@ -71,18 +69,11 @@ def text_calls(file):
             yield name, node.lineno, keywords
         elif name == "open" and not any("b" in str(mode) for mode in modes):
             module = getattr(getattr(node.func, "value", None), "id", "")
-            if module != "Checkpoints":
+            if module not in ("Checkpoints", "os"):
                 yield name, node.lineno, keywords
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        pytest.param(file, marks=[pytest.mark.xfail] if file.name in OTHER_NEWLINES else ())
-        for file in SOURCES
-    ],
-    ids=lambda file: file.relative_to(ROOT).as_posix(),
-)
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_text_has_the_same_encoding_and_newlines_on_every_system(file):
     for name, line, keywords in text_calls(file):
         assert "encoding" in keywords, line
