@@ -24,7 +24,16 @@ CLAIM_PACKAGES = sorted(
 )
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
-    {"atomic", "launcher", "verdicts", "fitting", "drawing", "environment", "predictions.spectra"},
+    {
+        "arguments",
+        "atomic",
+        "launcher",
+        "verdicts",
+        "fitting",
+        "drawing",
+        "environment",
+        "predictions.spectra",
+    },
     {
         "precision",
         "ranks",
