@@ -19,6 +19,7 @@ __all__ = [
     "gram_matrix",
     "in_precision",
     "positive",
+    "precision",
     "real",
     "rows",
     "seeds",
@@ -595,6 +596,17 @@ def choice(name: str, value: Any, allowed: Sequence[_Word]) -> _Word:
     words = f"{', '.join(others)} or {last}" if others else last
     error = ValueError if isinstance(value, str) else TypeError
     raise error(f"{name} must be {words}; got {_came(value)}")
+
+
+def precision(name: str, value: Any) -> Literal["float32", "float64"]:
+    """The name of a precision, of that name or of the dtype of torch or numpy."""
+    word = value if isinstance(value, str) else str(value).removeprefix("torch.")
+    if isinstance(value, type) and issubclass(value, np.floating):
+        word = value.__name__
+    for one in ("float32", "float64"):
+        if word == one:
+            return one
+    raise ValueError(f"{name} must be 'float32' or 'float64'; got {_came(value)}; give one of them")
 
 
 def generator(name: str, value: Any) -> np.random.Generator:
