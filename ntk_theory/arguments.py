@@ -18,6 +18,7 @@ __all__ = [
     "generator",
     "gram_matrix",
     "in_precision",
+    "number",
     "positive",
     "precision",
     "real",
@@ -547,13 +548,11 @@ def real(
         holds: whether it does; NaN is refused whatever it says.
         why: reason, in words.
     """
-    number = _real(value)
-    if number is None:
-        raise TypeError(f"{name} must be a real number; got {_came(value)}; give a number, as 0.5")
-    if math.isnan(number) or not holds(number):
+    found = number(name, value)
+    if math.isnan(found) or not holds(found):
         reason = f", {why}" if why else ""
-        raise ValueError(f"{name} must {must}{reason}; got {number:g}")
-    return number
+        raise ValueError(f"{name} must {must}{reason}; got {found}")
+    return found
 
 
 def _real(value: Any) -> float | None:
@@ -570,6 +569,14 @@ def _real(value: Any) -> float | None:
         return math.inf
     except (TypeError, ValueError, RuntimeError):
         return None
+
+
+def number(name: str, value: Any) -> float:
+    """A real number of any kind, NaN and infinity included, for a caller that looks at them."""
+    found = _real(value)
+    if found is None:
+        raise TypeError(f"{name} must be a real number; got {_came(value)}; give a number, as 0.5")
+    return found
 
 
 def positive(name: str, value: Any) -> float:
