@@ -79,7 +79,7 @@ def _of_tensor(name: str, value: Any) -> NDArray[Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """The same without tensors and masks."""
+    """The same without tensors and masks, before it is looked at."""
     if _is_tensor(value):
         return _of_tensor(name, value)
     if isinstance(value, np.ma.MaskedArray):
