@@ -13,6 +13,7 @@ __all__ = [
     "array",
     "choice",
     "class_numbers",
+    "columns",
     "device",
     "flag",
     "generator",
@@ -26,6 +27,7 @@ __all__ = [
     "seeds",
     "targets",
     "tensor",
+    "vectors",
     "whole",
     "wholes",
 ]
@@ -273,6 +275,48 @@ def in_precision(name: str, values: Rows, dtype: str) -> Rows:
                 f"{sizes[lost[0]]:.3g} in row {lost[0]}; scale {name} up"
             )
     return rounded
+
+
+def vectors(name: str, values: ArrayLike, size: int) -> Array:
+    """Finite vectors of one length in the last axis, however many, shape (..., n).
+
+    Args:
+        name: of the argument.
+        values: what came.
+        size: n.
+    """
+    given = _numbers(name, values)
+    if given.shape[-1:] != (size,):
+        came = "a number" if given.ndim == 0 else f"the shape {given.shape}"
+        turned = given.ndim == 2 and given.shape[0] == size
+        raise ValueError(
+            f"{name} must have the shape (..., {size}); got {came}; "
+            + (f"give {name}.T" if turned else "give a number for each point in the last axis")
+        )
+    flat = given.reshape(-1, size)
+    kept = array(name, flat, flat.shape) if flat.size else np.empty(flat.shape)
+    return np.asarray(kept, dtype=float).reshape(given.shape)
+
+
+def columns(name: str, values: ArrayLike, size: int, most: int) -> Array:
+    """Finite columns, shape (n, j): a vector (n,) is one of them.
+
+    Args:
+        name: of the argument.
+        values: what came.
+        size: n.
+        most: the largest j.
+    """
+    given = _numbers(name, values)
+    wide = given[:, None] if given.ndim == 1 else given
+    if wide.ndim != 2 or wide.shape[0] != size or wide.shape[1] > most:
+        came = "a number" if given.ndim == 0 else f"the shape {given.shape}"
+        raise ValueError(
+            f"{name} must hold columns, shape ({size}, j) with j <= {most}; got {came}; "
+            "give a number for each point in each of them"
+        )
+    kept = array(name, wide, wide.shape) if wide.size else np.empty(wide.shape)
+    return np.asarray(kept, dtype=float)
 
 
 def gram_matrix(name: str, values: ArrayLike) -> Array:

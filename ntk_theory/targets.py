@@ -166,7 +166,10 @@ def weights(schedule: Schedule, steps: int) -> NDArray[np.float64]:
     _check_schedule(schedule)
     steps = arguments.whole("steps", steps, least=0)
     if isinstance(schedule, Agreement):
-        raise TypeError("the agreement schedule has no weights without a prediction")
+        raise TypeError(
+            "schedule must be known beforehand; got the agreement schedule, which has no weights "
+            "without a prediction; take those of a trajectory"
+        )
     return np.array([schedule.weight(step) for step in range(steps)])
 
 

@@ -288,8 +288,13 @@ ANY_LENGTH = {
     ("encode", "labels"),
 }  # fmt: skip
 """Of which there may be any number."""
-ANY_AXES = {("Spectrum.project", "values"): ("empty",)}
-"""Of which there may be none."""
+FITTING = {("Design", "inputs"): "(inputs|groups)", ("train", "inputs"): "(inputs|observed)"}
+ANY_AXES = {
+    ("Spectrum.project", "values"): ("empty",),
+    ("train", "learning_rate"): ("a number",),
+    ("train_kernel_limit", "learning_rate"): ("a number",),
+}
+"""Of which there may be none, or of which one number is right, too."""
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -302,7 +307,7 @@ def test_bad_arrays_are_refused_by_name_in_one_line(kind):
         if key in ANY_AXES and kind in ANY_AXES[key]:
             continue
         # Of rows and what belongs to them either may be the one that does not fit.
-        name = "(inputs|groups)" if key == ("Design", "inputs") else key[1]
+        name = FITTING.get(key, key[1])
         pattern = rf"^{name} ({words})"
         try:
             message = refusal(call, make(plain))

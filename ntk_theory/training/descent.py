@@ -337,11 +337,11 @@ def train(
     _check_distillation(distillation)
     device = arguments.device("device of the network", network.device)
     own = str(network.dtype).removeprefix("torch.")
-    precision = precision or own
-    if precision not in PRECISIONS or storage(precision) is not network.dtype:
+    precision = own if precision is None else arguments.choice("precision", precision, PRECISIONS)
+    if storage(precision) is not network.dtype:
         raise ValueError(
             f"precision must be 'float32', 'tf32' or 'bf16' for float32 nets and 'float64' for "
-            f"float64 ones; got {precision!r} for {own}"
+            f"float64 ones; got {precision!r} for {own}; leave it out for that of the nets"
         )
     arguments.choice("loss", loss, get_args(Loss))
     arguments.choice("layers", layers, get_args(Layers))
