@@ -217,7 +217,8 @@ def array(
         what = "a number" if given.ndim == 0 else f"the shape {given.shape}"
         advice = do or ("give at least one" if 0 in given.shape else "reshape or cut it")
         raise ValueError(f"{name} must have the shape {wished}; got {what}; {advice}")
-    precision = np.float32 if single and given.dtype == np.float32 else np.float64
+    is_single = given.dtype.kind == "f" and given.dtype.itemsize == 4
+    precision = np.float32 if single and is_single else np.float64
     with np.errstate(all="ignore"):
         kept: Rows = np.require(given, precision, ["C_CONTIGUOUS", "ALIGNED"])
     if any(step < 0 for step in kept.strides):  # of an axis of length 1, which torch minds

@@ -233,8 +233,8 @@ class UnitRows:
             if not scaled.any(axis=1).all():
                 row = some[~scaled.any(axis=1)][0]
                 raise ValueError(
-                    f"{name} must hold rows with an angle; {name} holds a zero row, which has none;"
-                    f" remove row {row}"
+                    f"{name} must have an angle in every row; got zeros: {name} holds a zero row; "
+                    f"remove row {row}"
                 )
             part = arguments.tensor(scaled, points.dtype, points.device)
             places, lengths = torch.as_tensor(some, device=points.device), _norms(part)
@@ -409,9 +409,9 @@ def _activating(rows: Rows, dtype: torch.dtype) -> tuple[Rows, Powers | None]:
 
     Neurons are active on a row whatever its size.
     """
-    sizes = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    sizes = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
     sizes = sizes[sizes > 0]
-    if not sizes.size or (1 / _PLAIN[dtype] < sizes.min() and sizes.max() < _PLAIN[dtype]):
+    if not sizes.size or (sizes.min() > 1 / _PLAIN[dtype] and sizes.max() < _PLAIN[dtype]):
         return rows, None
     return _scaled(rows)
 

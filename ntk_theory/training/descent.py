@@ -105,12 +105,13 @@ def _check_sizes(inputs: NDArray[np.floating]) -> None:
             rows = np.asarray(part, dtype=np.float64)
             largest = max(largest, float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0)))
     numbers = np.finfo(inputs.dtype)
-    if largest < numbers.max and (largest >= numbers.tiny or not inputs.any()):
+    low, high = float(numbers.tiny), float(numbers.max)
+    if largest < high and (largest >= low or not inputs.any()):
         return
     raise ValueError(
-        f"inputs must have squared norms that {numbers.dtype} holds, {numbers.tiny:.1e} to "
-        f"{numbers.max:.1e}; got {largest:.1e} as the largest; divide inputs by their size, and "
-        "learning_rate by the inverse square of that"
+        f"inputs must have squared norms that {numbers.dtype} holds, {low:.1e} to {high:.1e}; got "
+        f"{largest:.1e} as the largest; divide inputs by their size, and multiply learning_rate by "
+        "its square"
     )
 
 
