@@ -584,7 +584,7 @@ REFUSED = [
     # shapes of points
     (lambda: NET(ROWS[0]), "inputs", r"give inputs\[None, :\]"),
     (lambda: NET(ROWS[:, :4]), "inputs", r"5 features.*got the shape \(6, 4\)"),
-    (lambda: NET(ROWS[:4].T), "inputs", "5 features|must"),
+    (lambda: NET(ROWS[:4].T), "inputs", r"5 features.*got the shape \(5, 4\)"),
     (lambda: train(inputs=ROWS.T), "inputs", r"5 features.*\(5, 6\)"),
     (lambda: train(inputs=ROWS[:3].T), "inputs", r"5 features.*\(5, 3\); give its transpose"),
     (lambda: kernels.ntk_limit(ROWS, ROWS[:, :3]), "others", r"5 features.*got the shape"),
@@ -819,6 +819,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("call", "name", "words"), REFUSED)
+@pytest.mark.parametrize(
+    ("call", "name", "words"), REFUSED, ids=[f"{i}-{line[1]}" for i, line in enumerate(REFUSED)]
+)
 def test_what_does_not_fit_is_refused_in_a_line(call, name, words):
     refused(call, name, words)

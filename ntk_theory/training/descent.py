@@ -359,8 +359,9 @@ def train(
     label = arguments.tensor(labels, where=device)
     _check_loss(loss, label)
     rates = _rates(learning_rate, steps) / network.width**0.5
-    recorded = range(steps + 1) if record is None else record
-    kept = set(arguments.wholes("record", recorded, least=0, most=steps, why="steps of the run"))
+    kept = set(range(steps + 1))
+    if record is not None:
+        kept = set(arguments.wholes("record", record, least=0, most=steps, why="steps of the run"))
 
     def begin() -> _Run:
         both = layers == "both"
