@@ -20,6 +20,7 @@ __all__ = [
     "tree",
 ]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -74,12 +75,7 @@ class Design:
         groups = arguments.class_numbers("groups", self.groups, points=len(rows))
         object.__setattr__(self, "groups", groups)
         if self.levels is not None:
-            counted = sum(multiplicity for _, multiplicity in self.levels)
-            if counted != len(rows):
-                raise ValueError(
-                    f"levels must have multiplicities that add up to the {len(rows)} points; "
-                    f"got {counted}; leave them out where the spectrum is not known"
-                )
+            object.__setattr__(self, "levels", _checked_levels(self.levels, len(rows)))
 
     def eigenvalues(self) -> Array:
         """All n eigenvalues, ascending; raises ValueError where the spectrum is not exact."""
@@ -89,6 +85,21 @@ class Design:
                 "measure it with spectrum.eigendecomposition(kernels.ntk_limit(inputs))"
             )
         return np.repeat(*(np.asarray(column) for column in zip(*self.levels, strict=True)))
+
+
+def _checked_levels(
+    levels: Sequence[tuple[float, int]], points: int
+) -> tuple[tuple[float, int], ...]:
+    pairs = np.asarray(arguments.array("levels", levels, ("levels", 2), do="give pairs"))
+    values, counts = pairs.T
+    if (np.diff(values) < 0).any():
+        raise ValueError("levels must be ascending; got a smaller one after a larger; sort them")
+    if (counts < 1).any() or (counts % 1).any() or counts.sum() != points:
+        raise ValueError(
+            f"levels must have multiplicities that add up to the {points} points; "
+            f"got {counts.sum():g}; leave them out where the spectrum is not known"
+        )
+    return tuple((float(value), int(count)) for value, count in pairs)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class TwoLayerReLU:
                     f"got {tuple(weights.shape)}; for one net give {name}[None]"
                 )
             arguments.precision(f"dtype of {name}", weights.dtype)
+            arguments.device(f"device of {name}", weights.device)
             if weights.requires_grad:  # gradients are taken in closed form here
                 object.__setattr__(self, name, weights.detach())
         hidden, output = self.hidden, self.output

@@ -215,7 +215,7 @@ def parse_schedule(text: str, *, burn_in: int, decay: float) -> BurnIn:
             given[key] = float(value)
         except ValueError:
             raise ValueError(f"schedule key {key} must be a number; got {value!r}") from None
-    start = given.pop("burn_in", burn_in)
+    start = arguments.number("burn_in", given.pop("burn_in", burn_in))
     if not (math.isfinite(start) and start == int(start)):
         raise ValueError(f"schedule key burn_in must be a whole number of steps; got {start}")
     then: Constant | Power | Geometric | Agreement

@@ -1,4 +1,7 @@
-"""What callers hand in is taken in every layout and kind, or refused in one line that helps."""
+"""Every argument of every public function, in every layout and kind, and what each refuses.
+
+Rules of single functions have their tests in `test_arguments.py`.
+"""
 
 import dataclasses
 import re
@@ -11,7 +14,7 @@ import pytest
 import torch
 
 import ntk_theory
-from ntk_theory import arguments, data, kernels, network, spectrum, training
+from ntk_theory import data, kernels, network, spectrum, training
 from ntk_theory.streaming import KernelOperator
 from ntk_theory.targets import (
     PLAIN,
@@ -395,7 +398,6 @@ WHOLE = [
     (tree, "classes", 1), (tree, "points", 1), (data.circle, "points", 2), (power_law, "points", 1),
     (power_law, "dimension", 1), (gaussian, "clusters", 1), (gaussian, "points", 1),
     (gaussian, "dimension", 1), (pairs, "count", 0), (pairs, "iterations", 0), (train, "steps", 0),
-    (limit, "steps", 0),
 ]  # fmt: skip
 """Public functions, an argument that is a whole number, and one too small."""
 
@@ -436,7 +438,6 @@ def test_numbers_are_real_and_in_range(call, name, bad):
 
 
 WORDS = [
-    (limiting, "layers"), (limiting, "dtype"), (limiting, "device"), (empirical, "layers"),
     (operator, "layers"), (operator, "dtype"), (operator, "device"), (nets, "dtype"),
     (nets, "device"), (drawn, "dtype"), (drawn, "device"), (noisy, "noise"), (noisy, "count"),
     (pairs, "end"), (train, "layers"), (train, "loss"), (train, "precision"), (limit, "loss"),
@@ -458,23 +459,6 @@ def test_cuda_where_there_is_none_is_refused_in_one_line(monkeypatch):
         assert re.search("^device must .*cuda.*'cpu'", refusal(call, device="cuda"))
 
 
-@pytest.mark.parametrize("given", [np.arange(3), range(3), [0, 1, 2], (np.int64(0), 1, 2),
-                                   np.arange(3, dtype=np.uint8)[::-1][::-1], torch.arange(3),
-                                   list(torch.arange(3)), np.arange(3).astype(object)])  # fmt: skip
-def test_seeds_are_whole_numbers_of_any_kind(given):
-    expected = nets(seeds=[0, 1, 2])
-    assert bits(nets(seeds=given)) == bits(expected)
-    assert bits(drawn(seeds=given).keep()) == bits(expected)
-
-
-@pytest.mark.parametrize("bad", [3, None, "12", [], [0.0], [True], [1, -1], [2**32], [None], [[1]],
-                                 np.array([True]), np.arange(3.0), np.eye(2, dtype=int), 1.5,
-                                 torch.tensor(3), torch.tensor([True]), {1: 2}])  # fmt: skip
-def test_what_are_no_seeds_is_refused(bad):
-    for call in (nets, drawn):
-        assert refusal(call, seeds=bad).startswith("seeds must ")
-
-
 @pytest.mark.parametrize("bad", [0, np.int64(3), None, "seed", np.random.RandomState(0), np.random])
 def test_a_generator_is_asked_for_by_how_to_make_one(bad):
     for call in (noisy, power_law, gaussian, pairs):
@@ -483,88 +467,34 @@ def test_a_generator_is_asked_for_by_how_to_make_one(bad):
         assert "np.random.default_rng(" in message
 
 
-def test_recorded_steps_are_whole_numbers_of_any_kind():
-    expected = bits(train(record=[0, 2]))
-    for given in (np.array([0, 2]), (0, np.int64(2)), torch.tensor([0, 2]), {0, 2}, range(0, 3, 2)):
-        assert bits(train(record=given)) == expected
-    for bad in ([-1], [4], [], [0.5], [True], 2, "02", [None], np.array([[0]]), np.array([0.0])):
-        assert refusal(train, record=bad).startswith("record must "), bad
-
-
-def test_rates_are_as_many_as_steps_and_not_negative():
-    for call in (train, limit):
-        for bad in ([1.0, 1.0], [1.0, -1.0, 1.0], np.ones((3, 1)), [1.0, np.nan, 1.0], "fast"):
-            assert refusal(call, rate=bad).startswith("learning_rate must "), bad
-        same = [bits(call(rate=rate)) for rate in (0.25, np.float32(0.25), torch.tensor(0.25))]
-        same += [bits(call(rate=torch.full((3,), 0.25))), bits(call(rate=[0.25] * 3))]
-        assert all(one == same[0] for one in same)
-
-
+META = zeros(2, 4, 3, device="meta"), zeros(2, 1, 4, device="meta")
 REFUSED = [
     (net, (zeros(2, 4), zeros(2, 1, 4)), "hidden must have the shape"),
-    (net, (zeros(2, 4, 3), zeros(2, 4)), "output must have the shape"),
-    (net, (zeros(2, 4, 3), zeros(2, 4, 1)), "output must have the shape"),
-    (net, (zeros(2, 4, 3), zeros(3, 1, 4)), "output must have the shape"),
     (net, (zeros(2, 4, 3), zeros(2, 1, 4, dtype=torch.float32)), "output must be torch.float64"),
-    (net, (zeros(2, 4, 3), zeros(2, 1, 4, device="meta")), "output must be"),
-    (net, (np.zeros((2, 4, 3)), zeros(2, 1, 4)), "hidden must be a tensor"),
-    (net, (zeros(2, 4, 3, dtype=torch.int64), zeros(2, 1, 4)), "dtype of hidden must be"),
+    (net, (zeros(2, 4, 3), zeros(2, 1, 4, device="meta")), "device of output must be"),
     (NETS, (INPUTS[0],), r"inputs must .* single point give inputs\[None, :\]"),
     (NETS, (np.ones((4, 4)),), "inputs must have 3 features"),
     (NETS, (np.ones((3, 4)),), r"inputs must have 3 features.*give its transpose inputs\.T"),
-    (kernels.angles, (INPUTS, np.ones((4, 4))), "others must have 3 features"),
-    (kernels.ntk_limit, (INPUTS, np.ones((4, 4))), "others must have 3 features"),
-    (kernels.ntk_empirical, (NETS, INPUTS, np.ones((4, 4))), "others must have 3 features"),
-    (kernels.ntk_empirical, (drawn(), INPUTS), "network must be a TwoLayerReLU.*keep"),
-    (kernels.ntk_empirical, (None, INPUTS), "network must be a TwoLayerReLU"),
-    (train, (np.ones((6, 4)),), "inputs must have 3 features"),
-    (data.Design, ("far", 2 * np.eye(3), [0, 1, 2]), "inputs must be unit rows"),
     (data.Design, ("signs", np.eye(2), [1, -1]), "groups must be class numbers"),
-    (data.Design, ("halves", np.eye(2), [0, 0.5]), "groups must be class numbers"),
-    (data.Design, ("levels", np.eye(2), [0, 1], ((1.0, 3),)), "levels must"),
-    (data.Dataset, (DESIGN, 2, CLASSES, CLASSES), "clean_class must be class numbers"),
-    (data.Dataset, (np.eye(6), 3, CLASSES, CLASSES), "design must be a Design"),
-    (data.noisy_labels, (np.eye(6),), "design must be a Design"),
-    (data.encode, (CLASSES, 2), "labels must be class numbers"),
-    (data.encode, ([1, -1], 2), "labels must be class numbers.*< 0"),
-    (data.encode, ([True, False], 2), "labels must be class numbers.*truth"),
-    (data.encode, ([0, 1], True), "classes must be a whole number"),
+    (data.Design, ("levels", np.eye(2), [0, 1], ((1.0, 3),)), "levels must have multiplicities"),
+    (data.Design, ("levels", np.eye(2), [0, 1], ((1.0, 0.5), (2.0, 1.5))), "levels must have mult"),
+    (data.Design, ("levels", np.eye(2), [0, 1], ((2.0, 1), (1.0, 1))), "levels must be ascending"),
+    (data.Design, ("levels", np.eye(2), [0, 1], ((1.0, 1), (np.nan, 1))), "levels must be finite"),
+    (data.Design, ("levels", np.eye(2), [0, 1], (1.0, 1.0)), r"levels must have the shape"),
+    (data.Design, ("levels", np.eye(2), [0, 1], "ab"), "levels must hold real numbers"),
+    (net, (META[0], META[1]), "device of hidden must be 'cpu' or 'cuda'; got .*meta"),
     (SPECTRUM.information, (7,), "rank must lie in 0..6"),
     (SPECTRUM.noise, (-1,), "rank must lie in 0..6"),
     (SPECTRUM.noise, (1.0,), "rank must be a whole number"),
     (pairs, (np.ones((20, 19)),), "operator must be square"),
-    (limit, (np.triu(np.ones((6, 6))),), "gram must be symmetric"),
-    (limit, (np.eye(5),), "observed must give one label for each"),
     (weights, (Agreement(), 3), "schedule must"),
     (weights, (Constant(1.0), 2.5), "steps must be a whole number"),
-    (BurnIn, (-1, Constant(1.0)), "steps must"),
-    (BurnIn, (1.5, Constant(1.0)), "steps must be a whole number"),
-    (BurnIn, (1, 0.5), "then must"),
-    (Distillation, (0.5,), "schedule must"),
-    (train, (INPUTS, SIGNS), "distillation must be a Distillation"),
 ]  # fmt: skip
-OPTIONS = {
-    "distillation must be a Distillation": {"taught": Constant(1.0)},
-    "design must be a Design": {},
-}
 
 
 @pytest.mark.parametrize(("call", "values", "words"), REFUSED)
 def test_what_does_not_fit_is_refused(call, values, words):
-    options = OPTIONS.get(words, {})
-    if call is data.noisy_labels:
-        options = {"noise_rate": 0.1, "rng": rng()}
-    assert re.search(f"^{words}", refusal(call, *values, **options))
-
-
-@pytest.mark.parametrize(
-    ("name", "bad"),
-    [("temperature", 0.0), ("temperature", np.nan), ("temperature", "hot"), ("epoch", 0),
-     ("epoch", 1.5), ("epoch", True), ("restart", 1), ("restart", "yes")],
-)  # fmt: skip
-def test_label_policies_check_what_they_are_made_of(name, bad):
-    options = {"target": "tempered", "epoch": 2} | {name: bad}
-    assert refusal(Distillation, Constant(0.5), **options).startswith(f"{name} must ")
+    assert re.search(f"^{words}", refusal(call, *values))
 
 
 # ---------------------------------------------------------------- labels
@@ -581,13 +511,6 @@ LABELLED = {
     "margins": (TRAINED.margins, "labels"),
     "zero_one_error": (TRAINED.zero_one_error, "labels"),
 }
-HARD = ("agreement", "agreement in the limit", "margins", "zero_one_error")
-
-
-@pytest.mark.parametrize("function", LABELLED)
-def test_a_column_of_labels_means_the_same_as_a_row(function):
-    call, _ = LABELLED[function]
-    assert bits(call(SIGNS[:, None])) == bits(call(SIGNS))
 
 
 @pytest.mark.parametrize("function", LABELLED)
@@ -597,63 +520,6 @@ def test_zeros_and_ones_are_refused_with_the_way_out(function, kind):
     plain = (SIGNS > 0).astype(int)
     given = kind(plain) if kind is torch.tensor else plain.astype(kind)
     assert re.search(rf"^{name} must be \+1 or -1.*2 \* {name} - 1", refusal(call, given))
-
-
-@pytest.mark.parametrize("function", LABELLED)
-def test_labels_of_one_output_are_one_for_each_point(function):
-    call, name = LABELLED[function]
-    for bad in (
-        SIGNS[:5],
-        SIGNS[None, :],
-        np.ones((6, 6)),
-        np.ones((3, 6)),
-        np.ones((6, 1, 1)),
-        1.0,
-    ):
-        if name == "observed" and "limit" in function and np.shape(bad) == (6, 6):
-            continue
-        assert refusal(call, bad).startswith(f"{name} must "), np.shape(bad)
-
-
-@pytest.mark.parametrize("function", LABELLED)
-def test_other_numbers_are_labels_where_outputs_are_fitted_to_them(function):
-    call, name = LABELLED[function]
-    soft = 0.7 * SIGNS
-    if function in HARD:
-        assert re.search(rf"^{name} must be \+1 or -1", refusal(call, soft))
-    else:
-        assert all(np.isfinite(part).all() for part in numbers_of(call(soft)))
-    call(np.ones(6))
-
-
-def test_a_perfect_fit_has_no_error_whatever_the_kind_of_label():
-    outputs = np.broadcast_to(SIGNS, (2, 1, 6))
-    fitted = dataclasses.replace(TRAINED, outputs=outputs)
-    for given in (SIGNS, SIGNS[:, None], SIGNS.astype(int), SIGNS.tolist(), torch.tensor(SIGNS)):
-        assert not fitted.rms_error(given).any()
-        assert not fitted.zero_one_error(given).any()
-        assert (fitted.margins(given) == 1).all()
-
-
-def test_labels_of_several_outputs_are_rows():
-    for call in (OF_THREE.rms_error, OF_THREE.margins, OF_THREE.zero_one_error,
-                 lambda y: train(observed=y, nets=THREE)):  # fmt: skip
-        for bad in (ONE_HOT.T, CLASSES, ONE_HOT[:5], ONE_HOT[:, :2], ONE_HOT[None], SIGNS):
-            assert refusal(call, bad)
-        assert "np.eye(3)" in refusal(call, CLASSES)
-        assert ".T" in refusal(call, ONE_HOT.T)
-    for call in (OF_THREE.margins, OF_THREE.zero_one_error):
-        assert "one-hot" in refusal(call, 0.5 * ONE_HOT)
-
-
-def test_soft_rows_are_taken_under_cross_entropy_and_others_are_not():
-    soft = 0.7 * ONE_HOT + 0.1
-    train(observed=soft, nets=THREE, loss="cross-entropy")
-    limit(observed=soft, loss="cross-entropy")
-    for call in (lambda y: train(observed=y, nets=THREE, loss="cross-entropy"),
-                 lambda y: limit(observed=y, loss="cross-entropy")):  # fmt: skip
-        for bad in (2 * ONE_HOT, ONE_HOT - 0.5):
-            assert refusal(call, bad).startswith("observed must be a distribution")
 
 
 # ---------------------------------------------------------------- sizes
@@ -666,32 +532,15 @@ def test_rows_of_any_size_have_the_same_angles(size):
     assert np.array_equal(kernels.angles(exact, OTHERS), kernels.angles(INPUTS, OTHERS))
 
 
-def test_inputs_that_the_precision_of_a_net_cannot_hold_are_refused():
-    single = nets(dtype=torch.float32, antisymmetric=False)
-    for factor in (1e39, 1e-50):
-        for call in (single, lambda x: train(x, nets=single), lambda x: empirical(single, x)):
-            try:
-                message = refusal(call, factor * INPUTS)
-            except pytest.fail.Exception:
-                assert call not in (single,)
-            else:
-                assert re.search("^inputs must", message)
+def test_what_watches_a_training_is_a_function():
+    assert refusal(train, on_step=3).startswith("on_step must be a function")
+
+
+def test_an_empty_precision_is_not_that_of_the_nets():
+    assert refusal(train, precision="").startswith("precision must be")
 
 
 def test_a_schedule_in_words_is_refused_by_its_part():
+    assert refusal(parse_schedule, "power", burn_in="5", decay=1.0).startswith("burn_in must")
     for text in ("linear", "power:decay=-1", "power:rate=1", "constant", "power:decay=x"):
         refusal(parse_schedule, text, burn_in=1, decay=1.0)
-
-
-# ---------------------------------------------------------------- the module itself
-
-
-def test_nothing_is_copied_that_is_in_order():
-    rows = np.ones((4, 3), dtype=np.float32)
-    taken = arguments.rows("inputs", rows)
-    assert np.shares_memory(taken, rows)
-    assert np.shares_memory(arguments.tensor(taken).numpy(), rows)
-    frozen = read_only(rows)
-    assert np.shares_memory(arguments.rows("inputs", frozen), frozen)
-    plain = torch.ones(4, 3, dtype=torch.float64, device="cpu")
-    assert arguments.rows("inputs", plain).ctypes.data == plain.data_ptr()

@@ -347,6 +347,11 @@ def train(
     arguments.choice("loss", loss, get_args(Loss))
     arguments.choice("layers", layers, get_args(Layers))
     arguments.flag("keep_network", keep_network)
+    if on_step is not None and not callable(on_step):
+        raise TypeError(
+            f"on_step must be a function of the steps made; got {type(on_step).__name__}; "
+            "give a function, or None"
+        )
     steps = arguments.whole("steps", steps, least=1)
     given = arguments.rows("inputs", inputs, network.dimension)
     rows = arguments.in_precision("inputs", given, own)
