@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["Eigenpairs", "SymmetricOperator", "extreme_eigenpairs", "numbers", "whole"]
+__all__ = ["Eigenpairs", "SymmetricOperator", "extreme_eigenpairs"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh, qr
 
+from ntk_theory import arguments
+
 Array = NDArray[np.float64]
+End = Literal["largest", "smallest"]
 
 _SHAKE = 0.01
 """What is random in a guess."""
@@ -26,26 +28,6 @@ _BASIS, _LEAST_BASIS = 8, 32
 
 _ASYMMETRY = 1e-4
 """Of products, in units of their norms: float32 leaves some 1e-7."""
-
-
-def numbers(name: str, values: ArrayLike) -> Array:
-    """Finite real numbers in float64."""
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be real numbers; got {given.dtype}")
-    if not np.isfinite(given).all():
-        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
-    return given.astype(float)
-
-
-def whole(name: str, value: int) -> int:
-    """A whole number, of whatever integer type."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be a whole number; got {value!r}") from None
 
 
 class SymmetricOperator(Protocol):
@@ -89,13 +71,7 @@ def _starting_block(
     """Orthonormal columns in general position, one more than asked for, near a guess."""
     start = rng.standard_normal((size, count + 1)) / np.sqrt(size)
     if guess is not None:
-        known = numbers("guess", guess)
-        known = known[:, None] if known.ndim == 1 else known
-        if known.ndim != 2 or known.shape[0] != size or known.shape[1] > count:
-            raise ValueError(
-                f"guess must hold columns, shape ({size}, j) with j <= count = {count}; "
-                f"got {np.shape(guess)}"
-            )
+        known = arguments.columns("guess", guess, size, count)
         largest = np.abs(known).max(axis=0, initial=0)
         known = known / np.where(largest > 0, largest, 1)
         norms = np.linalg.norm(known, axis=0)
@@ -154,30 +130,26 @@ def _overlooked(
     return chain @ beyond, images @ beyond
 
 
-def _check_search(
-    operator: SymmetricOperator, count: int, end: str, tolerance: float, iterations: int
-) -> None:
-    shape = tuple(operator.shape)
-    if len(shape) != 2 or shape[0] != shape[1]:
-        raise ValueError(f"operator must be square; got the shape {shape}")
-    if not 1 <= whole("count", count) <= shape[0] // 5:
-        raise ValueError(
-            f"count must lie in 1..{shape[0] // 5}, a fifth of the matrix; got {count} (for more, "
-            "take the eigendecomposition)"
+def _size_of(operator: SymmetricOperator) -> int:
+    shape = getattr(operator, "shape", None)
+    if not isinstance(shape, tuple) or not hasattr(operator, "__matmul__"):
+        raise TypeError(
+            f"operator must have a shape and products; got {type(operator).__name__}; "
+            "give an array, or a KernelOperator"
         )
-    if end not in ("largest", "smallest"):
-        raise ValueError(f"end must be 'largest' or 'smallest'; got {end!r}")
-    if not (np.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"tolerance must be positive and finite; got {tolerance}")
-    if whole("iterations", iterations) < 1:
-        raise ValueError(f"iterations must be at least 1; got {iterations}")
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise ValueError(
+            f"operator must be square; got the shape {tuple(shape)}; "
+            "give the kernel of points with themselves"
+        )
+    return int(shape[0])
 
 
 def extreme_eigenpairs(
     operator: SymmetricOperator,
     count: int,
     *,
-    end: Literal["largest", "smallest"] = "largest",
+    end: End = "largest",
     rng: np.random.Generator,
     guess: ArrayLike | None = None,
     tolerance: float = 1e-8,
@@ -209,8 +181,18 @@ def extreme_eigenpairs(
         ValueError: for an argument out of range or of another shape, and for an operator that is
             not symmetric or has products that are not finite.
     """
-    _check_search(operator, count, end, tolerance, iterations)
-    size, sign = operator.shape[0], 1 if end == "largest" else -1
+    size = _size_of(operator)
+    count = arguments.whole(
+        "count",
+        count,
+        least=1,
+        most=size // 5,
+        why="a fifth of the matrix; for more, take the eigendecomposition",
+    )
+    sign = 1 if arguments.choice("end", end, get_args(End)) == "largest" else -1
+    rng = arguments.generator("rng", rng)
+    tolerance = arguments.positive("tolerance", tolerance)
+    iterations = arguments.whole("iterations", iterations, least=1)
     limit = min(size, max(_BASIS * count, _LEAST_BASIS))
 
     def multiply(vectors: Array) -> Array:

@@ -23,7 +23,8 @@ from scipy.linalg import LinAlgError, LinAlgWarning, cholesky, eigh, eigvalsh
 from scipy.linalg.blas import dtrsv
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from ntk_theory.extreme import Eigenpairs, SymmetricOperator, extreme_eigenpairs, numbers, whole
+from ntk_theory import arguments
+from ntk_theory.extreme import Eigenpairs, SymmetricOperator, extreme_eigenpairs
 
 Array = NDArray[np.float64]
 
@@ -37,25 +38,17 @@ _TIE = 1e-9
 """Relative difference of gaps that rounding may decide."""
 
 
-def _symmetric(matrix: ArrayLike) -> Array:
-    gram = numbers("the Gram matrix", matrix)
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.size == 0:
-        raise ValueError(f"the Gram matrix must be square and non-empty; got shape {gram.shape}")
-    scale = np.abs(gram).max()
-    if np.abs(gram - gram.T).max() > 1e-8 * scale:
-        raise ValueError("the Gram matrix must be symmetric; use the train/train block")
-    return gram
-
-
 def _labels(values: ArrayLike, size: int) -> Array:
-    labels = numbers("labels", values)
-    if labels.shape != (size,):
-        raise ValueError(
-            f"labels must give one number for each point, shape ({size},); got {labels.shape}"
-        )
+    """Numbers of which a share is retrieved, shape (n,): labels of any kind, or their noise."""
+    labels = arguments.array(
+        "labels", values, (size,), (size, 1), do="give one number for each point"
+    ).reshape(-1)
     if not labels.any():
-        raise ValueError("labels must not be all zero: nothing can be retrieved of them")
-    return labels
+        raise ValueError(
+            "labels must not be all zero: nothing can be retrieved of them; "
+            f"got {size} zeros; give labels of which one is not 0"
+        )
+    return np.asarray(labels, dtype=float)
 
 
 @dataclass(frozen=True)
@@ -65,10 +58,22 @@ class Spectrum:
     Attributes:
         eigenvalues: ascending, shape (n,).
         eigenvectors: columns, in the same order, shape (n, n).
+
+    Raises:
+        ValueError: for other shapes, NaN or infinity.
     """
 
     eigenvalues: Array
     eigenvectors: Array
+
+    def __post_init__(self) -> None:
+        values = arguments.array("eigenvalues", self.eigenvalues, ("n",))
+        size = values.size
+        vectors = arguments.array(
+            "eigenvectors", self.eigenvectors, (size, size), do="give a column for each eigenvalue"
+        )
+        object.__setattr__(self, "eigenvalues", values)
+        object.__setattr__(self, "eigenvectors", vectors)
 
     def largest_gap(self) -> int:
         """Number of eigenvalues above the largest relative gap: the rank of the information.
@@ -96,9 +101,7 @@ class Spectrum:
 
     def project(self, values: ArrayLike) -> Array:
         """Coefficients along the eigenvectors of vectors in the last axis, shape (..., n)."""
-        given, size = numbers("values", values), self.eigenvalues.size
-        if given.shape[-1:] != (size,):
-            raise ValueError(f"values must have the shape (..., {size}); got {given.shape}")
+        given = arguments.vectors("values", values, self.eigenvalues.size)
         return np.asarray(given @ self.eigenvectors)
 
     def eigenspaces(self) -> tuple[slice, ...]:
@@ -122,17 +125,19 @@ class Spectrum:
         with less than that joins the lowest band.
 
         Args:
-            labels: shape (n,), not zero.
+            labels: shape (n,) or (n, 1), not zero.
             factor: at least 1; with 1 each eigenspace is a band if it holds enough.
             least: in [0, 1].
 
         Raises:
             ValueError: for labels of another shape or all zero, or arguments out of range.
         """
-        if not (np.isfinite(factor) and factor >= 1):
-            raise ValueError(f"factor must be at least 1, and finite; got {factor}")
-        if not 0 <= least <= 1:
-            raise ValueError(f"least must lie in [0, 1], a share of ‖labels‖²; got {least}")
+        factor = arguments.real(
+            "factor", factor, "be at least 1, and finite", lambda x: 1 <= x < np.inf
+        )
+        least = arguments.real(
+            "least", least, "lie in [0, 1]", lambda x: 0 <= x <= 1, why="a share of ‖labels‖²"
+        )
         energy = self.project(_labels(labels, self.eigenvalues.size)) ** 2
         enough = least * float(energy.sum())
         bands: list[slice] = []
@@ -150,16 +155,14 @@ class Spectrum:
         return tuple(reversed(bands))
 
     def _checked(self, rank: int) -> int:
-        if not 0 <= whole("rank", rank) <= self.eigenvalues.size:
-            raise ValueError(f"rank must lie in 0..{self.eigenvalues.size}; got {rank}")
-        return int(rank)
+        return arguments.whole("rank", rank, least=0, most=self.eigenvalues.size)
 
 
 def eigendecomposition(gram: ArrayLike) -> Spectrum:
     """Full eigendecomposition of a symmetric Gram matrix, shape (n, n)."""
     # Divide and conquer keeps eigenvectors of nearly equal eigenvalues orthogonal; the default
     # driver does not.
-    values, vectors = eigh(_symmetric(gram), driver="evd")
+    values, vectors = eigh(arguments.gram_matrix("gram", gram), driver="evd")
     return Spectrum(values, vectors)
 
 
@@ -212,7 +215,7 @@ def lambda_min(gram: ArrayLike) -> float:
     >>> round(lambda_min([[0.0, 2.0], [2.0, 0.0]]), 12)
     -2.0
     """
-    matrix = _symmetric(gram)
+    matrix = arguments.gram_matrix("gram", gram)
     if len(matrix) > 2:
         margin = len(matrix) * float(np.finfo(float).eps * np.abs(matrix).sum(axis=0).max())
         for shift in (0.0, -margin):
@@ -238,7 +241,7 @@ def eigenvalue_nearest_zero(gram: ArrayLike) -> float:
     >>> round(eigenvalue_nearest_zero(np.diag([-3.0, 0.5, 2.0])), 12)
     0.5
     """
-    matrix = _symmetric(gram)
+    matrix = arguments.gram_matrix("gram", gram)
     if len(matrix) > 2:
         start = _generic_start(len(matrix))
         try:
@@ -263,7 +266,7 @@ def retrieved_share(
         spectrum: of the Gram matrix H.
         learning_rate: η > 0.
         steps: t >= 0, shape (k,); whole numbers where η λ_max > 1.
-        labels: z, shape (n,), not zero.
+        labels: z, shape (n,) or (n, 1), not zero.
 
     Returns:
         Shape (k,); within [0, 1] for η λ_max <= 1.
@@ -273,19 +276,21 @@ def retrieved_share(
 
     Reference: docs/theory.md, section 6.
     """
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
-    times = numbers("steps", steps)
-    if times.ndim != 1:
-        raise ValueError(f"steps must be a list of times, shape (k,); got {times.shape}")
+    if not isinstance(spectrum, Spectrum):
+        raise TypeError(
+            f"spectrum must be a Spectrum; got {type(spectrum).__name__}; "
+            "give spectrum.eigendecomposition(gram)"
+        )
+    learning_rate = arguments.positive("learning_rate", learning_rate)
+    times = arguments.array("steps", steps, ("k",), do="give a list of times")
     if (times < 0).any():
-        raise ValueError(f"steps must not be negative; got {times.min():g}")
+        raise ValueError(f"steps must not be negative; got {times.min():g}; count them from 0 on")
     energy = spectrum.project(_labels(labels, spectrum.eigenvalues.size)) ** 2
     left = 1 - learning_rate * spectrum.eigenvalues
     if left.min() < 0 and (times % 1).any():
         raise ValueError(
             "steps must be whole numbers where learning_rate is above 1/lambda_max: an overshoot "
-            "changes its sign at every step"
+            f"changes its sign at every step; got {times[times % 1 > 0][0]:g}; round them"
         )
     kept = left ** times[:, None]
     return np.asarray(1 - kept @ energy / energy.sum())

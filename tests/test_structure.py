@@ -24,7 +24,15 @@ CLAIM_PACKAGES = sorted(
 )
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
-    {"atomic", "launcher", "verdicts", "fitting", "environment", "predictions.spectra"},
+    {
+        "arguments",
+        "atomic",
+        "launcher",
+        "verdicts",
+        "fitting",
+        "environment",
+        "predictions.spectra",
+    },
     {"ranks", "resources", "precision", "extreme", "training.products", "any_backend"},
     {"drawing", "command.statuses", "command.terminal"},
     {"progress", "command.signals", "command.parser"},
