@@ -245,6 +245,7 @@ def extreme_eigenpairs(
                 break
             # They are orthogonal to the vectors found, not to the rest of the basis.
             basis, image, ended = vectors, images, used >= iterations
+            used += 1  # else what only rounding puts beyond could keep it going
         basis, image = np.hstack([basis, fresh]), np.hstack([image, product])
     # Ritz values of an orthonormal basis, and residuals that owe nothing to the search.
     basis = np.linalg.qr(vectors)[0]

@@ -163,6 +163,18 @@ def test_a_guess_of_the_neighbouring_eigenvector_is_not_taken_for_the_extreme_on
         assert abs(found.values[0] - 1) <= 2 * TOLERANCE
 
 
+def test_a_start_in_general_position_needs_no_second_look(monkeypatch):
+    monkeypatch.setattr("ntk_theory.extreme._PROBE", 0)
+    design = DESIGNS["clusters"]
+    gram = kernels.ntk_limit(design.inputs)
+    for end in ("largest", "smallest"):
+        for name in ("clean labels", "ones", "clusters", "contrasts"):
+            guess = guesses(design.groups)[name][:, :2]
+            rng = np.random.default_rng(0)
+            found = spectrum.extreme_eigenpairs(gram, 2, end=end, rng=rng, guess=guess)
+            assert_the_end(gram, found, 2, end)
+
+
 def test_what_a_search_has_overlooked_is_found_after_it(monkeypatch):
     # Without what is random in it, a guess in an invariant subspace is the end of the search.
     monkeypatch.setattr("ntk_theory.extreme._starting_block", lambda *_: np.eye(50)[:, 20:23])
