@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "entries": [asdict(entry) for entry in entries],
             "growth": [asdict(one) for one in grown],
         }
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=2) + "\n"
+        arguments.out.write_text(text, encoding="utf-8", newline="\n")
     return 0
 
 

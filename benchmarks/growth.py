@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Growth", "measure", "training_of"]
+__all__ = ["Growth", "measure", "peak_memory", "training_of"]
 
 import math
 import statistics
@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from benchmarks.timing import whole
@@ -25,11 +27,9 @@ _FACTORS = (1, 2, 4)
 
 _PEAK = """
 import sys
-from benchmarks.growth import training_of
+from benchmarks.growth import peak_memory, training_of
 training_of(*map(int, sys.argv[1:]))()
-# Not getrusage: its peak is that of the process which started this one, if it was larger.
-(peak,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(1024 * int(peak.split()[1]))
+print(peak_memory())
 """
 
 
@@ -78,6 +78,21 @@ def training_of(points: int, features: int, width: int) -> Callable[[], object]:
     )
 
 
+def peak_memory() -> int:
+    """Bytes of memory that this process has held at most."""
+    if sys.platform == "win32":
+        peak = psutil.Process().memory_info().peak_wset
+    elif sys.platform == "darwin":
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    else:
+        # Not getrusage: its peak is that of the process which started this one, if it was larger.
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    return int(peak)
+
+
 def _gram_of(points: int, features: int, width: int) -> Callable[[], object]:  # noqa: ARG001
     """The limiting Gram matrix, which no width has a part in."""
     return partial(kernels.ntk_limit, _inputs(points, features), dtype="float32")
@@ -109,7 +124,7 @@ def _peak(shape: Mapping[str, int]) -> float:
     done = subprocess.run(
         [sys.executable, "-c", _PEAK, *map(str, shape.values())],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     return float(done.stdout) / 2**30

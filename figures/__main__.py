@@ -1,7 +1,7 @@
 """Command line: `python -m figures [--only NAME …] [--preset quick|standard|paper] [--check]`.
 
-Exit status: 0 drawn (or up to date), 1 what was drawn differs from what is committed, 2 bad use,
-130 interrupted.
+Exit status: 0 drawn (or up to date), 1 what was drawn differs from what is committed, 2 bad use, 5
+a fault of this program, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from pathlib import Path
 
 from figures import all_figures
 from figures.publishing import FORMATS, PRESETS, Picture, Runs, gallery, publish
+from ntk_theory.atomic import write_whole
+from ntk_theory.command.program import complain, guarded
 from ntk_theory.progress import Bar, bars
 from ntk_theory.verdicts import Options, Verdict
 
+_PROG = "python -m figures"
 HERE = Path(__file__).parent
 GALLERY = HERE / "gallery"
 TOLERANCE = 1e-6
@@ -37,7 +40,7 @@ def _formats(text: str) -> tuple[str, ...]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m figures", description="Draw the figures from the claims' own runs."
+        prog=_PROG, description="Draw the figures from the claims' own runs."
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these figures")
     parser.add_argument("--list", action="store_true", help="list the figures and stop")
@@ -101,6 +104,10 @@ def _draw(pictures: Sequence[Picture], runs: Runs, out: Path, formats: Sequence[
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    return guarded(_PROG, lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     figures = all_figures()
@@ -123,13 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return 1 if found else 0
         if arguments.out.resolve() == GALLERY:
             text = gallery(figures.values(), GALLERY.name)
-            (HERE / "README.md").write_text(text, encoding="utf-8")
+            write_whole(HERE / "README.md", text)
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
         parser.error(f"--out: cannot write {error.filename}: {error.strerror}")
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted; what was drawn is kept", file=sys.stderr)
+        complain(_PROG, "interrupted; what was drawn is kept")
         return 130
     return 0
 

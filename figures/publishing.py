@@ -8,20 +8,21 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from ntk_theory import drawing
+from ntk_theory.atomic import write_whole
 from ntk_theory.claims import all_claims
 from ntk_theory.environment import describe_environment
 from ntk_theory.progress import Silent
 from ntk_theory.report.document import command_line, finite
 from ntk_theory.verdicts import ClaimResult, Options, Progress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PRESETS = ("quick", "standard", "paper")
 FORMATS = ("png", "svg", "pdf")
@@ -85,7 +86,7 @@ class Runs:
 def draw(picture: Picture, runs: Runs) -> tuple[Figure, list[Axes]]:
     """The figure, its panels below each other, in the style that is set."""
     width, height = drawing.COLUMN
-    figure = Figure(figsize=(width, height * len(picture.panels)), layout="constrained")
+    figure = drawing.figure(width, height * len(picture.panels))
     axes = list(figure.subplots(len(picture.panels), 1, squeeze=False)[:, 0])
     for one, (claim, panel) in zip(axes, picture.panels, strict=True):
         all_claims()[claim].panels[panel](one, runs.result(claim))
@@ -126,13 +127,13 @@ def publish(
     runs = Runs() if runs is None else runs
     out.mkdir(parents=True, exist_ok=True)
     stem = out / picture.name
-    with drawing.style(), mpl.rc_context({"svg.hashsalt": picture.name}):
+    with drawing.style({"svg.hashsalt": picture.name}):
         figure, axes = draw(picture, runs)
         data = StringIO()
         writer = csv.writer(data, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows(_rows(picture, axes))
-        stem.with_suffix(".csv").write_text(data.getvalue(), encoding="utf-8")
+        write_whole(stem.with_suffix(".csv"), data.getvalue())
         made = {
             "figure": picture.name,
             "preset": runs.options.preset,
@@ -141,13 +142,15 @@ def publish(
             "environment": describe_environment(),
         }
         text = json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        stem.with_suffix(".json").write_text(text, encoding="utf-8")
+        write_whole(stem.with_suffix(".json"), text)
         files = [stem.with_suffix(".csv"), stem.with_suffix(".json")]
         for ending in formats:
             # No date: the same run gives the same file.
             dates = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
             files.append(stem.with_suffix(f".{ending}"))
-            figure.savefig(files[-1], metadata=dates[ending])
+            drawn = BytesIO()
+            figure.savefig(drawn, format=ending, metadata=dates[ending])
+            write_whole(files[-1], drawn.getvalue())
     return files
 
 

@@ -21,16 +21,22 @@ __all__ = [
 ]
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory import predictions
+from ntk_theory import arguments, predictions
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 LabelNoise = Literal["symmetric", "pair"]
+Count = Literal["exact", "balanced", "iid"]
+
+_ONE_CLASS = "one class has no wrong label"
+
+_UNIT = 1e-5
+"""Distance of a norm from 1 that may be rounding, of rows in float32, too."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,37 @@ class Design:
         groups: group of each point, 0..G−1, shape (n,); points of a group are contiguous.
         levels: ((eigenvalue, multiplicity), ...) of the limiting first-layer NTK, ascending and
             adding up to n, or None where the spectrum has to be measured.
+
+    Raises:
+        ValueError: for rows that are not of norm 1, groups that are no such numbers, or levels that
+            are not those of n points.
     """
 
     name: str
     inputs: Array
     groups: Labels
     levels: tuple[tuple[float, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        rows = arguments.rows("inputs", self.inputs)
+        with np.errstate(all="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        other = np.flatnonzero(~(np.abs(norms - 1) <= _UNIT))
+        if other.size:
+            raise ValueError(
+                f"inputs must be unit rows; got norm {norms[other[0]]:.3g} in row {other[0]}; "
+                "give inputs / np.linalg.norm(inputs, axis=1, keepdims=True)"
+            )
+        object.__setattr__(self, "inputs", rows)
+        groups = arguments.class_numbers("groups", self.groups, points=len(rows))
+        object.__setattr__(self, "groups", groups)
+        if self.levels is not None:
+            counted = sum(multiplicity for _, multiplicity in self.levels)
+            if counted != len(rows):
+                raise ValueError(
+                    f"levels must have multiplicities that add up to the {len(rows)} points; "
+                    f"got {counted}; leave them out where the spectrum is not known"
+                )
 
     def eigenvalues(self) -> Array:
         """All n eigenvalues, ascending; raises ValueError where the spectrum is not exact."""
@@ -69,12 +100,29 @@ class Dataset:
         classes: number of classes C.
         clean_class: right class of each point, shape (n,).
         observed_class: the class that training sees, shape (n,).
+
+    Raises:
+        ValueError: for what are no class numbers 0..C−1, one for each point.
     """
 
     design: Design
     classes: int
     clean_class: Labels
     observed_class: Labels
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.design, Design):
+            raise TypeError(
+                f"design must be a Design; got {type(self.design).__name__}; "
+                "give data.Design(name, inputs, groups)"
+            )
+        classes = arguments.whole("classes", self.classes, least=2, why=_ONE_CLASS)
+        object.__setattr__(self, "classes", classes)
+        for name in ("clean_class", "observed_class"):
+            numbers = arguments.class_numbers(
+                name, getattr(self, name), classes=classes, points=len(self.design.groups)
+            )
+            object.__setattr__(self, name, numbers)
 
     @property
     def inputs(self) -> Array:
@@ -102,35 +150,45 @@ class Dataset:
         return float(self.flipped.mean())
 
 
-def encode(labels: Labels, classes: int) -> Array:
+def encode(labels: ArrayLike, classes: int) -> Array:
     """Targets of class labels: +1 and −1 for classes 0 and 1, one-hot rows for more classes.
+
+    Args:
+        labels: class of each point, 0..C−1, shape (n,).
+        classes: C >= 2.
+
+    Returns:
+        Shape (n,) for two classes, (n, C) for more.
+
+    Raises:
+        ValueError: for what are no such class numbers, as labels that are ±1 already.
 
     >>> encode(np.array([0, 1]), 2)
     array([ 1., -1.])
     """
-    if classes == 2:
-        return np.where(labels == 0, 1.0, -1.0)
-    return np.asarray(np.eye(classes)[labels])
+    count = arguments.whole("classes", classes, least=2, why=_ONE_CLASS)
+    numbers = arguments.class_numbers("labels", labels, classes=count)
+    if count == 2:
+        return np.where(numbers == 0, 1.0, -1.0)
+    return np.asarray(np.eye(count)[numbers])
 
 
 # ---------------------------------------------------------------- designs with an exact spectrum
 
 
-def _check_count(name: str, value: int, least: int, why: str) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least} ({why}); got {value}")
+def _checked_cosine(cross_cosine: float) -> float:
+    return arguments.real(
+        "cross_cosine",
+        cross_cosine,
+        "lie in [0, 1)",
+        lambda x: 0 <= x < 1,
+        why="the cosine between clusters",
+    )
 
 
-def _check_cosine(cross_cosine: float) -> None:
-    if not 0 <= cross_cosine < 1:
-        raise ValueError(
-            f"cross_cosine must lie in [0, 1), the cosine between clusters; got {cross_cosine}"
-        )
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite; got {value}")
+_INFORMATION = "information is what tells clusters apart"
+_NOISE = "noise lives on the contrasts inside a cluster"
+_FEATURES = "unit vectors of one feature are only ±1"
 
 
 def equicorrelated_clusters(
@@ -170,27 +228,32 @@ def equicorrelated_clusters(
     >>> design.inputs.shape
     (6, 9)
     """
-    _check_count("clusters", clusters, 2, "information is what tells clusters apart")
-    _check_count("points", points, 2, "noise lives on the contrasts inside a cluster")
-    _check_cosine(cross_cosine)
+    clusters = arguments.whole("clusters", clusters, least=2, why=_INFORMATION)
+    points = arguments.whole("points", points, least=2, why=_NOISE)
+    cross_cosine = _checked_cosine(cross_cosine)
     if (ratio is None) == (angle is None):
         raise ValueError("give either ratio or angle, not both and not neither")
+    if rng is not None:
+        rng = arguments.generator("rng", rng)
     if ratio is not None:
-        if not (np.isfinite(ratio) and ratio > 1):
-            raise ValueError(
-                f"ratio must be above 1 and finite: λ_+/λ_− = 1 means no clusters; got {ratio}"
-            )
+        ratio = arguments.real(
+            "ratio",
+            ratio,
+            "be above 1 and finite: λ_+/λ_− = 1 means no clusters",
+            lambda x: 1 < x < np.inf,
+        )
         angle = predictions.cluster_angle(points, ratio, cross_cosine)
         if angle <= 0:
             raise ValueError(
                 f"ratio must leave the points of a cluster apart; {ratio:g} makes their angle 0"
             )
-    assert angle is not None
-    if not 0 < angle < np.arccos(cross_cosine):
-        raise ValueError(
-            "angle must lie in (0, arccos(cross_cosine)): a cluster is narrower than the distance "
-            f"between clusters; got {angle}"
-        )
+    angle = arguments.real(
+        "angle",
+        angle,
+        "lie in (0, arccos(cross_cosine)): a cluster is narrower than the distance between "
+        "clusters",
+        lambda x: 0 < x < np.arccos(cross_cosine),
+    )
     n = clusters * points
     full = 1 + clusters + n
     groups = np.repeat(np.arange(clusters), points)
@@ -199,8 +262,9 @@ def equicorrelated_clusters(
     coordinates[:, 0] = np.sqrt(a)
     coordinates[np.arange(n), 1 + groups] = np.sqrt(b)
     coordinates[np.arange(n), 1 + clusters + np.arange(n)] = np.sqrt(c)
+    if dimension is not None:
+        dimension = arguments.whole("dimension", dimension, least=2, why=_FEATURES)
     if dimension is not None and dimension < full:
-        _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
         if rng is None:
             raise ValueError(
                 f"rng is needed: dimension {dimension} is below {full}, so directions are random"
@@ -240,10 +304,20 @@ def tree(
 
     Reference: docs/theory.md, section 3.2.
     """
-    _check_count("superclasses", superclasses, 2, "else there is no level above the classes")
-    _check_count("classes", classes, 2, "per superclass; else the levels coincide")
-    _check_count("points", points, 2, "noise lives on the contrasts inside a class")
-    _check_cosine(cross_cosine)
+    superclasses = arguments.whole(
+        "superclasses", superclasses, least=2, why="else there is no level above the classes"
+    )
+    classes = arguments.whole(
+        "classes", classes, least=2, why="per superclass; else the levels coincide"
+    )
+    points = arguments.whole(
+        "points", points, least=2, why="noise lives on the contrasts inside a class"
+    )
+    cross_cosine = _checked_cosine(cross_cosine)
+    class_ratio, super_ratio = (
+        arguments.number(name, value)
+        for name, value in (("class_ratio", class_ratio), ("super_ratio", super_ratio))
+    )
     if not 1 < class_ratio < super_ratio < np.inf:
         raise ValueError(
             "the ratios must obey 1 < class_ratio < super_ratio, finite; "
@@ -284,7 +358,8 @@ def circle(points: int, *, arcs: int = 2) -> Design:
 
     Reference: docs/theory.md, section 3.3.
     """
-    _check_count("points", points, 3, "fewer points span no circle")
+    points = arguments.whole("points", points, least=3, why="fewer points span no circle")
+    arcs = arguments.whole("arcs", arcs)
     if arcs < 1 or points % arcs:
         raise ValueError(f"arcs must divide the number of points {points}; got {arcs}")
     phase = 2 * np.pi * np.arange(points) / points
@@ -321,11 +396,13 @@ def power_law(
     Raises:
         ValueError: for arguments out of range.
     """
-    _check_count("points", points, 2, "one point has no contrast")
-    _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
-    _check_positive("exponent", exponent)
-    if not 0 < kept <= 1:
-        raise ValueError(f"kept must lie in (0, 1], a share of the drawn rows; got {kept}")
+    points = arguments.whole("points", points, least=2, why="one point has no contrast")
+    dimension = arguments.whole("dimension", dimension, least=2, why=_FEATURES)
+    exponent = arguments.positive("exponent", exponent)
+    rng = arguments.generator("rng", rng)
+    kept = arguments.real(
+        "kept", kept, "lie in (0, 1]", lambda x: 0 < x <= 1, why="a share of the drawn rows"
+    )
     scales = np.arange(1, dimension + 1) ** (-exponent / 2)
     drawn = int(np.ceil(points / kept))
     inputs = _unit_rows(rng.standard_normal((drawn, dimension)) * scales)
@@ -350,10 +427,11 @@ def gaussian_clusters(
     Raises:
         ValueError: for arguments out of range.
     """
-    _check_count("clusters", clusters, 2, "information is what tells clusters apart")
-    _check_count("points", points, 2, "noise lives on the contrasts inside a cluster")
-    _check_count("dimension", dimension, 2, "unit vectors of one feature are only ±1")
-    _check_positive("radius", radius)
+    clusters = arguments.whole("clusters", clusters, least=2, why=_INFORMATION)
+    points = arguments.whole("points", points, least=2, why=_NOISE)
+    dimension = arguments.whole("dimension", dimension, least=2, why=_FEATURES)
+    radius = arguments.positive("radius", radius)
+    rng = arguments.generator("rng", rng)
     groups = np.repeat(np.arange(clusters), points)
     centres = _unit_rows(rng.standard_normal((clusters, dimension)))
     offsets = rng.standard_normal((clusters * points, dimension)) * radius / np.sqrt(dimension)
@@ -389,7 +467,7 @@ def noisy_labels(
     rng: np.random.Generator,
     classes: int = 2,
     noise: LabelNoise = "symmetric",
-    count: Literal["exact", "balanced", "iid"] = "exact",
+    count: Count = "exact",
 ) -> Dataset:
     """Give group g the class g mod C, and a share of the points a wrong class.
 
@@ -408,13 +486,18 @@ def noisy_labels(
 
     Reference: docs/theory.md, section 3.5.
     """
-    if not 0 <= noise_rate < 1:
-        raise ValueError(f"noise_rate must lie in [0, 1), a share of labels; got {noise_rate}")
-    _check_count("classes", classes, 2, "one class has no wrong label")
-    if noise not in ("symmetric", "pair"):
-        raise ValueError(f"noise must be 'symmetric' or 'pair'; got {noise!r}")
-    if count not in ("exact", "balanced", "iid"):
-        raise ValueError(f"count must be 'exact', 'balanced' or 'iid'; got {count!r}")
+    if not isinstance(design, Design):
+        raise TypeError(
+            f"design must be a Design; got {type(design).__name__}; "
+            "give data.Design(name, inputs, groups)"
+        )
+    noise_rate = arguments.real(
+        "noise_rate", noise_rate, "lie in [0, 1)", lambda x: 0 <= x < 1, why="a share of labels"
+    )
+    rng = arguments.generator("rng", rng)
+    classes = arguments.whole("classes", classes, least=2, why=_ONE_CLASS)
+    noise = arguments.choice("noise", noise, get_args(LabelNoise))
+    count = arguments.choice("count", count, get_args(Count))
     clean = design.groups % classes
     flipped = _flipped_points(design.groups, noise_rate, count, rng)
     shift = np.ones_like(clean)

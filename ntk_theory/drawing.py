@@ -19,6 +19,7 @@ __all__ = [
     "band",
     "bound",
     "dots",
+    "figure",
     "heatmap",
     "line",
     "loglog_fit",
@@ -31,15 +32,24 @@ __all__ = [
     "style",
 ]
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple, cast
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, NamedTuple
 
-import matplotlib as mpl
+try:
+    import matplotlib as mpl
+except ValueError:
+    # MPLBACKEND names a backend that is not here: a notebook leaves its own to what it starts.
+    # Figures of this module are drawn by none.
+    os.environ.pop("MPLBACKEND", None)
+    import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter
@@ -67,28 +77,57 @@ class Series(NamedTuple):
     columns: dict[str, Array]
 
 
-def style() -> AbstractContextManager[None]:
-    """Settings of every figure: readable at column width, text kept as text in PDF."""
-    settings: dict[str, Any] = {
-        "font.size": 8,
-        "axes.labelsize": 8,
-        "legend.fontsize": 7,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "axes.linewidth": 0.6,
-        "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "legend.handlelength": 1.8,
-        "legend.borderaxespad": 0.2,
-        "mathtext.fontset": "dejavusans",
-        "pdf.fonttype": 42,
-        "svg.fonttype": "path",
-        "savefig.dpi": 300,
-    }
-    return mpl.rc_context(cast(Any, settings))
+_STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.borderaxespad": 0.2,
+    "mathtext.fontset": "dejavusans",
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "savefig.dpi": 300,
+}
+
+_OF_THE_SESSION = {"backend", "backend_fallback", "interactive", "toolbar", "webagg.port"}
+"""Settings that are not of a figure, which are left as they are."""
+
+
+@contextmanager
+def style(more: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Settings of every figure: readable at column width, text kept as text in PDF.
+
+    They start from matplotlib's own defaults: nothing is taken from a user's matplotlibrc, in which
+    LaTeX may be asked for that is not there.
+
+    Args:
+        more: settings of one figure.
+    """
+    defaults: dict[Any, Any] = dict(mpl.rcParamsDefault)
+    settings = {key: value for key, value in defaults.items() if key not in _OF_THE_SESSION}
+    with mpl.rc_context():
+        mpl.rcParams.update(settings | _STYLE | dict(more or {}))
+        yield
+
+
+def figure(width: float, height: float, room: float | None = None) -> Figure:
+    """An empty figure, in inches, inside `style`.
+
+    Args:
+        width: in inches.
+        height: in inches.
+        room: between panels, as a share of their size.
+    """
+    layout = ConstrainedLayoutEngine(wspace=room, hspace=room)  # None: as matplotlib has it
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def _named(artist: Artist, name: str) -> None:

@@ -19,7 +19,7 @@ import ntk_theory
 
 def _blas() -> str:
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas['name']} {blas['version']}"
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
 
 
 @cache
@@ -41,7 +41,7 @@ def _git(*arguments: str) -> str:
         ["git", *arguments],
         cwd=Path(__file__).parent,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=10,
         check=True,
     )

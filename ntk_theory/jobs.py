@@ -8,14 +8,16 @@ from __future__ import annotations
 
 __all__ = ["in_workers", "side_by_side", "spread", "workers"]
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
@@ -63,17 +65,47 @@ def spread(count: int) -> Iterator[None]:
     with ProcessPoolExecutor(
         count, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
     ) as pool:
-        token = _workers.set(_Workers(pool, count, others))
+        there = _Workers(pool, count, others)
+        token = _workers.set(there)
         try:
+            with _deaf_children():
+                pool.submit(int)  # all of them are started now
             yield
+        except BaseException:
+            _dismiss(there)
+            raise
         finally:
             _workers.reset(token)
 
 
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes that are started here hear nothing of Ctrl-C, from their first moment on.
+
+    It is for the process that gives the work; that one stops them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(threads: int) -> None:
-    """Ctrl-C is for the process that gives the work; it stops this one."""
+    """Ctrl-C is for the process that gives the work; when that is gone, so is this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def in_workers(call: Callable[..., Result], items: Sequence[tuple[Any, ...]]) -> Iterator[Result]:

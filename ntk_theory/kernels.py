@@ -12,17 +12,17 @@ __all__ = [
     "Precision",
     "UnitRows",
     "angles",
-    "check_layers",
-    "check_rows",
+    "check_products",
     "diagonal_of",
     "limit_of",
     "ntk_empirical",
     "ntk_limit",
+    "squares_of",
 ]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -30,13 +30,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from ntk_theory import ranks
+from ntk_theory import arguments, ranks
+from ntk_theory.precision import own_precision
 
 if TYPE_CHECKING:
     from ntk_theory.network import TwoLayerReLU
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.floating]
+Powers = NDArray[np.int64]
 Layers = Literal["first", "both"]
 Precision = Literal["float32", "float64"]
 
@@ -56,41 +58,31 @@ _GATHERED = 2**22
 _NEURONS = 2**12
 """Neurons whose activations are held together."""
 
-
-def check_rows(name: str, values: ArrayLike) -> Rows:
-    """A matrix of points in float32 or float64; raises ValueError if it is none, or not finite."""
-    rows = np.asarray(values)
-    if rows.dtype != np.float32:
-        rows = rows.astype(float, copy=False)
-    if rows.ndim != 2 or 0 in rows.shape:
-        raise ValueError(f"{name} must be a non-empty matrix (points, features); got {rows.shape}")
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
-    return rows
+_PLAIN = {torch.float32: 2.0**60, torch.float64: 2.0**500}
+"""Sizes up to this one, and down to one over it, whose products and squares are plain numbers. Rows
+beyond are measured in units of a power of two."""
 
 
-def check_layers(layers: str) -> None:
-    """Raise ValueError for anything but "first" and "both"."""
-    if layers not in ("first", "both"):
-        raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
-
-
-def _check_features(left: Rows, right: Rows) -> None:
-    if left.shape[1] != right.shape[1]:
-        raise ValueError(f"inputs and others differ in features: {left.shape} and {right.shape}")
-
-
-def _norms(name: str, rows: Tensor) -> Tensor:
-    """In float64, a few rows at a time."""
+def _norms(rows: Tensor) -> Tensor:
+    """In float64, a few rows at a time; 0 or infinity where they are beyond the numbers."""
     norms = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
     exact = norms.new_empty(min(_NORMED, len(rows)), rows.shape[1])
     for part, out in zip(torch.split(rows, _NORMED), torch.split(norms, _NORMED), strict=True):
         torch.linalg.vector_norm(exact[: len(part)].copy_(part), dim=1, out=out)
-    if not bool(torch.isfinite(norms).all()):
-        raise ValueError(f"{name} holds a row whose norm is beyond the numbers; scale it down")
-    if not bool(norms.all()):
-        raise ValueError(f"{name} holds a zero row, which has no angle; remove it")
     return norms
+
+
+def _scaled(rows: Rows) -> tuple[Array, Powers]:
+    """Rows over a power of two, exactly: in float64, their largest entry in [1/2, 1)."""
+    exact = rows.astype(np.float64)
+    powers = np.frexp(np.abs(exact).max(axis=1))[1].astype(np.int64)
+    return _times_power(exact, -powers[:, None]), powers
+
+
+def _times_power(values: Array, powers: Powers) -> Array:
+    """Times 2^powers, in the precision of the values; infinite where that does not hold it."""
+    with np.errstate(all="ignore"):
+        return np.asarray(np.ldexp(values, powers))
 
 
 def angles(inputs: ArrayLike, others: ArrayLike | None = None) -> Array:
@@ -106,14 +98,12 @@ def angles(inputs: ArrayLike, others: ArrayLike | None = None) -> Array:
     Raises:
         ValueError: for a zero row or a wrong shape.
     """
-    left = check_rows("inputs", inputs)
-    right = left if others is None else check_rows("others", others)
-    _check_features(left, right)
-    units = []
-    for name, rows in (("inputs", left), ("others", right)):
-        points = torch.as_tensor(rows, dtype=torch.float64)
-        units.append((points / _norms(name, points)[:, None]).numpy())
-    return np.asarray(2 * np.arctan2(cdist(units[0], units[1]), cdist(units[0], -units[1])))
+    left = UnitRows.of("inputs", arguments.rows("inputs", inputs)).units.numpy()
+    right = left
+    if others is not None:
+        rows = arguments.rows("others", others, left.shape[1])
+        right = UnitRows.of("others", rows).units.numpy()
+    return np.asarray(2 * np.arctan2(cdist(left, right), cdist(left, -right)))
 
 
 def _tiles(rows: int, columns: int, *, upper: bool) -> Iterator[tuple[slice, slice]]:
@@ -199,33 +189,92 @@ class UnitRows:
 
     Attributes:
         units: shape (n, d).
-        norms: shape (n,).
+        norms: shape (n,); in units of 2^powers, if there are powers.
+        powers: shape (n,), where some norm is far from 1, and else None.
     """
 
     units: Tensor
     norms: Tensor
+    powers: Powers | None = None
 
     @classmethod
-    def of(cls, name: str, rows: Rows, dtype: Precision, device: str) -> UnitRows:
+    def of(
+        cls,
+        name: str,
+        rows: Rows,
+        dtype: Precision = "float64",
+        device: str | torch.device = "cpu",
+    ) -> UnitRows:
         """Divide rows by their norms, in the higher precision of both, and round.
+
+        A row has the right angles whatever its norm: where that is far from 1 the row is divided by
+        a power of two first.
 
         Args:
             name: of the argument that the rows came in, for the refusal of zero rows.
-            rows: shape (n, d).
+            rows: finite, shape (n, d).
             dtype: what units and norms are rounded to.
             device: where they go.
+
+        Raises:
+            ValueError: for a zero row.
         """
-        points = torch.as_tensor(rows, device=device)
-        points = points.double() if dtype == "float64" else points
-        norms = _norms(name, points)
-        units = points / norms[:, None].to(points.dtype)
         precision = getattr(torch, dtype)
-        return cls(units.to(precision), norms.to(precision))
+        points = arguments.tensor(rows, where=device)
+        points = points.double() if dtype == "float64" else points
+        norms = _norms(points)
+        units = (points / norms[:, None].to(points.dtype)).to(precision)
+        odd = ~((norms > 1 / _PLAIN[precision]) & (norms < _PLAIN[precision])).cpu().numpy()
+        if not odd.any():
+            return cls(units, norms.to(precision))
+        powers = np.zeros(len(rows), dtype=np.int64)
+        for some in np.array_split(np.flatnonzero(odd), np.ceil(odd.sum() / _NORMED)):
+            scaled, powers[some] = _scaled(rows[some])
+            if not scaled.any(axis=1).all():
+                row = some[~scaled.any(axis=1)][0]
+                raise ValueError(
+                    f"{name} must hold rows with an angle; {name} holds a zero row, which has none;"
+                    f" remove row {row}"
+                )
+            part = arguments.tensor(scaled, points.dtype, points.device)
+            places, lengths = torch.as_tensor(some, device=points.device), _norms(part)
+            units[places] = (part / lengths[:, None].to(part.dtype)).to(precision)
+            norms[places] = lengths
+        return cls(units, norms.to(precision), powers)
 
     def __getitem__(self, rows: slice) -> UnitRows:
-        return UnitRows(self.units[rows], self.norms[rows])
+        powers = None if self.powers is None else self.powers[rows]
+        return UnitRows(self.units[rows], self.norms[rows], powers)
+
+    @property
+    def exponents(self) -> Array:
+        """Logarithms of the norms to base 2, shape (n,)."""
+        logarithms = np.log2(self.norms.double().cpu().numpy())
+        return np.asarray(logarithms if self.powers is None else logarithms + self.powers)
 
 
+def check_products(left: UnitRows, right: UnitRows, names: str = "inputs") -> None:
+    """Refuse rows whose kernel is beyond the numbers of their precision.
+
+    Args:
+        left: rows.
+        right: rows.
+        names: of the arguments that they came in.
+    """
+    if left.powers is None and right.powers is None:
+        return
+    numbers = np.finfo(str(left.units.dtype).removeprefix("torch."))
+    low, high = (end(left.exponents) + end(right.exponents) for end in (np.min, np.max))
+    if low - 1 >= numbers.minexp and high < numbers.maxexp:
+        return
+    raise ValueError(
+        f"{names} must have norms whose products {numbers.dtype} holds, "
+        f"{numbers.tiny:.1e} to {numbers.max:.1e}; got products from 10^{low * np.log10(2):.0f} to "
+        f"10^{high * np.log10(2):.0f}; divide {names} by their size"
+    )
+
+
+@own_precision
 def limit_of(left: UnitRows, right: UnitRows, layers: Layers) -> Tensor:
     """Limiting NTK of rows with rows, shape (n, k), where they are.
 
@@ -247,11 +296,29 @@ def limit_of(left: UnitRows, right: UnitRows, layers: Layers) -> Tensor:
         for i, j in (part.unbind(1) for part in torch.split(pairs, together) if len(part)):
             tile[i, j] = _half_angle(above.units[i], beside.units[j], layers)
         tile.mul_((above.norms / (2 * torch.pi))[:, None]).mul_(beside.norms)
+        if above.powers is not None or beside.powers is not None:
+            _times_powers(tile, above.powers, beside.powers)
         if same:
             _mirror(kernel, rows, columns)
     if same:
-        kernel.diagonal().copy_(left.norms.square() * diagonal_of(layers))
+        kernel.diagonal().copy_(squares_of(left) * diagonal_of(layers))
     return kernel
+
+
+def _times_powers(kernel: Tensor, left: Powers | None, right: Powers | None) -> None:
+    """Give the entries of a kernel of scaled rows their size, in place."""
+    down = np.zeros((1, 1), np.int64) if left is None else left[:, None]
+    across = np.zeros((1, 1), np.int64) if right is None else right[None, :]
+    kernel.copy_(torch.from_numpy(_times_power(kernel.cpu().numpy(), down + across)))
+
+
+def squares_of(rows: UnitRows) -> Tensor:
+    """Squared norms in the precision of the rows, shape (n,)."""
+    squares = rows.norms.square()
+    if rows.powers is None:
+        return squares
+    sized = _times_power(squares.cpu().numpy(), 2 * rows.powers)
+    return torch.from_numpy(sized).to(squares)
 
 
 def diagonal_of(layers: Layers) -> float:
@@ -306,7 +373,8 @@ def ntk_limit(
         Shape (n, k); symmetric and positive semi-definite without `others`.
 
     Raises:
-        ValueError: for a zero row or a wrong shape.
+        ValueError: for a zero row, a wrong shape, or norms whose products the precision does not
+            hold.
 
     Reference: docs/theory.md, section 2.
 
@@ -314,16 +382,15 @@ def ntk_limit(
     array([[0.5, 0. ],
            [0. , 0.5]])
     """
-    check_layers(layers)
-    given = [check_rows("inputs", inputs)]
+    arguments.choice("layers", layers, get_args(Layers))
+    precision, where = arguments.precision("dtype", dtype), arguments.device("device", device)
+    rows = arguments.rows("inputs", inputs)
+    left = right = UnitRows.of("inputs", rows, precision, where)
     if others is not None:
-        given.append(check_rows("others", others))
-    _check_features(given[0], given[-1])
-    left, *right = (
-        UnitRows.of(name, points, dtype, device)
-        for name, points in zip(("inputs", "others"), given, strict=False)
-    )
-    return np.asarray(limit_of(left, right[0] if right else left, layers).cpu().numpy())
+        beside = arguments.rows("others", others, rows.shape[1])
+        right = UnitRows.of("others", beside, precision, where)
+    check_products(left, right, "inputs" if others is None else "inputs and others")
+    return np.asarray(limit_of(left, right, layers).cpu().numpy())
 
 
 def _sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Tensor:
@@ -337,6 +404,33 @@ def _sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Tensor:
     return (left.to(torch.float64) * weights) @ right.to(torch.float64).T
 
 
+def _activating(rows: Rows, dtype: torch.dtype) -> tuple[Rows, Powers | None]:
+    """Rows as a net takes them, and powers of two that far too large or small ones are over.
+
+    Neurons are active on a row whatever its size.
+    """
+    sizes = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    sizes = sizes[sizes > 0]
+    if not sizes.size or (1 / _PLAIN[dtype] < sizes.min() and sizes.max() < _PLAIN[dtype]):
+        return rows, None
+    return _scaled(rows)
+
+
+def _sized(kernels: Array, left: Powers | None, right: Powers | None) -> Array:
+    """Kernels of scaled rows in their size; refused where float64 does not hold it."""
+    down = 0 if left is None else left[:, None]
+    across = 0 if right is None else right[None, :]
+    sized = _times_power(kernels, np.asarray(down + across))
+    lost = (np.abs(sized) < np.finfo(float).tiny) & (kernels != 0)
+    if lost.any() or not np.isfinite(sized).all():
+        raise ValueError(
+            "inputs must have products that float64 holds, 2e-308 to 2e308; got a kernel with "
+            "entries beyond; divide inputs by their size"
+        )
+    return sized
+
+
+@own_precision
 def ntk_empirical(
     network: TwoLayerReLU,
     inputs: ArrayLike,
@@ -359,15 +453,24 @@ def ntk_empirical(
     Returns:
         Shape (S, n, k) for one output, (S, C, C, n, k) for more.
 
+    Raises:
+        ValueError: for a wrong shape, or rows whose products are beyond float64.
+        TypeError: for what is no net.
+
     Reference: docs/theory.md, section 2.
     """
-    check_layers(layers)
-    hidden = network.hidden
-    given = [check_rows("inputs", inputs)]
+    arguments.choice("layers", layers, get_args(Layers))
+    hidden = getattr(network, "hidden", None)
+    if not isinstance(hidden, Tensor):
+        raise TypeError(
+            f"network must be a TwoLayerReLU; got {type(network).__name__}; "
+            "of DrawnNets give network.keep()"
+        )
+    given = [arguments.rows("inputs", inputs, network.dimension)]
     if others is not None:
-        given.append(check_rows("others", others))
-    _check_features(given[0], given[-1])
-    points = [torch.as_tensor(part, device=hidden.device) for part in given]
+        given.append(arguments.rows("others", others, network.dimension))
+    plain, powers = zip(*(_activating(part, hidden.dtype) for part in given), strict=True)
+    points = [arguments.tensor(part, where=hidden.device) for part in plain]
     rows = [part.to(hidden.dtype) for part in points]
     exact = [part.double() for part in points]
     gram = _products(exact[0], exact[-1])
@@ -397,4 +500,6 @@ def ntk_empirical(
             if layers == "both":
                 kernel[c, c] += features.cpu().numpy()
         kernel /= network.width
+    if any(part is not None for part in powers):
+        kernels = _sized(kernels, powers[0], powers[-1])
     return np.asarray(kernels[:, 0, 0] if outputs == 1 else kernels)

@@ -13,6 +13,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ntk_theory import arguments
+from ntk_theory.precision import own_precision
+
 _PIECE = 2**20
 """Numbers of one net that are drawn together."""
 
@@ -23,11 +26,44 @@ class TwoLayerReLU:
 
     Attributes:
         hidden: first-layer weights w_r, shape (S, m, d).
-        output: output weights a_{cr}, shape (S, C, m).
+        output: output weights a_{cr}, shape (S, C, m), of the same precision and device.
+
+    Raises:
+        ValueError: for shapes, precisions or devices that do not fit each other.
+        TypeError: for what are no tensors.
     """
 
     hidden: Tensor
     output: Tensor
+
+    def __post_init__(self) -> None:
+        for name, shape in (("hidden", "(S, m, d)"), ("output", "(S, C, m)")):
+            weights = getattr(self, name)
+            if not isinstance(weights, Tensor):
+                raise TypeError(
+                    f"{name} must be a tensor of torch; got {type(weights).__name__}; "
+                    f"give torch.as_tensor({name})"
+                )
+            if weights.ndim != 3 or 0 in weights.shape:
+                raise ValueError(
+                    f"{name} must have the shape {shape}, none of them 0; "
+                    f"got {tuple(weights.shape)}; for one net give {name}[None]"
+                )
+            arguments.precision(f"dtype of {name}", weights.dtype)
+            if weights.requires_grad:  # gradients are taken in closed form here
+                object.__setattr__(self, name, weights.detach())
+        hidden, output = self.hidden, self.output
+        if (hidden.shape[0], hidden.shape[1]) != (output.shape[0], output.shape[2]):
+            raise ValueError(
+                f"output must have the shape ({hidden.shape[0]}, C, {hidden.shape[1]}) for hidden "
+                f"of shape {tuple(hidden.shape)}, as many nets and neurons; "
+                f"got {tuple(output.shape)}; give weights (S, m, d) and (S, C, m)"
+            )
+        if hidden.dtype != output.dtype or hidden.device != output.device:
+            raise ValueError(
+                f"output must be {hidden.dtype} on {hidden.device}, as hidden is; "
+                f"got {output.dtype} on {output.device}; give output.to(hidden)"
+            )
 
     @property
     def width(self) -> int:
@@ -77,10 +113,17 @@ class TwoLayerReLU:
             and torch.equal(self.output[..., :half], -self.output[..., half:])
         )
 
+    @own_precision
     def __call__(self, inputs: ArrayLike) -> NDArray[np.float64]:
-        """Outputs on rows of shape (n, d): (S, n) for one output, (S, n, C) for more."""
-        rows = torch.as_tensor(np.asarray(inputs), dtype=self.hidden.dtype)
-        features = torch.relu(rows.to(self.hidden.device) @ self.hidden.mT)
+        """Outputs on rows of shape (n, d): (S, n) for one output, (S, n, C) for more.
+
+        Raises:
+            ValueError: for inputs that are no such matrix, or that the net's precision cannot hold.
+        """
+        given = arguments.rows("inputs", inputs, self.dimension)
+        held = arguments.in_precision("inputs", given, str(self.dtype).removeprefix("torch."))
+        rows = arguments.tensor(held, where=self.device)
+        features = torch.relu(rows @ self.hidden.mT)
         values = (features @ self.output.mT / self.width**0.5).double().cpu().numpy()
         if self.antisymmetric:
             # Opposite terms cancel; a rounded sum would leave a sign where there is none.
@@ -98,7 +141,7 @@ class _Rows:
         # The generator makes sixteen numbers at a time, the last ones of a draw apart: pieces of a
         # multiple of sixteen, and a last one that is no shorter, are what a single draw gives.
         self.piece = 16 * max(1, _PIECE // (16 * dimension))
-        self.drawn, self.left = 0, torch.empty(0, dimension, dtype=torch.float64)
+        self.drawn, self.left = 0, torch.empty(0, dimension, dtype=torch.float64, device="cpu")
 
     def take(self, count: int) -> Tensor:
         """The next neurons in float64, shape (count, d); after the last comes the first."""
@@ -124,7 +167,8 @@ class _Rows:
         rest = self.neurons - self.drawn
         count = rest if rest < 2 * self.piece else self.piece
         self.drawn += count
-        return torch.randn(count, self.dimension, generator=self.generator, dtype=torch.float64)
+        shape, dtype = (count, self.dimension), torch.float64
+        return torch.randn(shape, generator=self.generator, dtype=dtype, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -145,25 +189,26 @@ class DrawnNets:
     device: str | torch.device = "cpu"
 
     def __post_init__(self) -> None:
-        if self.width < 2 or (self.antisymmetric and self.width % 2):
+        pairs = arguments.flag("antisymmetric", self.antisymmetric)
+        width = arguments.whole("width", self.width)
+        if width < 2 or (pairs and width % 2):
             raise ValueError(
                 "width must be at least 2, and even for antisymmetric initialisation (neurons come "
-                f"in pairs); got {self.width}"
+                f"in pairs); got {width}"
             )
-        for name in ("scale", "output_scale"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive and finite; got {value}")
-        if any(not 0 <= seed < 2**32 for seed in self.seeds):
-            raise ValueError(
-                "seeds must lie in 0..2^32 − 1: torch's CPU generator tells no more apart; "
-                f"got {list(self.seeds)}"
-            )
-        if self.dimension < 1 or self.outputs < 1 or not self.seeds:
-            raise ValueError(
-                "dimension and outputs must be at least 1 and seeds not empty; "
-                f"got {self.dimension}, {self.outputs}, {list(self.seeds)}"
-            )
+        checked = {
+            "antisymmetric": pairs,
+            "width": width,
+            "dimension": arguments.whole("dimension", self.dimension, least=1),
+            "outputs": arguments.whole("outputs", self.outputs, least=1),
+            "seeds": arguments.seeds("seeds", self.seeds),
+            "scale": arguments.positive("scale", self.scale),
+            "output_scale": arguments.positive("output_scale", self.output_scale),
+            "dtype": getattr(torch, arguments.precision("dtype", self.dtype)),
+        }
+        arguments.device("device", self.device)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @property
     def count(self) -> int:
@@ -181,7 +226,8 @@ class DrawnNets:
         drawn = []
         for seed in self.seeds:
             generator = _Rows(seed, self._free, self.dimension).past_the_last()
-            signs = torch.randint(0, 2, (self.outputs, self._free), generator=generator).double()
+            shape = self.outputs, self._free
+            signs = torch.randint(0, 2, shape, generator=generator, device="cpu").double()
             drawn.append(self.output_scale * (signs * 2 - 1))
         signs = torch.stack(drawn)
         if self.antisymmetric:
@@ -209,7 +255,7 @@ def initialise(
     width: int,
     dimension: int,
     *,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | NDArray[np.integer],
     outputs: int = 1,
     antisymmetric: bool = True,
     scale: float = 1.0,
@@ -226,7 +272,8 @@ def initialise(
     Args:
         width: m, even if antisymmetric.
         dimension: d.
-        seeds: one for each net; a net depends on its own seed alone.
+        seeds: one for each net, 0..2^32 − 1, of any integer kind; a net depends on its own seed
+            alone.
         outputs: C.
         antisymmetric: pairs of opposite neurons.
         scale: standard deviation of the weights.
@@ -236,14 +283,16 @@ def initialise(
         device: where the weights live.
 
     Raises:
-        ValueError: for a width that is odd or below 2, or a scale that is not positive and finite.
+        ValueError: for a width that is odd or below 2, a scale that is not positive and finite, or
+            anything else out of range.
+        TypeError: for numbers of the wrong kind, as seeds that are floats.
 
     Reference: docs/theory.md, section 1.
     """
     return DrawnNets(
         width,
         dimension,
-        tuple(seeds),
+        seeds,  # type: ignore[arg-type]  # which makes a tuple of them
         outputs,
         antisymmetric,
         scale,

@@ -18,7 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ntk_theory.atomic import write_whole
 from ntk_theory.claims import all_claims
+from ntk_theory.command.program import complain, guarded
+from ntk_theory.command.statuses import Refusal, of_verdicts
 from ntk_theory.report.document import alike
 from ntk_theory.report.markdown import environment_line, section, table
 from ntk_theory.verdicts import Options
@@ -167,6 +170,7 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
         directory: of the ledger.
         names: claims to run; the others keep what is recorded of them.
     """
+    from ntk_theory.command.recording import NOWHERE, Recording
     from ntk_theory.environment import describe_environment
     from ntk_theory.report.document import to_document, to_json
     from ntk_theory.report.files import save_picture
@@ -174,13 +178,18 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
 
     claims = {id_: claim for id_, claim in all_claims().items() if id_ in names}
     options = dict.fromkeys(claims, Options())
-    results = run_claims(list(claims.values()), options, show_progress=True)
-    document = to_document(results, describe_environment())
+    recording = Recording(NOWHERE, list(claims), _COMMAND)
+    run_claims(list(claims.values()), options, recording, show_progress=True)
+    results = recording.results
+    if len(results) < len(claims) or any(result.interrupted for result in results):
+        raise Refusal("some claim came to no verdict: nothing is recorded")
+    status = of_verdicts(result.verdict for result in results)
+    document = to_document(results, describe_environment(), exit_status=status.value)
     if len(claims) < len(all_claims()):
         kept = json.loads((directory / _RECORD).read_text(encoding="utf-8"))["claims"]
         fresh = {entry["id"]: entry for entry in [*kept, *document["claims"]]}
         document["claims"] = [fresh[id_] for id_ in all_claims() if id_ in fresh]
-    (directory / _RECORD).write_text(to_json(document), encoding="utf-8")
+    write_whole(directory / _RECORD, to_json(document))
     (directory / _PICTURES).mkdir(parents=True, exist_ok=True)
     for result in results:
         save_picture(directory / _PICTURES / f"{result.claim.id}.png", result)
@@ -189,6 +198,10 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    return guarded(_COMMAND, lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog=_COMMAND, description="Make paper_checks.md.")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--render", action="store_true", help="render what is recorded")
@@ -214,9 +227,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             record = json.loads((directory / _RECORD).read_text(encoding="utf-8"))
         else:
             record = _record(directory, names)
-        (directory / _MARKDOWN).write_text(render(record), encoding="utf-8")
+        write_whole(directory / _MARKDOWN, render(record))
+    except Refusal as refusal:
+        complain(_COMMAND, f"error: {refusal}")
+        return 2
     except OSError as error:
-        print(f"{_COMMAND}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        complain(_COMMAND, f"error: {error.filename}: {error.strerror}")
         return 2
     return 0
 

@@ -7,6 +7,8 @@ __all__ = ["Bar", "Silent", "bars"]
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ntk_theory.command import terminal
+
 
 class Bar:
     """One bar a claim, with the time left."""
@@ -26,7 +28,7 @@ class Bar:
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """A no-op progress callback."""
 
     def start(self, description: str, total: float) -> None:
         """Begin."""
@@ -37,7 +39,7 @@ class Silent:
 
 def bars(enabled: bool) -> Progress:
     """Where bars are drawn: on standard error, and only if that is a terminal."""
-    console = Console(stderr=True)
+    console = Console(file=terminal.errors())
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -17,9 +17,9 @@ __all__ = [
     "rank",
     "size",
     "total",
+    "wait_for_all",
 ]
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,6 +29,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from ntk_theory.launcher import launched
 
 Item = TypeVar("Item")
 
@@ -78,7 +80,7 @@ def largest(values: Tensor) -> Tensor:
 
 def agreed(value: float) -> float:
     """The smallest value of all processes, for decisions that all have to take alike."""
-    return -float(largest(torch.tensor([-value], dtype=torch.float64))[0])
+    return -float(largest(torch.tensor([-value], dtype=torch.float64, device="cpu"))[0])
 
 
 def gather(held: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], like: Tensor) -> list[Tensor]:
@@ -100,6 +102,13 @@ def gather(held: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], like: Tens
     return blocks
 
 
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if _together():
+        with _answered():
+            dist.barrier()
+
+
 @contextmanager
 def _answered() -> Iterator[None]:
     try:
@@ -119,12 +128,13 @@ def joined(device: str) -> Iterator[None]:
     Args:
         device: on GPUs they speak to each other by nccl, else by gloo.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if launched().size < 2:
         yield
         return
     # What is measured in the end is on the processor in either case.
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(backend, timeout=_PATIENCE)
+    with _answered():
+        dist.init_process_group(backend, timeout=_PATIENCE)
     try:
         yield
     finally:

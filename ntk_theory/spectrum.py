@@ -253,6 +253,7 @@ def eigenvalue_nearest_zero(gram: ArrayLike) -> float:
     return float(values[np.argmin(np.abs(values))])
 
 
+@np.errstate(under="ignore")
 def retrieved_share(
     spectrum: Spectrum, learning_rate: float, steps: ArrayLike, labels: ArrayLike
 ) -> Array:

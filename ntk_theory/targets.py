@@ -26,14 +26,17 @@ __all__ = [
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ntk_theory import arguments
+
 Loss = Literal["square", "cross-entropy"]
+Target = Literal["hard", "soft", "tempered"]
 
 # ---------------------------------------------------------------- schedules
 
@@ -45,8 +48,10 @@ class Constant:
     level: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.level <= 1:
-            raise ValueError(f"level must lie in [0, 1], a weight; got {self.level}")
+        level = arguments.real(
+            "level", self.level, "lie in [0, 1]", lambda x: 0 <= x <= 1, why="a weight"
+        )
+        object.__setattr__(self, "level", level)
 
     def weight(self, step: int) -> float:  # noqa: ARG002 (one signature for all schedules)
         """α_t."""
@@ -66,8 +71,8 @@ class Power:
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_positive("decay", self.decay)
-        _check_positive("exponent", self.exponent)
+        object.__setattr__(self, "decay", arguments.positive("decay", self.decay))
+        object.__setattr__(self, "exponent", arguments.positive("exponent", self.exponent))
 
     def weight(self, step: int) -> float:
         """α_t."""
@@ -86,7 +91,7 @@ class Geometric:
     decay: float
 
     def __post_init__(self) -> None:
-        _check_positive("decay", self.decay)
+        object.__setattr__(self, "decay", arguments.positive("decay", self.decay))
 
     def weight(self, step: int) -> float:
         """α_t."""
@@ -119,8 +124,13 @@ class BurnIn:
     then: Constant | Power | Geometric | Agreement
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ValueError(f"burn-in steps must not be negative; got {self.steps}")
+        steps = arguments.whole("steps", self.steps, least=0, why="burn-in")
+        object.__setattr__(self, "steps", steps)
+        if not isinstance(self.then, Constant | Power | Geometric | Agreement):
+            raise TypeError(
+                "then must be a schedule without a burn-in of its own; got "
+                f"{type(self.then).__name__}; give Constant, Power, Geometric or Agreement"
+            )
 
     def weight(self, step: int) -> float:
         """α_t."""
@@ -139,9 +149,12 @@ class BurnIn:
 Schedule = Constant | Power | Geometric | Agreement | BurnIn
 
 
-def _check_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite; got {value}")
+def _check_schedule(schedule: Schedule) -> None:
+    if not isinstance(schedule, Constant | Power | Geometric | Agreement | BurnIn):
+        raise TypeError(
+            f"schedule must be a schedule of this module; got {type(schedule).__name__}; "
+            "give Constant, Power, Geometric, Agreement or BurnIn"
+        )
 
 
 def weights(schedule: Schedule, steps: int) -> NDArray[np.float64]:
@@ -150,6 +163,8 @@ def weights(schedule: Schedule, steps: int) -> NDArray[np.float64]:
     >>> weights(BurnIn(2, Power(decay=1.0)), 4)
     array([1. , 1. , 1. , 0.5])
     """
+    _check_schedule(schedule)
+    steps = arguments.whole("steps", steps, least=0)
     if isinstance(schedule, Agreement):
         raise TypeError("the agreement schedule has no weights without a prediction")
     return np.array([schedule.weight(step) for step in range(steps)])
@@ -178,6 +193,10 @@ def parse_schedule(text: str, *, burn_in: int, decay: float) -> BurnIn:
     >>> parse_schedule("power:burn_in=5,decay=20", burn_in=1, decay=1.0)
     BurnIn(steps=5, then=Power(decay=20.0, exponent=1.0))
     """
+    if not isinstance(text, str):
+        raise TypeError(
+            f"text must be NAME[:KEY=VALUE,...]; got {type(text).__name__}; give a str, as 'power'"
+        )
     name, _, rest = text.partition(":")
     if name not in _PARAMETERS:
         raise ValueError(f"schedule must be one of {', '.join(_PARAMETERS)}; got {name!r}")
@@ -216,6 +235,10 @@ def format_schedule(schedule: BurnIn) -> str:
     >>> format_schedule(BurnIn(5, Constant(0.25)))
     'constant:burn_in=5,level=0.25'
     """
+    if not isinstance(schedule, BurnIn):
+        raise TypeError(
+            f"schedule must be a BurnIn; got {type(schedule).__name__}; give BurnIn(0, schedule)"
+        )
     then = schedule.then
     numbers = {"burn_in": schedule.steps} | {f.name: getattr(then, f.name) for f in fields(then)}
     pairs = ",".join(
@@ -228,8 +251,23 @@ def format_schedule(schedule: BurnIn) -> str:
 # ---------------------------------------------------------------- label policies
 
 
+def _check_outputs(name: str, outputs: Tensor) -> None:
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        came = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise TypeError(
+            f"{name} must be a tensor of real numbers; got {came}; "
+            f"give torch.as_tensor({name}, dtype=torch.float64)"
+        )
+    if outputs.ndim == 0 or outputs.shape[-1] == 0:
+        raise ValueError(
+            f"{name} must have the outputs in its last axis, (..., n, C); "
+            f"got {tuple(outputs.shape)}; for one output give {name}[..., None]"
+        )
+
+
 def harden(outputs: Tensor) -> Tensor:
     """Hard labels: sign with sign(0) = 0; for C > 1 the one-hot argmax, a tie shared equally."""
+    _check_outputs("outputs", outputs)
     if outputs.shape[-1] == 1:
         return outputs.sign()
     best = (outputs == outputs.amax(dim=-1, keepdim=True)).to(outputs.dtype)
@@ -238,6 +276,8 @@ def harden(outputs: Tensor) -> Tensor:
 
 def temper(outputs: Tensor, temperature: float) -> Tensor:
     """Softened hard labels: tanh(u/T), or softmax(u/T) for C > 1; T → 0 gives `harden`."""
+    _check_outputs("outputs", outputs)
+    temperature = arguments.positive("temperature", temperature)
     if outputs.shape[-1] == 1:
         return torch.tanh(outputs / temperature)
     return torch.softmax(outputs / temperature, dim=-1)
@@ -251,7 +291,9 @@ def predict(outputs: Tensor, loss: Loss) -> Tensor:
 
     Reference: section 5.
     """
-    return outputs if loss == "square" else torch.softmax(outputs, dim=-1)
+    _check_outputs("outputs", outputs)
+    square = arguments.choice("loss", loss, get_args(Loss)) == "square"
+    return outputs if square else torch.softmax(outputs, dim=-1)
 
 
 @dataclass(frozen=True)
@@ -272,19 +314,34 @@ class Distillation:
     """
 
     schedule: Schedule
-    target: Literal["hard", "soft", "tempered"] = "hard"
+    target: Target = "hard"
     temperature: float = 1.0
     epoch: int | None = None
     restart: bool = False
 
     def __post_init__(self) -> None:
-        if self.target not in ("hard", "soft", "tempered"):
-            raise ValueError(f"target must be 'hard', 'soft' or 'tempered'; got {self.target!r}")
-        _check_positive("temperature", self.temperature)
-        if self.epoch is not None and self.epoch < 1:
-            raise ValueError(f"epoch must be at least one step; got {self.epoch}")
+        _check_schedule(self.schedule)
+        arguments.choice("target", self.target, get_args(Target))
+        temperature = arguments.positive("temperature", self.temperature)
+        object.__setattr__(self, "temperature", temperature)
+        if self.epoch is not None:
+            epoch = arguments.whole("epoch", self.epoch, least=1, why="steps")
+            object.__setattr__(self, "epoch", epoch)
+        object.__setattr__(self, "restart", arguments.flag("restart", self.restart))
         if self.restart and self.epoch is None:
             raise ValueError("restart needs epoch, the number of steps after which to restart")
+
+    @property
+    def labels(self) -> arguments.TargetKind:
+        """Which observed labels it takes: "hard" ones alone, or "any".
+
+        Hard ones, ±1 or one-hot rows, where hardened predictions are mixed with them or compared
+        with them.
+        """
+        schedule = self.schedule.then if isinstance(self.schedule, BurnIn) else self.schedule
+        if isinstance(schedule, Agreement):
+            return "hard"
+        return "hard" if self.target == "hard" and schedule != Constant(1.0) else "any"
 
     def teach(
         self, teacher: Tensor, observed: Tensor, step: int, loss: Loss = "square"
@@ -299,7 +356,19 @@ class Distillation:
 
         Returns:
             Targets (S, n, C) and weights (S,).
+
+        Raises:
+            ValueError: for shapes that do not fit each other. Labels themselves are looked at
+                before training, by `arguments.targets`, and not at every step.
         """
+        for name, values, axes in (("teacher", teacher, 3), ("observed", observed, 2)):
+            _check_outputs(name, values)
+            if values.shape[-2:] != teacher.shape[-2:] or values.ndim != axes:
+                raise ValueError(
+                    f"{name} must have the shape {'(S, n, C)' if axes == 3 else '(n, C)'}; got "
+                    f"{tuple(values.shape)} for a teacher {tuple(teacher.shape)}; for one output "
+                    f"give {name}[..., None]"
+                )
         if self.target == "soft":
             taught = predict(teacher, loss)
         elif self.target == "hard":

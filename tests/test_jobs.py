@@ -157,6 +157,8 @@ def test_an_interrupted_run_does_not_wait_for_its_workers():
 def test_jobs_that_make_no_sense_are_refused(monkeypatch, capsys):
     assert verify.main(["convergence", "--preset", "quick", "--jobs", "0"]) == 2
     assert "--jobs must be at least 1; got 0" in capsys.readouterr().err
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("RANK", "0")
     assert verify.main(["convergence", "--preset", "quick", "--jobs", "2"]) == 2
     assert "use torchrun" in capsys.readouterr().err

@@ -480,7 +480,7 @@ ROWS = [[1.0, 0.0], [0.0, 1.0]]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([1.0, 2.0],), r"inputs must be a non-empty matrix \(points, features\); got \(2,\)"),
+        (([1.0, 2.0],), r"inputs must be a non-empty matrix \(points, features\); got the shape"),
         ((np.empty((0, 3)),), "inputs must be a non-empty matrix"),
         ((np.empty((3, 0)),), "inputs must be a non-empty matrix"),
         ((ROWS, [1.0, 2.0]), "others must be a non-empty matrix"),
@@ -489,7 +489,7 @@ ROWS = [[1.0, 0.0], [0.0, 1.0]]
         ((ROWS, [[NAN, 0.0]]), "others must be finite"),
         (([[0.0, 0.0]],), "inputs holds a zero row"),
         ((ROWS, [[0.0, 0.0]]), "others holds a zero row"),
-        ((ROWS, [[1.0, 0.0, 0.0]]), r"differ in features: \(2, 2\) and \(1, 3\)"),
+        ((ROWS, [[1.0, 0.0, 0.0]]), r"others must have 2 features.*got the shape \(1, 3\)"),
     ],
 )
 @pytest.mark.parametrize("function", [kernels.angles, kernels.ntk_limit])
@@ -524,7 +524,76 @@ def test_rows_in_float32_have_their_kernel_to_the_digits_of_float64():
     np.testing.assert_array_equal(kernels.ntk_limit(rows), kernels.ntk_limit(rows.astype(float)))
 
 
-@pytest.mark.parametrize("call", [kernels.ntk_limit, kernels.angles])
-def test_rows_whose_norm_overflows_are_refused(call):
-    with pytest.raises(ValueError, match="norm is beyond the numbers"):
-        call([[1e200, 0.0], [0.0, 1e200]])
+def rescaled(rows, powers, dtype):
+    """Rows times powers of two, exactly."""
+    return np.ldexp(rows.astype(dtype), np.asarray(powers)[:, None])
+
+
+SPREAD = np.random.default_rng(1).uniform(0.5, 1, (5, 3)) * np.array([1, -1, 1])
+"""Entries that keep their digits at the end of the numbers."""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "powers"),
+    [
+        (np.float64, [0, 1020, -1021, 600, -500]),
+        (np.float64, [-1021] * 5),
+        (np.float64, [1023] * 5),
+        (np.float32, [0, 120, -120, 70, -66]),
+        (np.float32, [-125] * 5),
+        (np.float32, [127] * 5),
+    ],
+)
+def test_angles_are_right_whatever_the_size_of_a_row(dtype, powers):
+    rows = np.random.default_rng(0).uniform(0.5, 1, (5, 3)).astype(dtype) * np.array([1, -1, 1])
+    sized = rescaled(rows, powers, dtype)
+    np.testing.assert_array_equal(kernels.angles(sized), kernels.angles(rows))
+    np.testing.assert_array_equal(kernels.angles(sized, rows), kernels.angles(rows))
+
+
+def test_rows_below_the_normal_numbers_have_the_angles_of_the_digits_that_they_have():
+    tiny = float(np.ldexp(1.0, -1074))
+    np.testing.assert_array_equal(
+        kernels.angles([[3 * tiny, 4 * tiny]], [[4 * tiny, -3 * tiny], [tiny, 0.0]]),
+        kernels.angles([[3.0, 4.0]], [[4.0, -3.0], [1.0, 0.0]]),
+    )
+
+
+@pytest.mark.parametrize("layers", ["first", "both"])
+@pytest.mark.parametrize(("dtype", "power"), [("float64", 505), ("float32", 61)])
+def test_a_kernel_scales_with_the_size_of_rows_to_the_end_of_the_numbers(dtype, power, layers):
+    powers = np.array([power, -power, 0, power // 2, 1 - power])
+    rows, options = SPREAD.astype(dtype), {"dtype": dtype, "layers": layers}
+    sized = rescaled(rows, powers, dtype)
+    exponents = powers[:, None] + powers
+    expected = np.ldexp(kernels.ntk_limit(rows, **options), exponents)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(kernels.ntk_limit(sized, **options), expected)
+    crossed = np.ldexp(kernels.ntk_limit(rows[2:], rows, **options), exponents[2:])
+    np.testing.assert_array_equal(kernels.ntk_limit(sized[2:], sized, **options), crossed)
+    net = network.initialise(8, 3, seeds=[0], dtype=getattr(torch, dtype))
+    before = kernels.ntk_empirical(net, rows, layers=layers)
+    np.testing.assert_array_equal(
+        kernels.ntk_empirical(net, sized, layers=layers), np.ldexp(before, exponents)
+    )
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e30, 1e-30, 1e-37])
+def test_rows_beyond_single_precision_have_their_kernel_where_it_holds_the_products(scale):
+    """Rows of 1e20 against those of 1e-20 have a kernel of size 1, and in float64 all have one."""
+    expected = kernels.ntk_limit(SPREAD)
+    single = kernels.ntk_limit(SPREAD * scale, SPREAD / scale, dtype="float32")
+    np.testing.assert_allclose(single, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        kernels.ntk_limit(SPREAD * scale), expected * scale**2, rtol=1e-12, atol=1e-13 * scale**2
+    )
+    with pytest.raises(ValueError, match="inputs must have norms whose products float32 holds"):
+        kernels.ntk_limit(SPREAD * scale, dtype="float32")
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-161, 1e-200])
+def test_rows_whose_products_are_no_numbers_are_refused(size):
+    with pytest.raises(ValueError, match=r"products float64 holds, .* divide inputs"):
+        kernels.ntk_limit([[size, 0.0], [0.0, size]])
+    with pytest.raises(ValueError, match="inputs must have products that float64 holds"):
+        kernels.ntk_empirical(network.initialise(4, 2, seeds=[0]), [[size, 0.0], [0.0, size]])

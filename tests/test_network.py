@@ -237,11 +237,16 @@ def test_a_scale_that_is_not_positive_and_finite_is_refused(scale):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seeds": []}, {"dimension": 0}, {"outputs": 0}], ids=lambda c: next(iter(c))
+    ("change", "message"),
+    [
+        ({"seeds": []}, "seeds must not be empty"),
+        ({"dimension": 0}, "dimension must be at least 1; got 0"),
+        ({"outputs": 0}, "outputs must be at least 1; got 0"),
+    ],
 )
-def test_no_seeds_inputs_or_outputs_are_refused(change):
+def test_no_seeds_inputs_or_outputs_are_refused(change, message):
     arguments = {"width": 4, "dimension": 3, "seeds": [0], "outputs": 1} | change
-    with pytest.raises(ValueError, match="dimension and outputs must be at least 1 and seeds not"):
+    with pytest.raises(ValueError, match=message):
         initialise(**arguments)
 
 

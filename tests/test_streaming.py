@@ -126,3 +126,23 @@ def test_the_recursion_of_the_predictions_takes_an_operator(clusters):
 def test_what_makes_no_kernel_is_refused(rows, options, message):
     with pytest.raises(ValueError, match=message):
         KernelOperator(rows, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("memory", [np.inf, 2e3])
+def test_products_of_rows_and_vectors_of_any_size(dtype, memory):
+    rng = np.random.default_rng(0)
+    rows, vectors = rng.uniform(0.5, 1, (30, 4)).astype(dtype), rng.standard_normal((30, 3))
+    powers = np.array([70, -70, 0])
+    plain = KernelOperator(rows, dtype=dtype, memory=memory)
+    np.testing.assert_array_equal(
+        plain @ np.ldexp(vectors, powers), np.ldexp(plain @ vectors, powers)
+    )
+    for power in (120, -120):
+        sized = KernelOperator(np.ldexp(rows, power), dtype=dtype, memory=memory)
+        np.testing.assert_array_equal(sized @ vectors, np.ldexp(plain @ vectors, 2 * power))
+        assert sized.trace == np.ldexp(plain.trace, 2 * power)
+        if sized.kept:
+            np.testing.assert_array_equal(sized.dense(), np.ldexp(plain.dense(), 2 * power))
+    with pytest.raises(ValueError, match="vectors must be of a size that leaves products finite"):
+        KernelOperator(np.ldexp(rows, 120), dtype=dtype) @ np.full(30, 1e300)

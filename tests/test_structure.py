@@ -24,8 +24,27 @@ CLAIM_PACKAGES = sorted(
 )
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
-    {"verdicts", "fitting", "drawing", "environment", "progress", "predictions.spectra"},
-    {"ranks", "resources", "training.products", "extreme"},
+    {
+        "arguments",
+        "atomic",
+        "launcher",
+        "verdicts",
+        "fitting",
+        "drawing",
+        "environment",
+        "predictions.spectra",
+    },
+    {
+        "precision",
+        "ranks",
+        "resources",
+        "training.products",
+        "extreme",
+        "command.statuses",
+        "command.terminal",
+    },
+    {"progress", "command.signals", "command.parser"},
+    {"command.program"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
     {"streaming", "training.trajectory", "training.points", "training.checkpoints"},
@@ -39,6 +58,7 @@ LAYERS = [
     {"explain", "report.document"},
     {"report.console", "report.markdown", "report.page"},
     {"report.files"},
+    {"command.recording"},
     {"verify"},
     {"paper_checks"},
 ]
@@ -51,10 +71,11 @@ def imported(path):
     """Modules of the package that a file imports, wherever in the file it does."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ntk_theory"):
             module = node.module.removeprefix("ntk_theory").removeprefix(".")
-            if node.module.startswith("ntk_theory"):
-                names |= {module} if module else {alias.name for alias in node.names}
+            inside = {f"{module}.{alias.name}".removeprefix(".") for alias in node.names}
+            # What is no module of a package is a name of the package itself: all of it.
+            names |= inside & set(MODULES) or {module or alias.name for alias in node.names}
     packages = {name for name in MODULES if name.partition(".")[0] in names}
     return (names & set(MODULES)) | packages
 

@@ -154,7 +154,7 @@ def test_decay_and_exponent_must_be_positive_and_finite(value):
 
 
 def test_a_negative_burn_in_is_refused():
-    with pytest.raises(ValueError, match="burn-in steps must not be negative; got -1"):
+    with pytest.raises(ValueError, match=r"steps must be at least 0 \(burn-in\); got -1"):
         BurnIn(-1, Constant(0.5))
 
 
@@ -195,7 +195,7 @@ def test_numbers_left_out_are_the_defaults(burn_in, decay):
         ("power:burn_in=inf", "burn_in must be a whole number of steps; got inf"),
         ("power:burn_in=nan", "burn_in must be a whole number of steps; got nan"),
         ("power:decay=1,decay=2", "key decay is given twice"),
-        ("power:burn_in=-1", "burn-in steps must not be negative; got -1"),
+        ("power:burn_in=-1", r"steps must be at least 0 \(burn-in\); got -1"),
         ("power:decay=0", "decay must be positive and finite"),
         ("power:exponent=nan", "exponent must be positive and finite"),
         ("geometric:decay=inf", "decay must be positive and finite"),
@@ -360,8 +360,8 @@ def test_hard_targets_teach_nothing_to_a_net_that_predicts_nothing():
         ({"temperature": -1.0}, "temperature must be positive and finite"),
         ({"temperature": math.nan}, "temperature must be positive and finite"),
         ({"temperature": math.inf}, "temperature must be positive and finite"),
-        ({"epoch": 0}, "epoch must be at least one step; got 0"),
-        ({"epoch": -3}, "epoch must be at least one step; got -3"),
+        ({"epoch": 0}, r"epoch must be at least 1 \(steps\); got 0"),
+        ({"epoch": -3}, r"epoch must be at least 1 \(steps\); got -3"),
         ({"restart": True}, "restart needs epoch"),
     ],
 )

@@ -55,9 +55,16 @@ def test_movement_is_right_in_float32_on_copies_of_inputs():
     np.testing.assert_allclose(single.movement, double.movement, atol=allowed)
 
 
-@pytest.mark.parametrize("record", [[], [-1], [3]])
-def test_steps_to_record_outside_the_run_are_refused(record):
-    with pytest.raises(ValueError, match=r"record must name steps in 0\.\.2"):
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ([], "record must not be empty"),
+        ([-1], r"record must lie in 0\.\.2 \(steps of the run\); got -1"),
+        ([3], r"record must lie in 0\.\.2 \(steps of the run\); got 3"),
+    ],
+)
+def test_steps_to_record_outside_the_run_are_refused(record, message):
+    with pytest.raises(ValueError, match=message):
         corner(targets.PLAIN, steps=2, learning_rate=0.1, record=record)
 
 

@@ -293,10 +293,16 @@ def test_a_large_initial_output_is_no_divergence_of_cross_entropy():
             {"observed": [[1.5, -0.5, 0.0]] * 6, "loss": "cross-entropy"},
             "observed must be a distribution over the classes in every row",
         ),
-        ({"learning_rate": np.ones(4)}, r"one rate for each of the 5 steps; got the shape \(4,\)"),
+        (
+            {"learning_rate": np.ones(4)},
+            r"\(5,\); got the shape \(4,\); give a number, or one rate",
+        ),
         ({"learning_rate": np.ones((5, 1))}, r"got the shape \(5, 1\)"),
         ({"learning_rate": [0.1, 0.1, -0.1, 0.1, 0.1]}, "finite and not negative at every step"),
-        ({"learning_rate": [0.1, 0.1, math.nan, 0.1, 0.1]}, "finite and not negative"),
+        (
+            {"learning_rate": [0.1, 0.1, math.nan, 0.1, 0.1]},
+            "must be finite; got nan",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

@@ -11,15 +11,25 @@ import numpy as np
 import pytest
 
 from ntk_theory import progress, verify
-from ntk_theory.claims import all_claims
-from ntk_theory.ranks import LostProcessError
+from ntk_theory.command import parser
+from ntk_theory.command.recording import Outputs
+from ntk_theory.command.statuses import Refusal
 from ntk_theory.report.document import finite, to_json
-from ntk_theory.verdicts import ClaimResult, Options, Verdict
 
 TOY = [
     *("convergence", "--clusters", "4", "--points", "5", "--ratio", "12", "--noise-rate", "0.2"),
     *("--widths", "128,256,512,1024,2048", "--seeds", "4", "--steps", "256", "--no-progress"),
 ]
+
+
+TORCHRUN = {
+    "WORLD_SIZE": "2",
+    "RANK": "1",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "29500",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +66,6 @@ def test_an_unmet_premise_exits_with_3_and_is_named(capsys):
     assert "PREMISE_UNMET" in capsys.readouterr().out
     assert verify.main([*TOY, "--noise-rate", "0.6"]) == 3
     assert "recoverable noise rate" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "status"),
-    [
-        ([Verdict.SUPPORTED], 0),
-        ([Verdict.SUPPORTED, Verdict.INCONCLUSIVE], 3),
-        ([Verdict.SUPPORTED, Verdict.PREMISE_UNMET], 3),
-        ([Verdict.PREMISE_UNMET, Verdict.VIOLATED], 1),
-    ],
-)
-def test_the_exit_status_is_that_of_the_worst_verdict(verdicts, status):
-    class Result:
-        interrupted = False
-
-        def __init__(self, verdict):
-            self.verdict = verdict
-
-    assert verify._status([Result(verdict) for verdict in verdicts]) == status
 
 
 @pytest.mark.parametrize(
@@ -137,14 +128,15 @@ def test_bad_use_is_refused_in_one_line_with_status_2(arguments, complaint, caps
     [("8GiB", 8 * 2**30), ("500MB", 5e8), ("1.5 K", 1500.0), ("2Mi", 2**21), ("7", 7.0)],
 )
 def test_sizes_of_memory_are_read_in_both_kinds_of_units(text, size):
-    assert verify._bytes(text) == size
+    assert parser._bytes(text) == size
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_automatic_device_is_a_gpu_of_this_process_if_there_is_one(there, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    assert verify._best_device() == ("cuda:3" if there else "cpu")
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    assert verify._best_device() == ("cuda:1" if there else "cpu")
 
 
 def test_no_claim_is_refused_with_the_list_of_claims(capsys):
@@ -164,11 +156,10 @@ def test_an_unwritable_place_is_refused_before_the_work(tmp_path, capsys, monkey
 def test_testing_a_place_leaves_nothing_behind_and_loses_nothing(tmp_path):
     kept = tmp_path / "kept.json"
     kept.write_text("precious")
-    parser = verify._parser()
     report = str(tmp_path / "new.html")
-    arguments = ["margin", "--json", str(kept), "--out", str(tmp_path), "--report", report]
-    verify._prepare_output(parser.parse_args(arguments))
-    assert kept.read_text() == "precious"
+    words = ["margin", "--json", str(kept), "--out", str(tmp_path), "--report", report]
+    Outputs.of(parser.parsed(words), ["margin"])
+    assert kept.read_text(encoding="utf-8") == "precious"
     assert list(tmp_path.iterdir()) == [kept]
 
 
@@ -181,7 +172,7 @@ def test_the_module_runs_as_a_program():
     done = subprocess.run(
         [sys.executable, "-m", "ntk_theory.verify", "convergence", "--points", "1"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     assert done.returncode == 2
@@ -192,7 +183,9 @@ def test_the_module_runs_as_a_program():
 
 
 def test_the_json_has_the_documented_layout(document):
-    assert document["schema"] == 1
+    assert document["schema"] == 2
+    assert document["exit_status"] == 0
+    assert document["failed"] == document["not_run"] == []
     assert {"python", "numpy", "scipy", "torch", "blas", "platform", "threads", "git"} <= set(
         document["environment"]
     )
@@ -213,7 +206,7 @@ def test_the_recorded_command_repeats_the_run(document, tmp_path, capsys):
     file = tmp_path / "again.json"
     assert verify.main([*command[3:], "--no-progress", "--json", str(file)]) == 0
     assert (
-        without_seconds(file.read_text())["claims"]
+        without_seconds(file.read_text(encoding="utf-8"))["claims"]
         == without_seconds(json.dumps(document))["claims"]
     )
     capsys.readouterr()
@@ -228,7 +221,9 @@ def test_the_same_command_writes_the_same_files(folder, tmp_path):
         "convergence.npz",
         "convergence.png",
     }
-    first, second = ((path / "results.json").read_text() for path in (folder, tmp_path))
+    first, second = (
+        (path / "results.json").read_text(encoding="utf-8") for path in (folder, tmp_path)
+    )
     assert without_seconds(first) == without_seconds(second)
     for name in names - {"results.json"}:
         if not name.endswith("npz"):  # a zip archive carries dates
@@ -240,7 +235,7 @@ def test_the_same_command_writes_the_same_files(folder, tmp_path):
 
 
 def test_the_metrics_have_one_row_for_each_net(folder):
-    lines = (folder / "convergence.jsonl").read_text().splitlines()
+    lines = (folder / "convergence.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     base = [row for row in rows if "variant" not in row]
     assert len(base) == 2 * 5 * 4  # ways of training, widths, nets
@@ -278,10 +273,10 @@ def test_an_interrupted_command_reports_what_it_has(monkeypatch, tmp_path, capsy
     monkeypatch.setattr(progress.Bar, "advance", press)
     file = tmp_path / "partial.json"
     assert verify.main([*TOY, "--json", str(file), "--out", str(tmp_path)]) == 130
-    (claim,) = json.loads(file.read_text())["claims"]
+    (claim,) = json.loads(file.read_text(encoding="utf-8"))["claims"]
     assert claim["interrupted"] is True
     assert claim["verdict"] == "INCONCLUSIVE"
-    assert (tmp_path / "convergence.jsonl").read_text() != ""
+    assert (tmp_path / "convergence.jsonl").read_text(encoding="utf-8") != ""
     assert "interrupted" in capsys.readouterr().out
 
 
@@ -296,7 +291,7 @@ def test_an_interrupted_command_names_the_claims_it_did_not_come_to(monkeypatch,
         command = ["margin", "lazy", "air", "--preset", "quick", flag, str(file)]
         assert verify.main(command) == 130
         assert capsys.readouterr().out.count("not run") == 2
-    assert json.loads(files[0].read_text())["not_run"] == ["lazy", "air"]
+    assert json.loads(files[0].read_text(encoding="utf-8"))["not_run"] == ["lazy", "air"]
     for file in files[1:]:
         assert "Cut short: margin. Not run: lazy, air." in file.read_text(encoding="utf-8")
 
@@ -345,12 +340,12 @@ def test_of_all_claims_those_that_take_a_knob_get_it(monkeypatch):
         claims["convergence"], id="other", knobs=claims["convergence"].knobs - {"seeds"}
     )
     both = [claims["convergence"], without]
-    arguments = verify._parser().parse_args(["all", "--seeds", "7", "--seed", "3"])
+    arguments = parser._parser().parse_args(["all", "--seeds", "7", "--seed", "3"])
     options = verify._checked_options(arguments, both)
     assert (options["convergence"].seeds, options["other"].seeds) == (7, None)
     assert options["convergence"].seed == options["other"].seed == 3
-    arguments = verify._parser().parse_args(["convergence", "other", "--seeds", "7"])
-    with pytest.raises(verify._Refusal, match="other takes no --seeds"):
+    arguments = parser._parser().parse_args(["convergence", "other", "--seeds", "7"])
+    with pytest.raises(Refusal, match="other takes no --seeds"):
         verify._checked_options(arguments, both)
 
 
@@ -363,21 +358,7 @@ def test_on_a_gpu_its_free_memory_is_the_limit(monkeypatch):
 def test_processes_of_one_machine_share_its_memory(monkeypatch):
     whole = verify._memory(None, "cpu", 1)
     assert verify._memory(None, "cpu", 4) == whole / 4
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
     assert verify._memory(None, "cpu", 1) == whole / 2
     assert verify._memory(12.0, "cpu", 1) == 6.0
-
-
-def test_claims_that_were_done_are_written_when_a_worker_is_lost(monkeypatch, tmp_path, capsys):
-    def lose(claims, options, *, show_progress, results):
-        results.append(done)
-        raise LostProcessError("a worker was killed")
-
-    claims = all_claims()
-    done = ClaimResult(claims["air"], Options(), {}, (), (), (), Verdict.INCONCLUSIVE, "nothing")
-    monkeypatch.setattr(verify, "run_claims", lose)
-    file = tmp_path / "found.json"
-    words = ["air", "lazy", "--preset", "quick", "--json", str(file)]
-    assert verify.main(words) == 4
-    assert "a worker was killed" in capsys.readouterr().err
-    assert '"air"' in file.read_text(encoding="utf-8")

@@ -6,7 +6,8 @@ docs/theory.md that proves it.
 
 Conventions: angles in radians; eigenvalues are those of the n x n Gram matrix (not divided by n);
 curves are indexed by the step t = 0..T, and `weights[t]` is the weight of the observed labels in
-the step from t to t + 1.
+the step from t to t + 1. What dies out in many steps becomes 0, also where numpy is told to
+raise on underflow.
 """
 
 __all__ = [

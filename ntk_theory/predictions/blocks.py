@@ -19,6 +19,7 @@ from ntk_theory.predictions.spectra import ClusterSpectrum
 Array = NDArray[np.float64]
 
 
+@np.errstate(under="ignore")
 def block_filter(
     spectrum: ClusterSpectrum, vector: ArrayLike, factors: tuple[float, float, float]
 ) -> Array:
@@ -119,6 +120,7 @@ def initial_output_samples(
     return np.asarray(scale * draws.reshape(samples, clusters * points))
 
 
+@np.errstate(under="ignore")
 def initial_output_spread(
     spectrum: ClusterSpectrum,
     angle: float,
@@ -161,6 +163,7 @@ def initial_output_spread(
     return np.asarray(scale * np.sqrt(variance))
 
 
+@np.errstate(under="ignore")
 def wrong_sign_share(margins: ArrayLike, spread: ArrayLike) -> Array:
     """Expected share of wrong signs if a centred Gaussian is added to every output: mean Φ(−M/σ).
 

@@ -33,6 +33,7 @@ class ErrorCurve:
     noise_rate: float
     label_mean: float = 0.0
 
+    @np.errstate(under="ignore")
     def rms_error(self) -> Array:
         """‖u_t − y‖/√n = sqrt(ȳ² E_0² + (1 − ȳ²) E_+² + 4ρ(1 − ρ) q²), shape (T + 1,)."""
         share = self.label_mean**2
@@ -44,6 +45,7 @@ class ErrorCurve:
         )
         return np.asarray(np.sqrt(square))
 
+    @np.errstate(under="ignore")
     def _clean_part(self, label: float) -> Array:
         along_mean = self.label_mean * label
         return 1 + along_mean * self.mean_error + (1 - along_mean) * self.information_error
@@ -71,6 +73,7 @@ class ErrorCurve:
         return label * (signal + noise * self.memorised_noise[:, None])
 
 
+@np.errstate(under="ignore")
 def _retrieving(
     spectrum: ClusterSpectrum,
     noise_rate: float,
@@ -144,6 +147,7 @@ def soft_self_distillation(
     return _retrieving(spectrum, noise_rate, label_mean, retrieved)
 
 
+@np.errstate(under="ignore")
 def self_distillation(
     spectrum: ClusterSpectrum,
     noise_rate: float,

@@ -164,6 +164,7 @@ def _root(covariance: Array) -> Array:
     return np.asarray((vectors * np.sqrt(np.where(kept, values, 0))) @ vectors.T)
 
 
+@np.errstate(under="ignore")
 def largest_movement(
     cosines: ArrayLike, pull: ArrayLike, neurons: int, rng: np.random.Generator
 ) -> float:

@@ -41,6 +41,7 @@ def label_gap(clean: ArrayLike, observed: ArrayLike, groups: ArrayLike) -> float
     return float(min(leads))
 
 
+@np.errstate(under="ignore")
 def _fractions(rate: float, weights: Array, epoch: int | None) -> tuple[Array, Array]:
     """Retrieved fractions of clean labels and of noise in a mode of η λ = `rate`."""
     clean, noise = np.zeros(weights.size + 1), np.zeros(weights.size + 1)

@@ -20,6 +20,7 @@ from ntk_theory.predictions.spectra import ClusterSpectrum
 Array = NDArray[np.float64]
 
 
+@np.errstate(under="ignore")
 def retrieval_filter(eigenvalues: ArrayLike, learning_rate: float, steps: int) -> Array:
     """Share of the labels' component along each eigenvector that t steps retrieve.
 

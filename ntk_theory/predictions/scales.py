@@ -24,6 +24,7 @@ from ntk_theory.predictions.spectra import ClusterSpectrum
 Array = NDArray[np.float64]
 
 
+@np.errstate(under="ignore")
 def _retrieved(learning_rate: float, eigenvalue: float, step: ArrayLike) -> Array:
     """g_λ(t) = 1 − (1 − ηλ)^t, without cancellation where ηλ is small."""
     steps, rate = np.asarray(step, dtype=float), learning_rate * eigenvalue

@@ -48,6 +48,7 @@ def gradient_flow(eigenvalues: ArrayLike, time: float) -> Array:
     return np.asarray(-np.expm1(-np.asarray(eigenvalues, dtype=float) * time))
 
 
+@np.errstate(under="ignore")
 def small_step_gap(eigenvalues: ArrayLike, learning_rates: ArrayLike) -> Array:
     """What steps of these rates retrieve beyond gradient flow: e^{−λω} − Π(1 − η_t λ).
 

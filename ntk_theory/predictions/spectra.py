@@ -40,6 +40,7 @@ def ntk_value(angle: float) -> float:
     return float(np.cos(angle) * (np.pi - angle) / (2 * np.pi))
 
 
+@np.errstate(under="ignore")
 def ntk_gap(angle: float) -> float:
     """Loss of kernel value with the angle, κ(0) − κ(θ), without cancellation.
 

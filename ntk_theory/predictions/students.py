@@ -25,10 +25,12 @@ Stage = tuple[float, float]
 """Learning rate and steps of one round of training."""
 
 
+@np.errstate(under="ignore")
 def _retrieved(eigenvalue: float, rate: float, steps: ArrayLike) -> Array:
     return np.asarray(1 - np.power(1 - rate * eigenvalue, np.asarray(steps, dtype=float)))
 
 
+@np.errstate(under="ignore")
 def student_training(
     spectrum: ClusterSpectrum,
     noise_rate: float,
@@ -93,6 +95,7 @@ def hardened_student_training(
     )
 
 
+@np.errstate(under="ignore")
 def student_distance(
     spectrum: ClusterSpectrum,
     noise_rate: float,

@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 TreeNoise = Literal["symmetric", "superclass"]
 
 
+@np.errstate(under="ignore")
 def _retrieved(spectrum: TreeSpectrum, learning_rate: float, steps: int) -> tuple[Array, ...]:
     """g_λ(t) of the class, superclass and mean level, shape (T + 1,) each."""
     step = np.arange(steps + 1)
@@ -86,6 +87,7 @@ def tree_outputs(
     )
 
 
+@np.errstate(under="ignore")
 def dark_knowledge(
     spectrum: TreeSpectrum,
     learning_rate: float,

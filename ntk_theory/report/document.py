@@ -10,18 +10,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ntk_theory.verdicts import ClaimResult, Control, Measurement
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON layout."""
 
 
 def finite(value: Any) -> Any:
-    """JSON has no NaN or infinity: they become null."""
+    """A value as JSON has it: NaN and infinity become null, numpy's numbers those of Python."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
@@ -99,7 +103,12 @@ def command_line(result: ClaimResult) -> str:
 
 
 def to_document(
-    results: Sequence[ClaimResult], environment: Mapping[str, Any], not_run: Sequence[str] = ()
+    results: Sequence[ClaimResult],
+    environment: Mapping[str, Any],
+    not_run: Sequence[str] = (),
+    *,
+    failed: Mapping[str, str] | None = None,
+    exit_status: int | None = None,
 ) -> dict[str, Any]:
     """Everything but metrics and arrays, as JSON values.
 
@@ -108,24 +117,28 @@ def to_document(
     Args:
         results: of the claims.
         environment: what they ran on.
-        not_run: ids of claims that an interruption came before.
+        not_run: ids of claims that have not been run, or not yet.
+        failed: what happened to claims that came to no verdict, by id.
+        exit_status: of the run, or None while it has not come to its end.
     """
     document = {
         "schema": SCHEMA,
         "environment": dict(environment),
         "claims": [_claim(result) for result in results],
+        "failed": [{"id": id_, "error": line} for id_, line in (failed or {}).items()],
         "not_run": list(not_run),
+        "exit_status": exit_status,
     }
     return dict(finite(document))
 
 
 def interruption(document: Mapping[str, Any]) -> str:
-    """What an interrupted run did not come to, in one sentence; empty if it was not interrupted."""
-    if not any(entry["interrupted"] for entry in document["claims"]):
-        return ""
+    """What a run did not come to, in a few sentences; empty if it came to all of it."""
     cut = ", ".join(entry["id"] for entry in document["claims"] if entry["interrupted"])
+    failed = " ".join(f"Failed: {one['id']} ({one['error']})." for one in document["failed"])
     left = ", ".join(document["not_run"])
-    return f"Cut short: {cut}." + (f" Not run: {left}." if left else "")
+    parts = [f"Cut short: {cut}." if cut else "", failed, f"Not run: {left}." if left else ""]
+    return " ".join(filter(None, parts))
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -139,6 +152,6 @@ def alike(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def to_json(document: Mapping[str, Any]) -> str:
+def to_json(document: Mapping[str, Any], *, ascii_only: bool = False) -> str:
     """The document as text; keys in a fixed order."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["save_picture", "svg_pictures", "write_files", "write_report"]
+__all__ = ["claim_files", "report_files", "save_picture", "svg_pictures"]
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Mapping
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ntk_theory import drawing
-from ntk_theory.report.document import finite, to_document, to_json
+from ntk_theory.atomic import write_whole
+from ntk_theory.report.document import finite
 from ntk_theory.report.markdown import to_markdown
 from ntk_theory.report.page import to_page
 from ntk_theory.verdicts import ClaimResult
@@ -35,15 +33,16 @@ def save_picture(file: Path, result: ClaimResult) -> None:
     rows = math.ceil(len(panels) / columns)
     with drawing.style():
         # Room between a scale beside one panel and the label of the next.
-        layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-        figure = Figure(figsize=(width * columns, height * rows), layout=layout)
+        figure = drawing.figure(width * columns, height * rows, room=0.06)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for one, panel in zip(axes, panels, strict=False):
             panel(one, result)
         for empty in axes[len(panels) :]:
             empty.remove()
         figure.draw_without_rendering()  # labels above a panel find their place in a first layout
-        figure.savefig(file)
+        picture = BytesIO()
+        figure.savefig(picture, format="png")
+    write_whole(file, picture.getvalue())
 
 
 def svg_pictures(result: ClaimResult) -> dict[str, str]:
@@ -56,8 +55,8 @@ def svg_pictures(result: ClaimResult) -> dict[str, str]:
 
 def _svg(result: ClaimResult, name: str) -> str:
     key, buffer = f"{result.claim.id}-{name}", StringIO()
-    with drawing.style(), mpl.rc_context({"svg.hashsalt": key}):
-        figure = Figure(figsize=drawing.COLUMN, layout="constrained")
+    with drawing.style({"svg.hashsalt": key}):
+        figure = drawing.figure(*drawing.COLUMN)
         result.claim.panels[name](figure.subplots(), result)
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
@@ -73,69 +72,47 @@ def _svg(result: ClaimResult, name: str) -> str:
     return text.rstrip() + "\n"
 
 
-def write_files(
-    directory: Path,
-    results: Sequence[ClaimResult],
-    environment: Mapping[str, Any],
-    not_run: Sequence[str] = (),
-) -> list[Path]:
-    """Write results.json, and for each claim ID metrics ID.jsonl, arrays ID.npz, picture ID.png.
+def claim_files(directory: Path, result: ClaimResult) -> dict[Path, bytes | str]:
+    """Metrics ID.jsonl, one row a net, and arrays ID.npz of a claim: where they go, and content.
 
     Args:
-        directory: where to.
-        results: of the claims.
-        environment: what they ran on.
-        not_run: ids of claims that an interruption came before.
-
-    Returns:
-        The files written.
+        directory: of the results.
+        result: of the claim.
     """
-    files = [directory / "results.json"]
-    files[0].write_text(to_json(to_document(results, environment, not_run)), encoding="utf-8")
-    for result in results:
-        stem = directory / result.claim.id
-        rows = ({"claim": result.claim.id} | dict(row) for row in result.metrics)
-        metrics = "".join(json.dumps(finite(row)) + "\n" for row in rows)
-        stem.with_suffix(".jsonl").write_text(metrics, encoding="utf-8")
-        files.append(stem.with_suffix(".jsonl"))
-        if result.arrays:
-            np.savez_compressed(stem.with_suffix(".npz"), **result.arrays)
-            save_picture(stem.with_suffix(".png"), result)
-            files += [stem.with_suffix(".npz"), stem.with_suffix(".png")]
+    stem = directory / result.claim.id
+    rows = ({"claim": result.claim.id} | dict(row) for row in result.metrics)
+    metrics = "".join(json.dumps(finite(row), allow_nan=False) + "\n" for row in rows)
+    files: dict[Path, bytes | str] = {stem.with_suffix(".jsonl"): metrics}
+    if result.arrays:
+        packed = BytesIO()
+        np.savez_compressed(packed, **result.arrays)
+        files[stem.with_suffix(".npz")] = packed.getvalue()
     return files
 
 
-def write_report(
+def report_files(
     file: Path,
-    results: Sequence[ClaimResult],
-    environment: Mapping[str, Any],
+    document: Mapping[str, Any],
+    pictures: Mapping[str, Mapping[str, str]],
     command: str,
-    not_run: Sequence[str] = (),
-) -> list[Path]:
-    """Write a report to read: one self-contained page (.html), or Markdown with pictures (.md).
+) -> dict[Path, bytes | str]:
+    """A report to read: one self-contained page (.html), or Markdown with pictures (.md).
 
     Args:
         file: its ending says which; pictures of FILE.md go to the folder FILE-pictures beside it.
-        results: of the claims, in the order of the report.
-        environment: what they ran on.
-        command: that made them.
-        not_run: ids of claims that an interruption came before.
+        document: of `document.to_document`.
+        pictures: SVG elements of each claim that has been drawn, by its id and their names.
+        command: that made it.
 
     Returns:
-        The files written.
+        Where the files go, and their content.
     """
-    document = to_document(results, environment, not_run)
-    drawn = {result.claim.id: svg_pictures(result) for result in results if result.arrays}
     if file.suffix == ".html":
-        file.write_text(to_page(document, drawn, command), encoding="utf-8")
-        return [file]
+        return {file: to_page(document, pictures, command)}
     folder = file.with_name(f"{file.stem}-pictures")
-    folder.mkdir(exist_ok=True)
-    written, pictures = [file], {}
-    for id_, panels in drawn.items():
-        for name, svg in panels.items():
-            written.append(folder / f"{id_}-{name}.svg")
-            written[-1].write_text(svg, encoding="utf-8")
-        pictures[id_] = [f"{folder.name}/{id_}-{name}.svg" for name in panels]
-    file.write_text(to_markdown(document, pictures, command), encoding="utf-8")
-    return written
+    files: dict[Path, bytes | str] = {}
+    linked = {}
+    for id_, panels in pictures.items():
+        files |= {folder / f"{id_}-{name}.svg": svg for name, svg in panels.items()}
+        linked[id_] = [f"{folder.name}/{id_}-{name}.svg" for name in panels]
+    return files | {file: to_markdown(document, linked, command)}

@@ -105,7 +105,7 @@ def to_markdown(
         "# Claims of arXiv 1910.01255, checked\n",
         f"```\n{command}\n```\n",
         "A numerical check supports a claim; it never proves it.\n",
-        *([f"**Interrupted.** {left}\n"] if (left := interruption(document)) else []),
+        *([f"**Not complete.** {left}\n"] if (left := interruption(document)) else []),
         table(["claim", "of the abstract", "verdict", "found"], rows),
         *[section(entry, pictures.get(entry["id"], ())) for entry in document["claims"]],
         environment_line(document["environment"]) + "\n",

@@ -287,7 +287,7 @@ def to_page(
         "the theory. A numerical check supports a claim; it never proves it.</p>\n"
         f'<p class="found"><b>{supported} of {len(entries)}</b> claims are supported; '
         f"<b>{sum(controls)} of {len(controls)}</b> controls failed as they must.</p>\n"
-        + (f'<p class="found"><b>Interrupted.</b> {escape(left)}</p>\n' if left else "")
+        + (f'<p class="found"><b>Not complete.</b> {escape(left)}</p>\n' if left else "")
         + f"<pre>{escape(command)}</pre>\n</header>\n"
         f"{_summary(entries)}"
         + "".join(_section(entry, pictures.get(entry["id"], {})) for entry in entries)

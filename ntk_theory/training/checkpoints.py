@@ -11,8 +11,8 @@ __all__ = ["Checkpoints", "checkpointed", "current", "name_of"]
 import hashlib
 import io
 import json
-import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,8 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntk_theory.atomic import write_whole
+
 _MANIFEST = "manifest.json"
 _DIGEST_BYTES = 32
+
+_warned: set[Path] = set()
+"""Folders of which it was said that they cannot be written to."""
 
 _current: ContextVar[Checkpoints | None] = ContextVar("checkpoints", default=None)
 
@@ -84,14 +89,14 @@ class Checkpoints:
                 "empty or new folder"
             )
         else:
-            _replace(manifest, written.encode())
+            write_whole(manifest, written)
         return cls(directory, interval)
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """State under a name, or None if there is none or it is not whole."""
+        """State under a name, or None if there is none, or none that is whole and can be read."""
         try:
             raw = (self.directory / f"{name}.state").read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         digest, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
@@ -100,11 +105,29 @@ class Checkpoints:
         return state
 
     def save(self, name: str, state: Mapping[str, Any]) -> None:
-        """Replace the state under a name, at once or not at all."""
+        """Replace the state under a name, at once or not at all.
+
+        A run does not need its checkpoints: where one cannot be written, a `RuntimeWarning` says so
+        once, and the run goes on.
+        """
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         body = buffer.getvalue()
-        _replace(self.directory / f"{name}.state", hashlib.sha256(body).digest() + body)
+        try:
+            write_whole(self.directory / f"{name}.state", hashlib.sha256(body).digest() + body)
+        except OSError as error:
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        if self.directory in _warned:
+            return
+        _warned.add(self.directory)
+        warnings.warn(
+            f"no checkpoint can be written to {self.directory} ({error.strerror}); the run goes on "
+            "without, and could not be taken up again",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _compare(manifest: Path, configuration: Mapping[str, Any]) -> None:
@@ -122,16 +145,6 @@ def _compare(manifest: Path, configuration: Mapping[str, Any]) -> None:
             f"the checkpoints in {manifest.parent} are of another run ({listed}); name another "
             "folder, or run with what they were made with"
         )
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    with fresh.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(file)
 
 
 def name_of(arrays: Mapping[str, Tensor | np.ndarray[Any, Any]], values: Mapping[str, Any]) -> str:

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ntk_theory import ranks
+from ntk_theory import arguments, ranks
 from ntk_theory.kernels import Layers
-from ntk_theory.network import Nets, TwoLayerReLU
+from ntk_theory.network import DrawnNets, Nets, TwoLayerReLU
+from ntk_theory.precision import own_precision
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
 from ntk_theory.training.neurons import Pull, block_size, make_blocks, patterns_fit
@@ -25,6 +26,9 @@ from ntk_theory.training.products import PRECISIONS, storage
 from ntk_theory.training.trajectory import Trajectory
 
 Array = NDArray[np.float64]
+
+_TOGETHER = 2**20
+"""Numbers whose squares are summed together."""
 
 _LOSS_GROWTH = 100.0
 """A loss above this multiple of the first one is a divergence, not a fluctuation."""
@@ -55,26 +59,28 @@ def _loss(outputs: Tensor, label: Tensor, loss: Loss) -> Tensor:
 
 def _rates(learning_rate: float | ArrayLike, steps: int) -> Array:
     """One rate for each step, shape (T,)."""
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1; got {steps}")
-    rates = np.asarray(learning_rate, dtype=float)
-    if rates.ndim == 0:
-        if not (np.isfinite(rates) and rates > 0):
-            raise ValueError(f"learning_rate must be positive and finite; got {float(rates)}")
-        return np.full(steps, float(rates))
-    if rates.shape != (steps,):
+    if not (isinstance(learning_rate, Sequence) or getattr(learning_rate, "ndim", None)):
+        return np.full(steps, arguments.positive("learning_rate", learning_rate))
+    rates = arguments.array(
+        "learning_rate", learning_rate, (steps,), do="give a number, or one rate for each step"
+    )
+    if not (rates >= 0).all():
         raise ValueError(
-            f"learning_rate must be a number or one rate for each of the {steps} steps; "
-            f"got the shape {rates.shape}"
+            "learning_rate must be finite and not negative at every step; "
+            f"got {rates[rates < 0][0]:g}; 0 makes no step"
         )
-    if not (np.isfinite(rates) & (rates >= 0)).all():
-        raise ValueError("learning_rate must be finite and not negative at every step")
-    return rates
+    return np.asarray(rates, dtype=float)
+
+
+def _check_distillation(distillation: Distillation) -> None:
+    if not isinstance(distillation, Distillation):
+        raise TypeError(
+            f"distillation must be a Distillation; got {type(distillation).__name__}; "
+            "give targets.PLAIN for plain training, or targets.Distillation(schedule)"
+        )
 
 
 def _check_loss(loss: str, observed: Tensor) -> None:
-    if loss not in get_args(Loss):
-        raise ValueError(f"loss must be 'square' or 'cross-entropy'; got {loss!r}")
     if loss == "square":
         return
     if observed.shape[-1] < 2:
@@ -91,20 +97,21 @@ def _check_loss(loss: str, observed: Tensor) -> None:
         )
 
 
-def _check(inputs: Tensor, observed: Tensor, network: Nets) -> None:
-    if inputs.ndim != 2 or inputs.shape[1] != network.dimension:
-        raise ValueError(
-            f"inputs must be (n, {network.dimension}), as the net takes them; "
-            f"got {tuple(inputs.shape)}"
-        )
-    if observed.shape != (inputs.shape[0], network.outputs):
-        raise ValueError(
-            "observed must give one label for each input, as wide as the net's output "
-            f"({inputs.shape[0]} x {network.outputs}); got {tuple(observed.shape)}"
-        )
-    for name, values in (("inputs", inputs), ("observed", observed)):
-        if not bool(torch.isfinite(values).all()):
-            raise ValueError(f"{name} must be finite; it holds NaN or infinity")
+def _check_sizes(inputs: NDArray[np.floating]) -> None:
+    """Refuse inputs whose products with each other are beyond the numbers of their precision."""
+    largest = 0.0
+    with np.errstate(all="ignore"):
+        for part in np.array_split(inputs, math.ceil(inputs.size / _TOGETHER)):
+            rows = np.asarray(part, dtype=np.float64)
+            largest = max(largest, float(np.einsum("ij,ij->i", rows, rows).max(initial=0.0)))
+    numbers = np.finfo(inputs.dtype)
+    if largest < numbers.max and (largest >= numbers.tiny or not inputs.any()):
+        return
+    raise ValueError(
+        f"inputs must have squared norms that {numbers.dtype} holds, {numbers.tiny:.1e} to "
+        f"{numbers.max:.1e}; got {largest:.1e} as the largest; divide inputs by their size, and "
+        "learning_rate by the inverse square of that"
+    )
 
 
 class _Teacher:
@@ -211,7 +218,9 @@ class _Run:
     def _trajectory(self, stopped: str | None, keep_network: bool) -> Trajectory:
         """Measure how far the neurons and their activations have moved, and sum up."""
         nets, points = self.network.count, len(self.inputs)
-        largest, total, flips = (torch.zeros(nets, dtype=torch.float64) for _ in range(3))
+        largest, total, flips = (
+            torch.zeros(nets, dtype=torch.float64, device="cpu") for _ in range(3)
+        )
         hidden = []
         drawn = ranks.own(self.network.blocks(self.size))
         for block, (start, _) in zip(self.blocks, drawn, strict=True):
@@ -272,6 +281,7 @@ class _Run:
             block.outputs()  # finds the activation patterns, which are not saved
 
 
+@own_precision
 def train(
     network: Nets,
     inputs: ArrayLike,
@@ -292,12 +302,15 @@ def train(
     Args:
         network: S initial nets; left unchanged. Drawn ones take no memory beside what trains.
         inputs: shape (n, d).
-        observed: ỹ, shape (n,) for ±1 labels or (n, C) for one-hot rows.
+        observed: ỹ, shape (n,) or (n, 1) for ±1 labels of one output, (n, C) for one-hot rows. In
+            place of ±1 any real numbers are taken, and any rows in place of one-hot ones, as a
+            teacher's outputs, if no hardened prediction meets them (`Distillation.labels`). Class
+            numbers, as 0 and 1, are refused: they would be fitted as they are.
         distillation: targets z_t.
         learning_rate: η of the loss that sums over points (not their mean), > 0; or one rate >= 0
             for each step, shape (T,).
         steps: T >= 1.
-        record: steps 0..T whose outputs are kept; all of them when left out.
+        record: steps 0..T whose outputs are kept, in any order; all of them when left out.
         layers: which weights are trained, "first" or "both".
         loss: "square", or "cross-entropy" −Σ z log softmax(f), for C >= 2 outputs and labels that
             are distributions over the classes. The soft and tempered predictions are then
@@ -311,10 +324,18 @@ def train(
         The trajectory; a divergence ends it early and is explained in `stopped`.
 
     Raises:
-        ValueError: for shapes that do not fit, a rate or number of steps out of range, or labels
-            that the loss does not take.
+        ValueError: for shapes that do not fit, a rate or number of steps out of range, inputs that
+            the precision of the nets does not hold, or labels that the loss or the targets do not
+            take.
+        TypeError: for arguments of the wrong kind.
     """
-    device = network.device
+    if not isinstance(network, TwoLayerReLU | DrawnNets):
+        raise TypeError(
+            f"network must be a TwoLayerReLU or DrawnNets; got {type(network).__name__}; "
+            "give network.initialise(width, dimension, seeds=[0])"
+        )
+    _check_distillation(distillation)
+    device = arguments.device("device of the network", network.device)
     own = str(network.dtype).removeprefix("torch.")
     precision = precision or own
     if precision not in PRECISIONS or storage(precision) is not network.dtype:
@@ -322,17 +343,23 @@ def train(
             f"precision must be 'float32', 'tf32' or 'bf16' for float32 nets and 'float64' for "
             f"float64 ones; got {precision!r} for {own}"
         )
-    x = torch.as_tensor(np.asarray(inputs), dtype=network.dtype, device=device)
-    label = torch.as_tensor(np.asarray(observed), dtype=torch.float64, device=device)
-    label = label[:, None] if label.ndim == 1 else label
-    _check(x, label, network)
+    arguments.choice("loss", loss, get_args(Loss))
+    arguments.choice("layers", layers, get_args(Layers))
+    arguments.flag("keep_network", keep_network)
+    steps = arguments.whole("steps", steps, least=1)
+    given = arguments.rows("inputs", inputs, network.dimension)
+    rows = arguments.in_precision("inputs", given, own)
+    _check_sizes(rows)
+    labels = arguments.targets(
+        "observed", observed, points=len(rows), outputs=network.outputs, kind=distillation.labels
+    )
+    # What steps need of the inputs is kept for the next run: not in memory that the caller has.
+    x = arguments.tensor(rows.copy() if rows is given else rows, where=device)
+    label = arguments.tensor(labels, where=device)
     _check_loss(loss, label)
     rates = _rates(learning_rate, steps) / network.width**0.5
-    kept = set(range(steps + 1) if record is None else record)
-    if not kept or not kept <= set(range(steps + 1)):
-        raise ValueError(f"record must name steps in 0..{steps}; got {sorted(kept)}")
-    if layers not in ("first", "both"):
-        raise ValueError(f"layers must be 'first' or 'both'; got {layers!r}")
+    recorded = range(steps + 1) if record is None else record
+    kept = set(arguments.wholes("record", recorded, least=0, most=steps, why="steps of the run"))
 
     def begin() -> _Run:
         both = layers == "both"
@@ -412,34 +439,40 @@ def train_kernel_limit(
     net's linearisation, if its initial outputs are 0.
 
     Args:
-        gram: H, shape (n, n).
-        observed: ỹ, shape (n,) or (n, C).
+        gram: H, shape (n, n), symmetric.
+        observed: ỹ, shape (n,), (n, 1) or (n, C), as `train` takes them.
         distillation: targets z_t.
         learning_rate: η, or one rate for each step, shape (T,).
         steps: T.
         loss: "square", or "cross-entropy" with softmax(u_t) in place of u_t in the residual.
 
     Returns:
-        Outputs u_0 .. u_T, shape (T + 1, n) or (T + 1, n, C).
+        Outputs u_0 .. u_T, shape (T + 1, n) for one output, (T + 1, n, C) for more.
 
     Raises:
-        ValueError: for a rate or number of steps out of range, or labels that the loss does not
-            take.
+        ValueError: for a matrix that is not symmetric, a rate or number of steps out of range, or
+            labels that the loss or the targets do not take.
+        TypeError: for arguments of the wrong kind.
 
     Reference: docs/theory.md, sections 1 and 9.
     """
-    kernel = torch.as_tensor(np.asarray(gram), dtype=torch.float64)
-    labels = np.asarray(observed, dtype=float)
-    label = torch.as_tensor(labels.reshape(len(labels), -1))
+    _check_distillation(distillation)
+    arguments.choice("loss", loss, get_args(Loss))
+    steps = arguments.whole("steps", steps, least=1)
+    matrix = arguments.gram_matrix("gram", gram)
+    labels = arguments.targets("observed", observed, points=len(matrix), kind=distillation.labels)
+    kernel, label = arguments.tensor(matrix), arguments.tensor(labels)
     _check_loss(loss, label)
+    rates = _rates(learning_rate, steps)
     u = torch.zeros_like(label)[None]
     teacher = _Teacher(distillation, u)
     outputs = [u]
-    for step, rate in enumerate(_rates(learning_rate, steps)):
+    for step, rate in enumerate(rates):
         teaching, restarts = teacher.at(step, u)
         if restarts:
             u = torch.zeros_like(u)
         target, _ = distillation.teach(teaching, label, step, loss)
         u = u - float(rate) * (kernel @ (predict(u, loss) - target))
         outputs.append(u)
-    return np.asarray(torch.cat(outputs).numpy().reshape(steps + 1, *labels.shape))
+    curve = torch.cat(outputs).numpy()
+    return np.asarray(curve[..., 0] if labels.shape[1] == 1 else curve)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ntk_theory import arguments
 from ntk_theory.network import TwoLayerReLU
 
 Array = NDArray[np.float64]
@@ -42,9 +43,24 @@ class Trajectory:
     flipped_activations: Array
     stopped: str | None = None
 
+    def _labels(self, values: ArrayLike, kind: arguments.TargetKind) -> Array:
+        """In the shape of the outputs of a step, (n,) or (n, C)."""
+        points, single = self.outputs.shape[2], self.outputs.ndim == 3
+        outputs = 1 if single else self.outputs.shape[3]
+        columns = arguments.targets("labels", values, points=points, outputs=outputs, kind=kind)
+        return columns[:, 0] if single else columns
+
     def rms_error(self, labels: ArrayLike) -> Array:
-        """ℓ2 error ‖u_t − y‖/√n, shape (S, k); labels of shape (n,) or (n, C)."""
-        difference = self.outputs - np.asarray(labels)
+        """ℓ2 error ‖u_t − y‖/√n, shape (S, k).
+
+        Args:
+            labels: y, shape (n,) or (n, 1) for one output, (n, C) for more; any numbers, as those
+                of a teacher, but no class numbers.
+
+        Raises:
+            ValueError: for labels of another shape, NaN, class numbers.
+        """
+        difference = self.outputs - self._labels(labels, "any")
         axes = tuple(range(2, difference.ndim))
         return np.asarray(np.sqrt((difference**2).sum(axis=axes) / difference.shape[2]))
 
@@ -54,15 +70,26 @@ class Trajectory:
         return replace(self, outputs=self.outputs / np.where(size > 0, size, 1.0))
 
     def margins(self, labels: ArrayLike) -> Array:
-        """y_i u_i of each point, or right output minus the best wrong one, shape (S, k, n)."""
-        label = np.asarray(labels)
+        """y_i u_i of each point, or right output minus the best wrong one, shape (S, k, n).
+
+        Args:
+            labels: ±1 of shape (n,) or (n, 1) for one output, one-hot rows (n, C) for more.
+
+        Raises:
+            ValueError: for any others.
+        """
+        label = self._labels(labels, "hard")
         if label.ndim == 1:
             return np.asarray(self.outputs * label)
         right = (self.outputs * label).sum(axis=-1)
         return np.asarray(right - np.where(label > 0, -np.inf, self.outputs).max(axis=-1))
 
     def zero_one_error(self, labels: ArrayLike) -> Array:
-        """Share of points whose label is not predicted (margin <= 0), shape (S, k)."""
+        """Share of points whose label is not predicted (margin <= 0), shape (S, k).
+
+        Args:
+            labels: as of `margins`.
+        """
         return np.asarray((self.margins(labels) <= 0).mean(axis=-1))
 
     def state(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Task:
     @cached_property
     def _spectrum(self) -> tuple[Array, Array]:
         """Eigenvalues and eigenvectors, by torch for the sake of its threads (see `_product`)."""
-        values, vectors = torch.linalg.eigh(torch.as_tensor(self.gram))
+        values, vectors = torch.linalg.eigh(torch.from_numpy(self.gram))
         return values.numpy(), vectors.numpy()
 
     @property
@@ -178,6 +178,7 @@ class Task:
         values, vectors = self._spectrum
         return _product(self.fresh_gram, vectors / values, vectors.T, outputs)
 
+    @np.errstate(under="ignore")
     def plain_limit(self) -> Array:
         """Fresh outputs of plain training at the stopping times, shape (G, k) or (G, k, C)."""
         values, vectors = self._spectrum
@@ -202,9 +203,9 @@ class Task:
 
 def _product(*factors: Array) -> Array:
     """Matrix product, from the right, in torch: the worker threads have one thread each there."""
-    product = torch.as_tensor(factors[-1])
+    product = torch.from_numpy(factors[-1])
     for factor in factors[-2::-1]:
-        product = torch.as_tensor(np.ascontiguousarray(factor)) @ product
+        product = torch.from_numpy(np.ascontiguousarray(factor)) @ product
     return np.asarray(product.numpy())
 
 
@@ -235,14 +236,14 @@ def distilled_limits(tasks: Sequence[Task], jobs: Sequence[Job]) -> list[Array]:
     """
     points = len(tasks[0].gram)
     longest = max(job.steps for job in jobs)
-    rates = torch.as_tensor(np.array([task.learning_rate for task in tasks]))[:, None, None]
-    kernels = rates * torch.as_tensor(np.stack([task.gram for task in tasks]))
-    observed = torch.as_tensor(np.stack([job.observed.reshape(points, -1) for job in jobs]))
+    rates = torch.from_numpy(np.array([task.learning_rate for task in tasks]))[:, None, None]
+    kernels = rates * torch.from_numpy(np.stack([task.gram for task in tasks]))
+    observed = torch.from_numpy(np.stack([job.observed.reshape(points, -1) for job in jobs]))
     alpha = np.stack([weights(job.distillation.schedule, longest) for job in jobs])
     outputs = torch.zeros_like(observed)
     last: dict[int, Array] = {}
     for step in range(longest):
-        share = torch.as_tensor(alpha[:, step])[:, None, None]
+        share = torch.from_numpy(alpha[:, step])[:, None, None]
         target = share * observed + (1 - share) * harden(outputs)
         outputs = outputs + kernels @ (target - outputs)
         for index, job in enumerate(jobs):

@@ -97,6 +97,7 @@ def _plain_equivalent(
     ]
 
 
+@np.errstate(under="ignore")
 def _growth(plain: Trajectory, labels: Array, rates: Array, case: Case, width: int) -> float:
     """How much training both layers may enlarge an error of the weights."""
     if case.layers == "first":

@@ -116,6 +116,7 @@ class Theory:
         )
 
 
+@np.errstate(under="ignore")
 def _softmax(scores: Array) -> Array:
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

@@ -1,0 +1,1 @@
+"""The command line: its options, its exit statuses, its terminal, its signals, what it records."""

@@ -1,0 +1,237 @@
+"""Options of `python -m ntk_theory.verify`: their names, their kinds, their help."""
+
+from __future__ import annotations
+
+__all__ = ["STDOUT", "Parser", "parsed"]
+
+import argparse
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ntk_theory import __version__
+from ntk_theory.command import terminal
+from ntk_theory.command.statuses import listed
+
+STDOUT = Path("-")
+"""Where results go that are asked for as `-`: standard output."""
+
+_LARGEST = 2**31 - 1
+"""Of whole numbers: what machines of every kind can count to."""
+
+_EPILOG = f"""\
+exit status:
+{listed()}
+
+examples:
+  python -m ntk_theory.verify convergence
+  python -m ntk_theory.verify convergence --explain
+  python -m ntk_theory.verify all --preset quick --report report.html
+  python -m ntk_theory.verify convergence --preset quick --out out
+  python -m ntk_theory.verify convergence --clusters 4 --points 20 --ratio 40 --noise-rate 0.2
+  python -m ntk_theory.verify margin --preset quick --json - | python -m json.tool
+"""
+
+
+def _whole(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number; got {_short(text)!r}") from None
+    if abs(number) > _LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at most {_LARGEST} in size; got {_short(text)}"
+        )
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number; got {_short(text)!r}") from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(_whole(part) for part in text.split(","))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"expected whole numbers separated by commas, as in 256,512,1024; got {text!r}"
+        ) from None
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected minutes, 0 or more; got {text!r}")
+    return minutes
+
+
+def _bytes(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?)?B?", text)
+    if match is None or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"expected a size, as in 8GiB or 500MB; got {text!r}")
+    unit = match[2] or " "
+    base = 1024.0 if unit.endswith("i") else 1000.0
+    return float(match[1]) * math.pow(base, " KMGT".index(unit[0]))
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, and whose text any terminal can show."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse in one line, without the usage in front."""
+        line = " ".join(message.split())
+        self.exit(2, f"{self.prog}: error: {line} (--help lists the options)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        stream = terminal.errors() if file is sys.stderr else terminal.output()
+        stream.write(message)
+        stream.flush()
+
+
+_SIGNED = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Words in which a negative number is no option: `--ratio -1e3` becomes `--ratio=-1e3`."""
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        if _SIGNED.match(word) and before.startswith("--") and "=" not in before:
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Arguments of the command line; exits with 2, in one line, where they cannot be read."""
+    parser = _parser()
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = parser.parse_intermixed_args(_joined(words))
+    options.command = words
+    return options
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m ntk_theory.verify",
+        description="Check the claims of arXiv 1910.01255 on trained nets, against closed forms.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("claims", nargs="*", metavar="CLAIM", help="claims to check, or all")
+    parser.add_argument("--list", action="store_true", help="list the claims and stop")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print statement, formulas, premises, derivation and source of the claims and stop",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--preset",
+        choices=("quick", "standard", "paper", "cifar-mini", "cifar"),
+        default="standard",
+        help="how many widths and seeds (default: standard); the last two are of the size of an "
+        "image data set, for claims that can be checked there",
+    )
+    run.add_argument("--seed", type=_whole, default=0, metavar="N", help="of all randomness")
+    run.add_argument("--seeds", type=_whole, metavar="N", help="nets trained at each width")
+    run.add_argument("--widths", type=_widths, metavar="M,M,…", help="ladder of even widths")
+    run.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, cuda, cuda:N, or auto: a GPU if there is one (default: cpu)",
+    )
+    run.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="what the run may take, as in 8GiB (default: what the machine has, or the GPU)",
+    )
+    run.add_argument(
+        "--dtype",
+        choices=("float64", "float32", "tf32", "bf16"),
+        help="precision of the nets; the last two, for presets of the size of an image data set, "
+        "are that of the products of float32 nets",
+    )
+    problem = parser.add_argument_group("the problem (each claim has its own defaults)")
+    problem.add_argument("--clusters", type=_whole, metavar="K", help="number of clusters")
+    problem.add_argument("--points", type=_whole, metavar="S", help="points in each cluster")
+    problem.add_argument(
+        "--ratio", type=_number, metavar="R", help="λ_+/λ_−, information over noise"
+    )
+    problem.add_argument(
+        "--cross-cosine", type=_number, metavar="A", help="cosine between clusters"
+    )
+    problem.add_argument("--noise-rate", type=_number, metavar="RHO", help="share of wrong labels")
+    problem.add_argument("--steps", type=_whole, metavar="T", help="steps of gradient descent")
+    problem.add_argument(
+        "--schedule",
+        metavar="NAME[:KEY=VALUE,…]",
+        help="weight of the observed labels: power, geometric, constant or agreement; keys "
+        "burn_in, decay, exponent, level",
+    )
+    problem.add_argument("--learning-rate", type=_number, metavar="ETA", help="of the summed loss")
+    problem.add_argument(
+        "--init-scale",
+        type=_number,
+        metavar="S",
+        help="plain initialisation w ~ N(0, S² I) instead of the antisymmetric one",
+    )
+    long = parser.add_argument_group("long runs")
+    long.add_argument(
+        "--jobs",
+        type=_whole,
+        default=1,
+        metavar="N",
+        help="processes that train nets side by side, for machines of many cores (default: 1)",
+    )
+    long.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="save the training there now and then; the same command takes it up again",
+    )
+    long.add_argument(
+        "--checkpoint-every",
+        type=_minutes,
+        default=5.0,
+        metavar="MINUTES",
+        help="between two states of an unfinished training (default: 5)",
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the results as JSON; - is standard output: tables then go to standard error",
+    )
+    output.add_argument(
+        "--out", type=Path, metavar="DIR", help="write JSON, metrics, arrays and pictures"
+    )
+    output.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write a report to read: FILE.html (one page, needs no network) or FILE.md",
+    )
+    output.add_argument("--no-progress", action="store_true", help="no progress bar")
+    output.add_argument(
+        "--debug", action="store_true", help="show the traceback of a fault of this program"
+    )
+    return parser
