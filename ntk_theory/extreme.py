@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Eigenpairs", "SymmetricOperator", "extreme_eigenpairs", "numbers", "whole"]
+__all__ = ["Eigenpairs", "SymmetricOperator", "extreme_eigenpairs"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh, qr
+
+from ntk_theory import arguments
 
 Array = NDArray[np.float64]
 
@@ -26,26 +27,6 @@ _BASIS, _LEAST_BASIS = 8, 32
 
 _ASYMMETRY = 1e-4
 """Of products, in units of their norms: float32 leaves some 1e-7."""
-
-
-def numbers(name: str, values: ArrayLike) -> Array:
-    """Finite real numbers in float64."""
-    given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be real numbers; got {given.dtype}")
-    if not np.isfinite(given).all():
-        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
-    return given.astype(float)
-
-
-def whole(name: str, value: int) -> int:
-    """A whole number, of whatever integer type."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be a whole number; got {value!r}") from None
 
 
 class SymmetricOperator(Protocol):
@@ -89,13 +70,13 @@ def _starting_block(
     """Orthonormal columns in general position, one more than asked for, near a guess."""
     start = rng.standard_normal((size, count + 1)) / np.sqrt(size)
     if guess is not None:
-        known = numbers("guess", guess)
-        known = known[:, None] if known.ndim == 1 else known
-        if known.ndim != 2 or known.shape[0] != size or known.shape[1] > count:
-            raise ValueError(
-                f"guess must hold columns, shape ({size}, j) with j <= count = {count}; "
-                f"got {np.shape(guess)}"
-            )
+        known = arguments.array(
+            "guess",
+            guess,
+            (size,),
+            *((size, columns) for columns in range(1, count + 1)),
+            do=f"give columns of {size} numbers, at most as many as count = {count}",
+        ).reshape(size, -1)
         largest = np.abs(known).max(axis=0, initial=0)
         known = known / np.where(largest > 0, largest, 1)
         norms = np.linalg.norm(known, axis=0)
@@ -160,17 +141,11 @@ def _check_search(
     shape = tuple(operator.shape)
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ValueError(f"operator must be square; got the shape {shape}")
-    if not 1 <= whole("count", count) <= shape[0] // 5:
-        raise ValueError(
-            f"count must lie in 1..{shape[0] // 5}, a fifth of the matrix; got {count} (for more, "
-            "take the eigendecomposition)"
-        )
-    if end not in ("largest", "smallest"):
-        raise ValueError(f"end must be 'largest' or 'smallest'; got {end!r}")
-    if not (np.isfinite(tolerance) and tolerance > 0):
-        raise ValueError(f"tolerance must be positive and finite; got {tolerance}")
-    if whole("iterations", iterations) < 1:
-        raise ValueError(f"iterations must be at least 1; got {iterations}")
+    why = "a fifth of the matrix; for more, take the eigendecomposition"
+    arguments.whole("count", count, least=1, most=shape[0] // 5, why=why)
+    arguments.choice("end", end, ("largest", "smallest"))
+    arguments.positive("tolerance", tolerance)
+    arguments.whole("iterations", iterations, least=1)
 
 
 def extreme_eigenpairs(
@@ -206,6 +181,7 @@ def extreme_eigenpairs(
             those that look for what has been overlooked.
 
     Raises:
+        TypeError: for an argument of another kind.
         ValueError: for an argument out of range or of another shape, and for an operator that is
             not symmetric or has products that are not finite.
     """

@@ -23,7 +23,8 @@ from scipy.linalg import LinAlgError, LinAlgWarning, cholesky, eigh, eigvalsh
 from scipy.linalg.blas import dtrsv
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from ntk_theory.extreme import Eigenpairs, SymmetricOperator, extreme_eigenpairs, numbers, whole
+from ntk_theory import arguments
+from ntk_theory.extreme import Eigenpairs, SymmetricOperator, extreme_eigenpairs
 
 Array = NDArray[np.float64]
 
@@ -37,25 +38,11 @@ _TIE = 1e-9
 """Relative difference of gaps that rounding may decide."""
 
 
-def _symmetric(matrix: ArrayLike) -> Array:
-    gram = numbers("the Gram matrix", matrix)
-    if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.size == 0:
-        raise ValueError(f"the Gram matrix must be square and non-empty; got shape {gram.shape}")
-    scale = np.abs(gram).max()
-    if np.abs(gram - gram.T).max() > 1e-8 * scale:
-        raise ValueError("the Gram matrix must be symmetric; use the train/train block")
-    return gram
-
-
 def _labels(values: ArrayLike, size: int) -> Array:
-    labels = numbers("labels", values)
-    if labels.shape != (size,):
-        raise ValueError(
-            f"labels must give one number for each point, shape ({size},); got {labels.shape}"
-        )
+    labels = arguments.array("labels", values, (size,), (size, 1)).reshape(-1)
     if not labels.any():
         raise ValueError("labels must not be all zero: nothing can be retrieved of them")
-    return labels
+    return np.asarray(labels)
 
 
 @dataclass(frozen=True)
@@ -96,10 +83,8 @@ class Spectrum:
 
     def project(self, values: ArrayLike) -> Array:
         """Coefficients along the eigenvectors of vectors in the last axis, shape (..., n)."""
-        given, size = numbers("values", values), self.eigenvalues.size
-        if given.shape[-1:] != (size,):
-            raise ValueError(f"values must have the shape (..., {size}); got {given.shape}")
-        return np.asarray(given @ self.eigenvectors)
+        wanted = *np.shape(values)[:-1], self.eigenvalues.size
+        return np.asarray(arguments.array("values", values, wanted) @ self.eigenvectors)
 
     def eigenspaces(self) -> tuple[slice, ...]:
         """Runs of eigenvalues that are equal to rounding, 8 n eps max |λ|, ascending.
@@ -122,17 +107,16 @@ class Spectrum:
         with less than that joins the lowest band.
 
         Args:
-            labels: shape (n,), not zero.
+            labels: shape (n,) or (n, 1), not zero.
             factor: at least 1; with 1 each eigenspace is a band if it holds enough.
             least: in [0, 1].
 
         Raises:
             ValueError: for labels of another shape or all zero, or arguments out of range.
         """
-        if not (np.isfinite(factor) and factor >= 1):
-            raise ValueError(f"factor must be at least 1, and finite; got {factor}")
-        if not 0 <= least <= 1:
-            raise ValueError(f"least must lie in [0, 1], a share of ‖labels‖²; got {least}")
+        arguments.real("factor", factor, "be finite and at least 1", lambda x: 1 <= x < np.inf)
+        share = "a share of ‖labels‖²"
+        arguments.real("least", least, "lie in [0, 1]", lambda x: 0 <= x <= 1, share)
         energy = self.project(_labels(labels, self.eigenvalues.size)) ** 2
         enough = least * float(energy.sum())
         bands: list[slice] = []
@@ -150,16 +134,14 @@ class Spectrum:
         return tuple(reversed(bands))
 
     def _checked(self, rank: int) -> int:
-        if not 0 <= whole("rank", rank) <= self.eigenvalues.size:
-            raise ValueError(f"rank must lie in 0..{self.eigenvalues.size}; got {rank}")
-        return int(rank)
+        return arguments.whole("rank", rank, least=0, most=int(self.eigenvalues.size))
 
 
 def eigendecomposition(gram: ArrayLike) -> Spectrum:
     """Full eigendecomposition of a symmetric Gram matrix, shape (n, n)."""
     # Divide and conquer keeps eigenvectors of nearly equal eigenvalues orthogonal; the default
     # driver does not.
-    values, vectors = eigh(_symmetric(gram), driver="evd")
+    values, vectors = eigh(arguments.gram_matrix("gram", gram), driver="evd")
     return Spectrum(values, vectors)
 
 
@@ -212,7 +194,7 @@ def lambda_min(gram: ArrayLike) -> float:
     >>> round(lambda_min([[0.0, 2.0], [2.0, 0.0]]), 12)
     -2.0
     """
-    matrix = _symmetric(gram)
+    matrix = arguments.gram_matrix("gram", gram)
     if len(matrix) > 2:
         margin = len(matrix) * float(np.finfo(float).eps * np.abs(matrix).sum(axis=0).max())
         for shift in (0.0, -margin):
@@ -238,7 +220,7 @@ def eigenvalue_nearest_zero(gram: ArrayLike) -> float:
     >>> round(eigenvalue_nearest_zero(np.diag([-3.0, 0.5, 2.0])), 12)
     0.5
     """
-    matrix = _symmetric(gram)
+    matrix = arguments.gram_matrix("gram", gram)
     if len(matrix) > 2:
         start = _generic_start(len(matrix))
         try:
@@ -263,21 +245,19 @@ def retrieved_share(
         spectrum: of the Gram matrix H.
         learning_rate: η > 0.
         steps: t >= 0, shape (k,); whole numbers where η λ_max > 1.
-        labels: z, shape (n,), not zero.
+        labels: z, shape (n,) or (n, 1), not zero.
 
     Returns:
         Shape (k,); within [0, 1] for η λ_max <= 1.
 
     Raises:
+        TypeError: for what is no number.
         ValueError: for an argument of another shape or out of range.
 
     Reference: docs/theory.md, section 6.
     """
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
-    times = numbers("steps", steps)
-    if times.ndim != 1:
-        raise ValueError(f"steps must be a list of times, shape (k,); got {times.shape}")
+    learning_rate = arguments.positive("learning_rate", learning_rate)
+    times = arguments.array("steps", steps, ("k",))
     if (times < 0).any():
         raise ValueError(f"steps must not be negative; got {times.min():g}")
     energy = spectrum.project(_labels(labels, spectrum.eigenvalues.size)) ** 2

@@ -229,12 +229,15 @@ def test_a_good_guess_saves_products_and_the_second_look_costs_at_most_32():
         ({"count": 5}, r"count must lie in 1\.\.4"),
         ({"count": 2.0}, "count must be a whole number; got 2.0"),
         ({"count": True}, "count must be a whole number; got True"),
-        ({"guess": np.ones((20, 4))}, r"guess must hold columns, shape \(20, j\) with j <= count"),
-        ({"guess": np.ones((2, 20))}, r"guess must hold columns.*got \(2, 20\)"),
-        ({"guess": np.ones(19)}, r"guess must hold columns.*got \(19,\)"),
-        ({"guess": np.ones((20, 1, 1))}, r"guess must hold columns.*got \(20, 1, 1\)"),
+        (
+            {"guess": np.ones((20, 4))},
+            r"guess must have the shape \(20,\) or \(20, 1\) or \(20, 2\)",
+        ),
+        ({"guess": np.ones((2, 20))}, r"guess must have the shape.*got the shape \(2, 20\)"),
+        ({"guess": np.ones(19)}, r"guess must have the shape.*got the shape \(19,\)"),
+        ({"guess": np.ones((20, 1, 1))}, r"guess must have the shape.*got the shape \(20, 1, 1\)"),
         ({"guess": np.full(20, np.nan)}, "guess must be finite"),
-        ({"guess": np.full(20, 1j)}, "guess must be real numbers; got complex128"),
+        ({"guess": np.full(20, 1j)}, "guess must hold real numbers; got complex ones"),
         ({"tolerance": 0.0}, "tolerance must be positive and finite; got 0.0"),
         ({"tolerance": np.nan}, "tolerance must be positive and finite; got nan"),
         ({"iterations": 0}, "iterations must be at least 1; got 0"),
@@ -243,7 +246,7 @@ def test_a_good_guess_saves_products_and_the_second_look_costs_at_most_32():
 )
 def test_arguments_that_make_no_search_are_refused(options, message):
     arguments = {"count": 2, "rng": np.random.default_rng(0)} | options
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         spectrum.extreme_eigenpairs(np.eye(20), **arguments)
 
 
