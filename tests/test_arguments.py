@@ -214,7 +214,7 @@ def test_a_column_stays_a_column_in_products_with_a_kernel():
         torch.arange(3),
         iter([0, 1, 2]),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )
 def test_seeds_of_every_integer_kind_draw_the_same_nets(seeds):
     expected = network.initialise(4, 3, seeds=[0, 1, 2])

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from ntk_theory import data, kernels, predictions
 from ntk_theory.network import TwoLayerReLU, initialise
+from ntk_theory.predictions.movement import _root
 from ntk_theory.targets import PLAIN
 from ntk_theory.training import train
-from strategies import EPS, clustered, rngs
+from strategies import EPS, clustered, grams, rngs
 
 DENSITY = 1 / np.sqrt(2 * np.pi)
 
@@ -88,6 +89,19 @@ def test_the_distance_is_that_of_linear_algebra(case, steps):
     condition = spectrum.mean / spectrum.noise
     expected = np.sqrt(outputs @ np.linalg.solve(kernel, outputs))
     assert abs(distance[-1] / expected - 1) < 16 * case.n * condition * EPS
+
+
+@given(grams(least_exponent=-6))
+def test_what_neurons_are_drawn_with_is_the_symmetric_root_of_their_covariance(gram):
+    root, values = _root(gram.matrix), gram.eigenvalues
+    # A small multiple of n eps, of a solver and of a product; what is taken for zero adds as much.
+    rounding = 16 * len(root) * EPS * values[-1]
+    np.testing.assert_allclose(root @ root, gram.matrix, atol=rounding)
+    np.testing.assert_array_equal(np.abs(root - root.T) <= rounding / values[-1] ** 0.5, True)
+    # Zero to rounding is zero, as its root would be half of the digits: the root has of its vectors
+    # what rounding turns others into them by.
+    turned = rounding / values[values > 0][0] ** 0.5
+    assert np.abs(root @ gram.eigenvectors[:, values == 0]).max(initial=0) <= 4 * turned
 
 
 # ---------------------------------------------------------------- exact integrals in the plane

@@ -139,6 +139,7 @@ def test_nets_on_copies_and_on_near_copies_are_nearly_the_same(dtype):
         (0.0, torch.float64, False),  # copies: singular values are large or none
         (1e-13, torch.float64, True),
         (1e-4, torch.float64, True),
+        (1e-3, torch.float64, True),
         (1e-2, torch.float64, False),
         (1e-14, torch.float32, False),
         (1e-6, torch.float32, True),

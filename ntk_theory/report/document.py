@@ -142,13 +142,17 @@ def interruption(document: Mapping[str, Any]) -> str:
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same, numbers up to what processors differ by (1e-9)."""
+    """Whether two JSON values are the same, numbers up to what processors differ by.
+
+    That is 1e-9 of them, or 1e-12 where they are rounding themselves, as differences of two
+    computations of one number are.
+    """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(alike, one, other))
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9)
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     return type(one) is type(other) and bool(one == other)
 
 
