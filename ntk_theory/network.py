@@ -129,7 +129,22 @@ class TwoLayerReLU:
         if self.antisymmetric:
             # Opposite terms cancel; a rounded sum would leave a sign where there is none.
             values = np.zeros_like(values)
+        self._check_held(values)
         return np.asarray(values[..., 0] if self.outputs == 1 else values)
+
+    def _check_held(self, outputs: NDArray[np.float64]) -> None:
+        """Refuse outputs beyond the precision; those of a net that has diverged are what they are.
+
+        Its weights are looked at where an output is not finite only.
+        """
+        if np.isfinite(outputs).all():
+            return
+        if bool(torch.isfinite(self.hidden).all()) and bool(torch.isfinite(self.output).all()):
+            raise ValueError(
+                f"inputs must be of a size whose sums {str(self.dtype).removeprefix('torch.')} "
+                f"holds; got outputs that are not finite; divide inputs by their size, and "
+                "multiply the outputs by it"
+            )
 
 
 class _Rows:

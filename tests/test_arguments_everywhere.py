@@ -532,6 +532,15 @@ def test_rows_of_any_size_have_the_same_angles(size):
     assert np.array_equal(kernels.angles(exact, OTHERS), kernels.angles(INPUTS, OTHERS))
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float64, 1e307), (torch.float32, 1e37)])
+def test_outputs_that_overflow_are_refused_and_those_of_a_diverged_net_are_not(dtype, size):
+    wide = network.initialise(4096, 3, seeds=[1], antisymmetric=False, dtype=dtype)
+    assert re.search("^inputs must be of a size.*divide inputs", refusal(wide, size * INPUTS))
+    assert np.isfinite(wide(1e-3 * size * INPUTS)).all()
+    lost = dataclasses.replace(wide, output=wide.output * np.nan)
+    assert np.isnan(lost(INPUTS)).all()
+
+
 def test_what_watches_a_training_is_a_function():
     assert refusal(train, on_step=3).startswith("on_step must be a function")
 
