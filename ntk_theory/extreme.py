@@ -6,11 +6,7 @@ __all__ = ["Eigenpairs", "SymmetricOperator", "extreme_eigenpairs"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
-<<<<<<< HEAD
 from typing import Literal, Protocol, get_args
-=======
-from typing import Literal, Protocol
->>>>>>> numbers
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,17 +71,7 @@ def _starting_block(
     """Orthonormal columns in general position, one more than asked for, near a guess."""
     start = rng.standard_normal((size, count + 1)) / np.sqrt(size)
     if guess is not None:
-<<<<<<< HEAD
         known = arguments.columns("guess", guess, size, count)
-=======
-        known = arguments.array(
-            "guess",
-            guess,
-            (size,),
-            *((size, columns) for columns in range(1, count + 1)),
-            do=f"give columns of {size} numbers, at most as many as count = {count}",
-        ).reshape(size, -1)
->>>>>>> numbers
         largest = np.abs(known).max(axis=0, initial=0)
         known = known / np.where(largest > 0, largest, 1)
         norms = np.linalg.norm(known, axis=0)
@@ -144,7 +130,6 @@ def _overlooked(
     return chain @ beyond, images @ beyond
 
 
-<<<<<<< HEAD
 def _size_of(operator: SymmetricOperator) -> int:
     shape = getattr(operator, "shape", None)
     if not isinstance(shape, tuple) or not hasattr(operator, "__matmul__"):
@@ -158,19 +143,6 @@ def _size_of(operator: SymmetricOperator) -> int:
             "give the kernel of points with themselves"
         )
     return int(shape[0])
-=======
-def _check_search(
-    operator: SymmetricOperator, count: int, end: str, tolerance: float, iterations: int
-) -> None:
-    shape = tuple(operator.shape)
-    if len(shape) != 2 or shape[0] != shape[1]:
-        raise ValueError(f"operator must be square; got the shape {shape}")
-    why = "a fifth of the matrix; for more, take the eigendecomposition"
-    arguments.whole("count", count, least=1, most=shape[0] // 5, why=why)
-    arguments.choice("end", end, ("largest", "smallest"))
-    arguments.positive("tolerance", tolerance)
-    arguments.whole("iterations", iterations, least=1)
->>>>>>> numbers
 
 
 def extreme_eigenpairs(
@@ -206,7 +178,6 @@ def extreme_eigenpairs(
             those that look for what has been overlooked.
 
     Raises:
-        TypeError: for an argument of another kind.
         ValueError: for an argument out of range or of another shape, and for an operator that is
             not symmetric or has products that are not finite.
     """

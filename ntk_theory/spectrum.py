@@ -39,7 +39,6 @@ _TIE = 1e-9
 
 
 def _labels(values: ArrayLike, size: int) -> Array:
-<<<<<<< HEAD
     """Numbers of which a share is retrieved, shape (n,): labels of any kind, or their noise."""
     labels = arguments.array(
         "labels", values, (size,), (size, 1), do="give one number for each point"
@@ -50,12 +49,6 @@ def _labels(values: ArrayLike, size: int) -> Array:
             f"got {size} zeros; give labels of which one is not 0"
         )
     return np.asarray(labels, dtype=float)
-=======
-    labels = arguments.array("labels", values, (size,), (size, 1)).reshape(-1)
-    if not labels.any():
-        raise ValueError("labels must not be all zero: nothing can be retrieved of them")
-    return np.asarray(labels)
->>>>>>> numbers
 
 
 @dataclass(frozen=True)
@@ -108,13 +101,8 @@ class Spectrum:
 
     def project(self, values: ArrayLike) -> Array:
         """Coefficients along the eigenvectors of vectors in the last axis, shape (..., n)."""
-<<<<<<< HEAD
         given = arguments.vectors("values", values, self.eigenvalues.size)
         return np.asarray(given @ self.eigenvectors)
-=======
-        wanted = *np.shape(values)[:-1], self.eigenvalues.size
-        return np.asarray(arguments.array("values", values, wanted) @ self.eigenvectors)
->>>>>>> numbers
 
     def eigenspaces(self) -> tuple[slice, ...]:
         """Runs of eigenvalues that are equal to rounding, 8 n eps max |λ|, ascending.
@@ -144,18 +132,12 @@ class Spectrum:
         Raises:
             ValueError: for labels of another shape or all zero, or arguments out of range.
         """
-<<<<<<< HEAD
         factor = arguments.real(
             "factor", factor, "be at least 1, and finite", lambda x: 1 <= x < np.inf
         )
         least = arguments.real(
             "least", least, "lie in [0, 1]", lambda x: 0 <= x <= 1, why="a share of ‖labels‖²"
         )
-=======
-        arguments.real("factor", factor, "be finite and at least 1", lambda x: 1 <= x < np.inf)
-        share = "a share of ‖labels‖²"
-        arguments.real("least", least, "lie in [0, 1]", lambda x: 0 <= x <= 1, share)
->>>>>>> numbers
         energy = self.project(_labels(labels, self.eigenvalues.size)) ** 2
         enough = least * float(energy.sum())
         bands: list[slice] = []
@@ -173,11 +155,7 @@ class Spectrum:
         return tuple(reversed(bands))
 
     def _checked(self, rank: int) -> int:
-<<<<<<< HEAD
         return arguments.whole("rank", rank, least=0, most=self.eigenvalues.size)
-=======
-        return arguments.whole("rank", rank, least=0, most=int(self.eigenvalues.size))
->>>>>>> numbers
 
 
 def eigendecomposition(gram: ArrayLike) -> Spectrum:
@@ -294,12 +272,10 @@ def retrieved_share(
         Shape (k,); within [0, 1] for η λ_max <= 1.
 
     Raises:
-        TypeError: for what is no number.
         ValueError: for an argument of another shape or out of range.
 
     Reference: docs/theory.md, section 6.
     """
-<<<<<<< HEAD
     if not isinstance(spectrum, Spectrum):
         raise TypeError(
             f"spectrum must be a Spectrum; got {type(spectrum).__name__}; "
@@ -307,10 +283,6 @@ def retrieved_share(
         )
     learning_rate = arguments.positive("learning_rate", learning_rate)
     times = arguments.array("steps", steps, ("k",), do="give a list of times")
-=======
-    learning_rate = arguments.positive("learning_rate", learning_rate)
-    times = arguments.array("steps", steps, ("k",))
->>>>>>> numbers
     if (times < 0).any():
         raise ValueError(f"steps must not be negative; got {times.min():g}; count them from 0 on")
     energy = spectrum.project(_labels(labels, spectrum.eigenvalues.size)) ** 2

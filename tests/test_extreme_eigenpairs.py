@@ -207,7 +207,7 @@ def test_a_good_guess_saves_products_and_the_second_look_costs_at_most_32():
         operator = Counted(matrix)
         spectrum.extreme_eigenpairs(operator, 5, rng=np.random.default_rng(1), guess=guess)
         taken.append(operator.products)
-    assert taken[0] < taken[1] <= 32 + 12
+    assert taken[0] < taken[1] <= 32 + 25
     operator = Counted(matrix)
     found = spectrum.extreme_eigenpairs(
         operator, 5, rng=np.random.default_rng(1), end="smallest", iterations=3
@@ -229,24 +229,12 @@ def test_a_good_guess_saves_products_and_the_second_look_costs_at_most_32():
         ({"count": 5}, r"count must lie in 1\.\.4"),
         ({"count": 2.0}, "count must be a whole number; got 2.0"),
         ({"count": True}, "count must be a whole number; got True"),
-<<<<<<< HEAD
         ({"guess": np.ones((20, 4))}, r"guess must hold columns, shape \(20, j\) with j <= 2"),
         ({"guess": np.ones((2, 20))}, r"guess must hold columns.*got the shape \(2, 20\)"),
         ({"guess": np.ones(19)}, r"guess must hold columns.*got the shape \(19,\)"),
         ({"guess": np.ones((20, 1, 1))}, r"guess must hold columns.*got the shape \(20, 1, 1\)"),
         ({"guess": np.full(20, np.nan)}, "guess must be finite"),
         ({"guess": np.full(20, 1j)}, "guess must hold real numbers; got complex"),
-=======
-        (
-            {"guess": np.ones((20, 4))},
-            r"guess must have the shape \(20,\) or \(20, 1\) or \(20, 2\)",
-        ),
-        ({"guess": np.ones((2, 20))}, r"guess must have the shape.*got the shape \(2, 20\)"),
-        ({"guess": np.ones(19)}, r"guess must have the shape.*got the shape \(19,\)"),
-        ({"guess": np.ones((20, 1, 1))}, r"guess must have the shape.*got the shape \(20, 1, 1\)"),
-        ({"guess": np.full(20, np.nan)}, "guess must be finite"),
-        ({"guess": np.full(20, 1j)}, "guess must hold real numbers; got complex ones"),
->>>>>>> numbers
         ({"tolerance": 0.0}, "tolerance must be positive and finite; got 0.0"),
         ({"tolerance": np.nan}, "tolerance must be positive and finite; got nan"),
         ({"iterations": 0}, "iterations must be at least 1; got 0"),

@@ -405,17 +405,10 @@ def test_noise_takes_at_least_the_ratio_longer_than_information():
         ([[1.0, np.nan], [np.nan, 1.0]], "must be finite"),
         ([[np.inf]], "must be finite"),
         ([[1.0, np.inf], [np.inf, 1.0]], "must be finite"),
-<<<<<<< HEAD
         ([[1j]], "must hold real numbers; got complex ones"),
         (3.0, r"square and non-empty; got shape \(\)"),
         (np.ones((1, 2, 2)), r"square and non-empty; got shape \(1, 2, 2\)"),
         ([[1.0, 0.5], [0.4, 1.0]], "must be symmetric; got .*; use the train/train block"),
-=======
-        ([[1j]], r"gram must hold real numbers; got complex ones \(complex128\)"),
-        (3.0, r"square and non-empty; got shape \(\)"),
-        (np.ones((1, 2, 2)), r"square and non-empty; got shape \(1, 2, 2\)"),
-        ([[1.0, 0.5], [0.4, 1.0]], "must be symmetric; got entries.*use the train/train block"),
->>>>>>> numbers
     ],
 )
 @pytest.mark.parametrize(
@@ -452,7 +445,6 @@ def test_ranks_of_any_integer_type_are_taken(rank):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-<<<<<<< HEAD
         ({"labels": np.ones((3, 2))}, r"labels must have the shape \(3,\).*got the shape \(3, 2\)"),
         ({"labels": np.ones((1, 3))}, r"labels must have the shape \(3,\).*got the shape \(1, 3\)"),
         ({"labels": np.ones(4)}, r"labels must have the shape \(3,\).*got the shape \(4,\)"),
@@ -460,20 +452,6 @@ def test_ranks_of_any_integer_type_are_taken(rank):
         ({"labels": [1, np.nan, 1]}, "labels must be finite"),
         ({"labels": ["a", "b", "c"]}, "labels must hold real numbers; got text"),
         ({"steps": 3}, r"steps must have the shape \(k,\); got a number; give a list of times"),
-=======
-        (
-            {"labels": np.ones((1, 3))},
-            r"labels must have the shape \(3,\) or \(3, 1\); got the shape",
-        ),
-        (
-            {"labels": np.ones(4)},
-            r"labels must have the shape \(3,\) or \(3, 1\); got the shape \(4,\)",
-        ),
-        ({"labels": 1.0}, r"labels must have the shape \(3,\) or \(3, 1\); got a number"),
-        ({"labels": [1, np.nan, 1]}, "labels must be finite"),
-        ({"labels": ["a", "b", "c"]}, "labels must hold real numbers; got text"),
-        ({"steps": 3}, r"steps must have the shape \(k,\); got a number"),
->>>>>>> numbers
         ({"steps": [[1, 2]]}, r"steps must have the shape \(k,\); got the shape \(1, 2\)"),
         ({"steps": [3, -1]}, "steps must not be negative; got -1"),
         ({"steps": [np.inf]}, "steps must be finite"),
@@ -491,7 +469,6 @@ def test_what_has_no_retrieved_share_is_refused(changes, message):
         spectrum.retrieved_share(found, **arguments)
 
 
-<<<<<<< HEAD
 def test_a_column_of_labels_has_the_share_and_the_bands_of_a_row():
     found = spectrum.eigendecomposition(np.diag([1.0, 1.0, 4.0]))
     labels = np.array([1.0, -1.0, 1.0])
@@ -510,16 +487,6 @@ def test_a_column_of_labels_has_the_share_and_the_bands_of_a_row():
 def test_what_is_no_decomposition_is_refused(values, vectors):
     with pytest.raises(ValueError, match=r"^eigenv(alues|ectors) must"):
         spectrum.Spectrum(values, vectors)
-=======
-def test_labels_in_a_column_are_those_in_a_row():
-    found = spectrum.eigendecomposition(np.diag([1.0, 2.0, 5.0]))
-    labels = np.array([1.0, -1.0, 1.0])
-    row, column = (
-        spectrum.retrieved_share(found, 0.1, [1, 5], z) for z in (labels, labels[:, None])
-    )
-    np.testing.assert_array_equal(row, column)
-    assert found.bands(labels) == found.bands(labels[:, None])
->>>>>>> numbers
 
 
 def test_overshooting_and_fractions_of_steps_have_a_share_where_there_is_one():
@@ -532,16 +499,11 @@ def test_overshooting_and_fractions_of_steps_have_a_share_where_there_is_one():
 @pytest.mark.parametrize(
     ("labels", "options", "message"),
     [
-<<<<<<< HEAD
         (np.ones((4, 2)), {}, r"labels must have the shape \(4,\) or \(4, 1\)"),
         (np.ones(3), {}, r"labels must have the shape \(4,\) or \(4, 1\)"),
-=======
-        (np.ones((1, 4)), {}, "labels must have the shape"),
-        (np.ones(3), {}, "labels must have the shape"),
->>>>>>> numbers
         (np.zeros(4), {}, "labels must not be all zero"),
-        (np.ones(4), {"factor": 0.5}, "factor must be finite and at least 1; got 0.5"),
-        (np.ones(4), {"factor": np.nan}, "factor must be finite and at least 1; got nan"),
+        (np.ones(4), {"factor": 0.5}, "factor must be at least 1, and finite; got 0.5"),
+        (np.ones(4), {"factor": np.nan}, "factor must be at least 1, and finite; got nan"),
         (np.ones(4), {"least": 1.5}, r"least must lie in \[0, 1\]"),
         (np.ones(4), {"least": np.nan}, r"least must lie in \[0, 1\]"),
     ],
@@ -555,7 +517,7 @@ def test_what_makes_no_bands_is_refused(labels, options, message):
 @pytest.mark.parametrize("values", [np.ones((4, 1)), np.ones((4, 2)), np.ones(3), 1.0])
 def test_values_of_another_shape_have_no_coefficients(values):
     found = spectrum.eigendecomposition(np.eye(4))
-    with pytest.raises(ValueError, match=r"values must have the shape \((4, )?4,?\)"):
+    with pytest.raises(ValueError, match=r"values must have the shape \(\.\.\., 4\)"):
         found.project(values)
 
 
