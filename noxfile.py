@@ -15,7 +15,8 @@ import nox
 ROOT = Path(__file__).parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 MODULES = (
-    *("caller_state", "data", "drawing", "fitting", "kernels", "network", "platforms"),
+    *("arguments", "caller_state", "command_recording", "command_signals", "command_statuses"),
+    *("command_terminal", "data", "drawing", "fitting", "kernels", "network", "platforms"),
     *("predictions", "predictions_movement", "resources", "report", "spectrum", "streaming"),
     *("targets", "training", "training_losses", "verdicts", "verify"),
 )

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+import ntk_theory
 from ntk_theory import arguments, data, kernels, network, targets, training
 from ntk_theory.streaming import KernelOperator
 from ntk_theory.targets import PLAIN, Agreement, BurnIn, Constant, Distillation, Power
 from ntk_theory.training import points as training_points
 
-PACKAGE = Path(arguments.__file__).parent
+PACKAGE = Path(ntk_theory.__file__).parent
 NAN, INF = float("nan"), float("inf")
 ROWS = np.random.default_rng(3).integers(-4, 5, (6, 5)).astype(float)
 """Whole numbers, so that every kind of number holds them."""
