@@ -24,15 +24,9 @@ CLAIM_PACKAGES = sorted(
 )
 CLAIM_PARTS = {"plan", "measurements", "controls", "run", "picture"}
 LAYERS = [
-    {
-        "arguments",
-        "atomic",
-        "launcher",
-        "verdicts",
-        "fitting",
-        "environment",
-        "predictions.spectra",
-    },
+    {"arguments.foreign", "atomic", "launcher", "verdicts", "fitting", "environment"},
+    {"arguments.arrays", "arguments.scalars", "predictions.spectra"},
+    {"arguments.labels"},
     {"ranks", "resources", "precision", "extreme", "training.products", "any_backend"},
     {"drawing", "command.statuses", "command.terminal"},
     {"progress", "command.signals", "command.parser"},
