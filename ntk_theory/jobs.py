@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from ntk_theory.command import signals
 from ntk_theory.ranks import LostProcessError
 from ntk_theory.resources import limited_memory, memory_limit
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed, current
@@ -69,8 +70,9 @@ def spread(count: int) -> Iterator[None]:
         there = _Workers(pool, count, others)
         token = _workers.set(there)
         try:
-            with _deaf_children():
-                pool.submit(int)  # all of them are started now
+            # All of them are started now: one that is given up half-way ends with a traceback.
+            with signals.shielded(), _deaf_children():
+                pool.submit(int)
             yield
         except BaseException:
             _dismiss(there)
