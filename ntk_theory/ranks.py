@@ -135,7 +135,12 @@ def joined(device: str) -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     with _answered():
         dist.init_process_group(backend, timeout=_PATIENCE)
+    # Older versions of torch (2.4 to 2.6 were seen to) leave with the interpreter's lock held, and
+    # wait for a thread that may be about to free what was summed last, which takes that lock. So
+    # what is summed last outlives it.
+    last = torch.zeros(1, device="cpu")
     try:
         yield
+        total(last)
     finally:
         dist.destroy_process_group()
