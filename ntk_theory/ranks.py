@@ -17,7 +17,6 @@ __all__ = [
     "rank",
     "size",
     "total",
-    "wait_for_all",
 ]
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,13 +101,6 @@ def gather(held: Sequence[Tensor], shapes: Sequence[tuple[int, ...]], like: Tens
     return blocks
 
 
-def wait_for_all() -> None:
-    """Return when every process has come here."""
-    if _together():
-        with _answered():
-            dist.barrier()
-
-
 @contextmanager
 def _answered() -> Iterator[None]:
     try:
@@ -123,7 +115,9 @@ def _answered() -> Iterator[None]:
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Join the other processes if torchrun has launched this one, and leave them at the end.
+    """Join the other processes if torchrun has launched this one, and leave together at the end.
+
+    A launcher ends all of them as soon as one has failed; this one is then done with its work.
 
     Args:
         device: on GPUs they speak to each other by nccl, else by gloo.
@@ -135,7 +129,12 @@ def joined(device: str) -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     with _answered():
         dist.init_process_group(backend, timeout=_PATIENCE)
+    # Older versions of torch (2.4 to 2.6 were seen to) leave with the interpreter's lock held, and
+    # wait for a thread that may be about to free what was summed last, which takes that lock. So
+    # what is summed last outlives it.
+    last = torch.zeros(1, device="cpu")
     try:
         yield
+        total(last)
     finally:
         dist.destroy_process_group()

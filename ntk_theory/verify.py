@@ -53,6 +53,14 @@ _HEARD = 2.0
 """Seconds that the first of several processes has to say why all of them refuse."""
 
 
+class _ApartError(Exception):
+    """This one of several processes has failed: the others wait for it at another place."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def _chosen(names: Sequence[str], claims: dict[str, Claim]) -> list[Claim]:
     if not names:
         raise Refusal(f"name a claim, or all. The claims are: {', '.join(claims)}")
@@ -311,7 +319,10 @@ def _answer(arguments: argparse.Namespace) -> int:
         several = launched().size > 1
     except ValueError as error:
         raise Refusal(str(error)) from None
-    status = _run(arguments, chosen)
+    try:
+        status = _run(arguments, chosen)
+    except _ApartError as apart:
+        status = apart.status
     if several and launched().rank == 0:
         code = Status(status)
         complain(_PROG, f"exit status {code.value}: {code.meaning}")
@@ -336,16 +347,16 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim]) -> int:
             silent = Recording(NOWHERE, ids, "")
             nowhere: Any = terminal.Steady(None)
             run_claims(chosen, options, silent, show_progress=False, to=nowhere)
-            # The first process still writes, and the launcher ends all when one has failed.
-            ranks.wait_for_all()
+            if silent.failed:
+                raise _ApartError(Status.LOST_PROCESS)
             return Status.SUPPORTED
         outputs = Outputs.of(arguments, list(all_claims()))
         checkpoints = _checkpoints(arguments, options)
         recording = Recording(outputs, ids, _typed([*_PROG.split(), *arguments.command]))
         with signals.heeded():
             status = _recorded(arguments, chosen, options, recording, checkpoints)
-        if Status.LOST_PROCESS not in recording.happened:
-            ranks.wait_for_all()
+        if recording.failed and ranks.size() > 1:
+            raise _ApartError(status)
         return status
 
 
