@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import CancelledError
 from dataclasses import replace
 
@@ -248,3 +249,29 @@ def test_a_training_is_taken_up_with_more_or_less_memory(limits, folder):
                     run("weights", watch)
             else:
                 assert_same(run("weights", watch), expected)
+
+
+def test_a_state_that_cannot_be_written_is_said_once_and_the_run_goes_on(folder, monkeypatch):
+    expected = run("weights")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ntk_theory.atomic.os.fsync", full)
+    eager = replace(folder, interval=0.0)
+    with checkpointed(eager), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert_same(run("weights"), expected)
+    assert ["No space left on" in str(one.message) for one in warned] == [True]
+    assert [path.name for path in folder.directory.iterdir()] == ["manifest.json"]
+
+
+def test_a_state_that_cannot_be_read_is_made_again(folder):
+    with checkpointed(folder):
+        expected = run("weights")
+        (state,) = folder.directory.glob("*.state")
+        state.unlink()
+        state.mkdir()
+        with pytest.warns(RuntimeWarning, match="no checkpoint can be written"):
+            assert_same(run("weights"), expected)
