@@ -181,6 +181,16 @@ def test_every_kind_of_array_means_its_numbers(kind):
     np.testing.assert_array_equal(limit(gram=change(GRAM // 8)), limit(gram=GRAM // 8))
 
 
+def test_a_single_point_or_feature_may_be_reversed():
+    """An axis of length 1 that is walked backwards counts as contiguous to numpy, not to torch."""
+    for rows in (ROWS[:1], ROWS[:, :1] + 0.5):
+        turned = rows[::-1, ::-1][::-1, ::-1][::-1] if len(rows) == 1 else rows[:, ::-1]
+        assert min(turned.strides) < 0
+        net = network.initialise(4, rows.shape[1], seeds=[0], antisymmetric=False)
+        np.testing.assert_array_equal(net(turned), net(rows))
+        np.testing.assert_array_equal(kernels.ntk_limit(turned), kernels.ntk_limit(rows))
+
+
 @pytest.mark.parametrize("name", OF_LABELS)
 def test_labels_in_a_column_are_those_in_a_row(name):
     call = OF_LABELS[name]

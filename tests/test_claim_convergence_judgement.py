@@ -17,6 +17,7 @@ from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING, traine
 from ntk_theory.claims.convergence.plan import make_plan
 from ntk_theory.experiments import Rung
 from ntk_theory.ladder import NetPlan
+from ntk_theory.targets import Constant
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
@@ -307,19 +308,10 @@ def test_the_late_burn_in_lasts_twice_the_memorisation_time(plan, monkeypatch):
 
 def test_a_control_whose_premise_is_met_all_the_same_does_not_hold(plan, monkeypatch):
     # A level of 0 fades out: the premise is no longer broken.
-    monkeypatch.setattr(controls, "Constant", lambda level: Zero())
+    monkeypatch.setattr(controls, "Constant", lambda level: Constant(0.0))
     control = control_of(controls._constant_weight, plan, monkeypatch, 0.3)
     assert control.verdict is not Verdict.PREMISE_UNMET
     assert not control.holds
-
-
-class Zero:
-    """A schedule of weight 0."""
-
-    level = limit = 0.0
-
-    def weight(self, step):
-        return 0.0
 
 
 def test_a_narrow_net_that_follows_theory_does_not_hold_as_a_control(plan, monkeypatch):
