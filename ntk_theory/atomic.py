@@ -72,8 +72,10 @@ class Staged:
                 os.fsync(stream.fileno())
             if self._target.exists():
                 shutil.copymode(self._target, part)
-        except BaseException:
+        except BaseException as error:
             self.discard()
+            if isinstance(error, OSError):
+                error.filename = str(file)  # not that of the part, or none
             raise
 
     def commit(self) -> None:

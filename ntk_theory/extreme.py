@@ -6,13 +6,14 @@ __all__ = ["Eigenpairs", "SymmetricOperator", "extreme_eigenpairs"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh, qr
 
 from ntk_theory import arguments
+from ntk_theory.arguments.foreign import is_tensor
 
 Array = NDArray[np.float64]
 End = Literal["largest", "smallest"]
@@ -55,7 +56,10 @@ class Eigenpairs:
 
 
 def _product(operator: SymmetricOperator, vectors: Array) -> Array:
-    image = np.asarray(operator @ vectors, dtype=float)
+    product = operator @ vectors
+    if np.iscomplexobj(product):
+        raise TypeError("operator must give real products; got complex ones; take its real part")
+    image = np.asarray(product, dtype=float)
     if image.shape != vectors.shape:
         raise ValueError(
             f"operator must map vectors of shape {vectors.shape} to as many; got {image.shape}"
@@ -181,7 +185,14 @@ def extreme_eigenpairs(
         ValueError: for an argument out of range or of another shape, and for an operator that is
             not symmetric or has products that are not finite.
     """
+    if isinstance(operator, list | tuple | np.ndarray) or is_tensor(operator):
+        matrix = arguments.gram_matrix("operator", cast(ArrayLike, operator))
+        operator = cast(SymmetricOperator, matrix)
     size = _size_of(operator)
+    if size < 5:
+        raise ValueError(
+            f"operator must be of at least 5 dimensions; got {size}; take the eigendecomposition"
+        )
     count = arguments.whole(
         "count",
         count,
@@ -196,10 +207,13 @@ def extreme_eigenpairs(
     limit = min(size, max(_BASIS * count, _LEAST_BASIS))
 
     def multiply(vectors: Array) -> Array:
-        return _product(operator, vectors)
+        return _product(operator, vectors) / unit
 
     basis = _starting_block(size, count, guess, rng)
-    image = multiply(basis)
+    image = _product(operator, basis)
+    # In units of its size, so that no square is beyond the numbers; a power of two rounds nothing.
+    unit = float(2.0 ** np.floor(np.log2(np.abs(image).max()))) if image.any() else 1.0
+    image = image / unit
     scale = float(np.linalg.norm(image, axis=0).max())
     products = basis.T @ image
     if np.abs(products - products.T).max() > _ASYMMETRY * scale:
@@ -235,4 +249,4 @@ def extreme_eigenpairs(
     values, rotation = _ritz(basis, image, sign)
     vectors = basis @ rotation
     residuals = np.linalg.norm(image @ rotation - vectors * values, axis=0)
-    return Eigenpairs(values, vectors, residuals)
+    return Eigenpairs(values * unit, vectors, residuals * unit)

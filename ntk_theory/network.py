@@ -206,7 +206,7 @@ class DrawnNets:
 
     def __post_init__(self) -> None:
         pairs = arguments.flag("antisymmetric", self.antisymmetric)
-        width = arguments.whole("width", self.width)
+        width = arguments.whole("width", self.width, most=2**40)
         if width < 2 or (pairs and width % 2):
             raise ValueError(
                 "width must be at least 2, and even for antisymmetric initialisation (neurons come "
@@ -218,13 +218,21 @@ class DrawnNets:
             "dimension": arguments.whole("dimension", self.dimension, least=1),
             "outputs": arguments.whole("outputs", self.outputs, least=1),
             "seeds": arguments.seeds("seeds", self.seeds),
-            "scale": arguments.positive("scale", self.scale),
-            "output_scale": arguments.positive("output_scale", self.output_scale),
+            "scale": self._size("scale"),
+            "output_scale": self._size("output_scale"),
             "dtype": getattr(torch, arguments.precision("dtype", self.dtype)),
         }
         arguments.device("device", self.device)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    def _size(self, name: str) -> float:
+        """A scale of weights that their precision holds, with room for what is far out."""
+        numbers = np.finfo(arguments.precision("dtype", self.dtype))
+        low, high = 1e3 * float(numbers.tiny), 1e-3 * float(numbers.max)
+        size = arguments.positive(name, getattr(self, name))
+        must = f"lie in {low:.0e} to {high:.0e}, as {numbers.dtype} holds"
+        return arguments.real(name, size, must, lambda value: low <= value <= high)
 
     @property
     def count(self) -> int:

@@ -285,7 +285,8 @@ def retrieved_share(
     times = arguments.array("steps", steps, ("k",), do="give a list of times")
     if (times < 0).any():
         raise ValueError(f"steps must not be negative; got {times.min():g}; count them from 0 on")
-    energy = spectrum.project(_labels(labels, spectrum.eigenvalues.size)) ** 2
+    wanted = _labels(labels, spectrum.eigenvalues.size)
+    energy = spectrum.project(wanted / np.abs(wanted).max()) ** 2
     left = 1 - learning_rate * spectrum.eigenvalues
     if left.min() < 0 and (times % 1).any():
         raise ValueError(

@@ -402,8 +402,8 @@ def _recorded(
         results_to.flush()
     if _ended(recording, stopped) != written:  # a signal has come since
         _finished(recording, stopped)
-    if arguments.json == STDOUT:
-        _say(recording.to_stdout(_ended(recording, stopped)))
+    with suppress(KeyboardInterrupt):  # a pipe that nobody reads
+        _say(recording.to_stream(_ended(recording, stopped)))
     return _ended(recording, stopped)
 
 

@@ -133,6 +133,7 @@ def test_files_of_two_runs_are_never_side_by_side(monkeypatch, tmp_path, capsys)
         (["--json", "."], "--json: cannot write .*folder"),
         (["--json", "a\0b"], "--json: cannot write .*null"),
         (["--out", "file"], "--out: cannot write 'file'"),
+        (["--json", "/proc/no.json"], "--json: cannot write"),
         (["--report", "r.pdf"], "--report must end in .html or .md"),
     ],
 )
@@ -145,6 +146,29 @@ def test_outputs_that_cannot_stand_beside_each_other_are_refused(
     Path("b").mkdir()
     assert verify.main(["one", *words]) == 2
     assert re.search(complaint, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "words", [["--out", "-"], ["--out", ""], ["--json", ""], ["--report", "-"]]
+)
+def test_a_place_needs_a_name(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        verify.main(["margin", *words])
+    assert stop.value.code == 2
+    assert "expected the name of a file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_json_into_a_pipe_is_written_once_at_the_end(monkeypatch, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    use(monkeypatch, claim("one"), claim("two"))
+    assert verify.main(["all", "--json", str(pipe)]) == 0
+    document = json.loads(os.read(reader, 2**20))
+    os.close(reader)
+    assert len(document["claims"]) == 2
+    assert document["exit_status"] == 0
 
 
 def test_two_names_of_one_file_are_one_file(monkeypatch, tmp_path, capsys):
@@ -181,6 +205,21 @@ def test_json_that_standard_output_does_not_take_is_a_result_that_is_not_written
     assert "cannot write standard output: No space left on device" in capsys.readouterr().err
 
 
+def test_what_standard_output_takes_does_not_make_up_for_a_file_that_was_not_written(
+    monkeypatch, tmp_path, capsys
+):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    def run(made, options, progress):
+        monkeypatch.setattr(atomic.os, "fsync", full)
+        return result_of(made, options)
+
+    use(monkeypatch, claim("one", run))
+    assert verify.main(["one", "--json", "-", "--out", str(tmp_path)]) == 7
+    assert json.loads(capsys.readouterr().out)["exit_status"] == 7
+
+
 def test_a_disk_that_fills_up_is_said_and_the_run_goes_on(monkeypatch, tmp_path, capsys):
     full = iter([False, True, True, False, False])
     stage = atomic.os.fsync
@@ -194,7 +233,7 @@ def test_a_disk_that_fills_up_is_said_and_the_run_goes_on(monkeypatch, tmp_path,
     monkeypatch.setattr(atomic.os, "fsync", fsync)
     assert verify.main(["all", "--json", str(tmp_path / "r.json")]) == 0
     captured = capsys.readouterr()
-    assert captured.err.count("cannot write") == 2
+    assert captured.err.count("cannot write") == 1  # not again with the next claim
     assert "No space left on device" in captured.err
     assert names(tmp_path) == ["r.json"]
     assert len(read(tmp_path / "r.json")["claims"]) == 3

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -279,3 +280,36 @@ def test_a_guess_may_have_any_size_and_is_left_alone():
         guess.flags.writeable = False
         found = spectrum.extreme_eigenpairs(matrix, 2, rng=np.random.default_rng(0), guess=guess)
         assert_the_end(matrix, found, 2, "largest")
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1e150, 1e200])
+def test_the_size_of_an_operator_does_not_matter(size):
+    gram = kernels.ntk_limit(DESIGNS["clusters"].inputs)
+    for end in ("largest", "smallest"):
+        one, other = (
+            spectrum.extreme_eigenpairs(g, 2, end=end, rng=np.random.default_rng(0))
+            for g in (gram, gram * size)
+        )
+        np.testing.assert_allclose(other.values, one.values * size, rtol=1e-9)
+        assert np.isfinite(other.residuals).all()
+
+
+def test_a_matrix_is_taken_in_any_form_and_a_complex_one_in_none():
+    gram = kernels.ntk_limit(DESIGNS["clusters"].inputs)
+    expected = spectrum.extreme_eigenpairs(gram, 1, rng=np.random.default_rng(0)).values
+    for form in (gram.tolist(), np.ma.masked_array(gram), torch.tensor(gram, requires_grad=True)):
+        found = spectrum.extreme_eigenpairs(form, 1, rng=np.random.default_rng(0))
+        np.testing.assert_array_equal(found.values, expected)
+    with pytest.raises(TypeError, match="operator must hold real numbers; got complex"):
+        spectrum.extreme_eigenpairs(gram + 1j, 1, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="at least 5 dimensions; got 4"):
+        spectrum.extreme_eigenpairs(np.eye(4), 1, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e200, 1e300])
+def test_the_size_of_labels_does_not_matter_to_the_share_that_is_retrieved(size):
+    design = DESIGNS["clusters"]
+    pairs = spectrum.eigendecomposition(kernels.ntk_limit(design.inputs))
+    labels = np.where(design.groups % 2, 1.0, -1.0)
+    shares = (spectrum.retrieved_share(pairs, 0.05, [1, 5], labels * c) for c in (1.0, size))
+    np.testing.assert_allclose(*shares, rtol=1e-9)

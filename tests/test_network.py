@@ -12,6 +12,8 @@ from scipy.stats import chi2
 
 from ntk_theory import network
 from ntk_theory.network import DrawnNets, TwoLayerReLU, initialise
+from ntk_theory.targets import PLAIN
+from ntk_theory.training import train
 from strategies import rngs
 
 # Confidence intervals miss once in 1e12 cases, so never in a test run.
@@ -280,3 +282,22 @@ def test_drawn_nets_are_the_kept_ones():
     assert torch.equal(nets.output, kept.output)
     for name in ("width", "dimension", "count", "outputs", "dtype", "antisymmetric"):
         assert getattr(nets, name) == getattr(kept, name)
+
+
+@pytest.mark.parametrize("name", ["scale", "output_scale"])
+@pytest.mark.parametrize("size", [1e-60, 1e60])
+def test_scales_that_the_precision_does_not_hold_are_refused(name, size):
+    with pytest.raises(ValueError, match=f"{name} must lie in .* as float32 holds; got"):
+        initialise(4, 3, seeds=[1], dtype=torch.float32, **{name: size})
+    assert initialise(4, 3, seeds=[1], **{name: size}).count == 1
+
+
+def test_a_net_of_weights_that_are_no_numbers_is_not_trained():
+    net = initialise(4, 3, seeds=[1])
+    hidden = net.hidden.clone()
+    hidden[0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match="network must have finite weights"):
+        train(
+            TwoLayerReLU(hidden, net.output), np.eye(3), [1.0, -1.0, 1.0], PLAIN,
+            learning_rate=0.1, steps=2,
+        )  # fmt: skip

@@ -87,6 +87,16 @@ def _bytes(text: str) -> float:
     return float(match[1]) * math.pow(base, " KMGT".index(unit[0]))
 
 
+def _place(text: str) -> Path:
+    if text in ("", "-"):
+        raise argparse.ArgumentTypeError(f"expected the name of a file or folder; got {text!r}")
+    return Path(text)
+
+
+def _json_place(text: str) -> Path:
+    return STDOUT if text == "-" else _place(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that refuses in one line, and whose text any terminal can show."""
 
@@ -203,7 +213,7 @@ def _parser() -> Parser:
     )
     long.add_argument(
         "--checkpoint",
-        type=Path,
+        type=_place,
         metavar="DIR",
         help="save the training there now and then; the same command takes it up again",
     )
@@ -217,16 +227,16 @@ def _parser() -> Parser:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--json",
-        type=Path,
+        type=_json_place,
         metavar="FILE",
         help="write the results as JSON; - is standard output: tables then go to standard error",
     )
     output.add_argument(
-        "--out", type=Path, metavar="DIR", help="write JSON, metrics, arrays and pictures"
+        "--out", type=_place, metavar="DIR", help="write JSON, metrics, arrays and pictures"
     )
     output.add_argument(
         "--report",
-        type=Path,
+        type=_place,
         metavar="FILE",
         help="write a report to read: FILE.html (one page, needs no network) or FILE.md",
     )

@@ -57,9 +57,21 @@ class Outputs:
             return None
         return self.report.with_name(f"{self.report.stem}-pictures")
 
+    @property
+    def stream(self) -> Path | None:
+        """Where JSON goes that is written once, at the end: standard output, a pipe, a device."""
+        return self.json if self.json is not None and _streams(self.json) else None
+
+    @property
+    def file(self) -> Path | None:
+        """Where JSON goes that is written after every claim."""
+        return self.json if self.stream is None else None
+
     def _check_report(self) -> None:
         if self.report is not None and self.report.suffix not in (".html", ".md"):
             raise Refusal(f"--report must end in .html or .md; got {self.report}")
+        if self.report is not None and is_stream(self.report):
+            raise Refusal(f"--report must be a file; got the pipe or device {self.report}")
 
     def _check_apart(self, checkpoint: Path | None) -> None:
         """No two outputs may be one file, or lie in each other's folders under a name of theirs."""
@@ -97,6 +109,9 @@ class Outputs:
             if place is None or place == STDOUT:
                 continue
             try:
+                if is_stream(place):
+                    place.stat()  # is it there?
+                    continue
                 if place is self.directory:
                     place.mkdir(parents=True, exist_ok=True)
                     place = place / "results.json"
@@ -118,8 +133,8 @@ class Outputs:
             for file in sorted(self.pictures.glob("*.svg")):
                 if any(file.name.startswith(f"{id_}-") for id_ in self.claims):
                     yield file
-        for one in (self.report, self.json):
-            if one is not None and one != STDOUT and one.is_file() and not is_stream(one):
+        for one in (self.report, self.file):
+            if one is not None and one.is_file():
                 yield one
 
 
@@ -146,7 +161,7 @@ class Recording:
         self.results: list[ClaimResult] = []
         self.failed: dict[str, str] = {}
         self._happened: set[Status] = set()
-        self._unwritten = False
+        self._unwritten = ""
         self._outputs, self._claims, self._command = outputs, tuple(claims), command
         self._pictures: dict[str, Mapping[str, str]] = {}
         self._undrawn: list[ClaimResult] = []
@@ -159,7 +174,7 @@ class Recording:
     def wanted(self) -> bool:
         """Whether anything is to be written."""
         outputs = self._outputs
-        return any((outputs.json not in (None, STDOUT), outputs.directory, outputs.report))
+        return any((outputs.file, outputs.directory, outputs.report))
 
     @property
     def happened(self) -> set[Status]:
@@ -191,17 +206,32 @@ class Recording:
         """Write all once more, with how the run has ended; returns what could not be written."""
         return self._tried(lambda: self._write(status))
 
-    def to_stdout(self, status: int) -> list[str]:
-        """Write the JSON to standard output; returns what could not be written."""
-        return self._tried(lambda: _to_stdout(self._document(status)))
+    def to_stream(self, status: int) -> list[str]:
+        """Write the JSON where it is written once; returns what could not be written."""
+        from ntk_theory.report.document import to_json
+
+        stream = self._outputs.stream
+        if stream is None:
+            return []
+        try:
+            text = to_json(self._document(status), ascii_only=True)
+            if stream == STDOUT:
+                _to_stdout(text)
+            else:
+                stream.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            self._happened.add(Status.NOT_WRITTEN)
+            return [f"error: cannot write {error.filename or stream}: {error.strerror}"]
+        return []
 
     def _tried(self, write: Callable[[], None]) -> list[str]:
         try:
             write()
         except OSError as error:
-            self._unwritten = True
-            return [f"error: cannot write {error.filename or 'the results'}: {error.strerror}"]
-        self._unwritten = False
+            line = f"error: cannot write {error.filename or 'the results'}: {error.strerror}"
+            said, self._unwritten = self._unwritten, line
+            return [line] if line != said else []
+        self._unwritten = ""
         return []
 
     def draw(self, status: int | None = None) -> list[str]:
@@ -276,8 +306,8 @@ class Recording:
         if outputs.report is not None:
             files |= report_files(outputs.report, document, self._pictures, self._command)
         text = to_json(document)
-        if outputs.json is not None and outputs.json != STDOUT:
-            files[outputs.json] = text
+        if outputs.file is not None:
+            files[outputs.file] = text
         if outputs.directory is not None:
             files[outputs.directory / "results.json"] = text
         return files
@@ -316,14 +346,16 @@ def _same(one: Path, other: Path) -> bool:
     return os.path.normcase(one.resolve()) == os.path.normcase(other.resolve())
 
 
-def _to_stdout(document: Mapping[str, Any]) -> None:
-    """Write JSON that any encoding can say; raises OSError if standard output does not take it."""
-    from ntk_theory.report.document import to_json
+def _streams(place: Path) -> bool:
+    return place == STDOUT or is_stream(place)
 
+
+def _to_stdout(text: str) -> None:
+    """Raises OSError if standard output does not take it."""
     if sys.stdout is None:
         raise OSError(0, "it is closed", "standard output")
     try:
-        sys.stdout.write(to_json(document, ascii_only=True))
+        sys.stdout.write(text)
         sys.stdout.flush()
     except ValueError:
         raise OSError(0, "it is closed", "standard output") from None

@@ -77,8 +77,9 @@ _NO_MEMORY = (
     "out of memory",
     "can't start new thread",
     "Cannot allocate memory",
+    "failed to map segment",
 )
-"""What libraries say in a RuntimeError or OSError when an allocation failed."""
+"""What libraries say in a RuntimeError or ImportError when an allocation failed."""
 
 
 class Refusal(Exception):  # noqa: N818 (a refusal of the command, not an error in the program)
@@ -122,7 +123,7 @@ def of_verdicts(verdicts: Iterable[Verdict], others: Iterable[Status] = ()) -> S
 def _says_no_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError | ImportError):
         return any(words in str(error) for words in _NO_MEMORY)
     return isinstance(error, MemoryError)
 

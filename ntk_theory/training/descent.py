@@ -115,6 +115,15 @@ def _check_sizes(inputs: NDArray[np.floating]) -> None:
     )
 
 
+def _check_weights(network: Nets) -> None:
+    if isinstance(network, TwoLayerReLU) and not (
+        bool(torch.isfinite(network.hidden).all()) and bool(torch.isfinite(network.output).all())
+    ):
+        raise ValueError(
+            "network must have finite weights; got NaN or infinity in them; start from others"
+        )
+
+
 class _Teacher:
     """The outputs that teach: the current ones, or the lagged ones of `Distillation.epoch`."""
 
@@ -363,6 +372,7 @@ def train(
     x = arguments.tensor(rows.copy() if rows is given else rows, where=device)
     label = arguments.tensor(labels, where=device)
     _check_loss(loss, label)
+    _check_weights(network)
     rates = _rates(learning_rate, steps) / network.width**0.5
     kept = set(range(steps + 1))
     if record is not None:
