@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ntk_theory import data, network, targets, training
+from ntk_theory import data, kernels, network, targets, training
 
 
 def corner(distillation, *, steps, learning_rate, copies=False, dtype=torch.float64, **options):
@@ -76,3 +76,22 @@ def test_unknown_layers_and_numbers_that_are_none_are_refused():
         training.train(nets, np.eye(2), [np.nan, 1.0], targets.PLAIN, learning_rate=0.1, steps=1)
     with pytest.raises(ValueError, match="seeds must lie in"):
         network.initialise(4, 2, seeds=[2**32])
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4, 1e8, 1e10, 1e12, 1e16, 1e100])
+@pytest.mark.parametrize("drawn", [True, False])
+def test_inputs_of_any_size_are_trained_right_or_refused(size, drawn):
+    rows = np.random.default_rng(0).standard_normal((6, 3))
+    labels = np.array([1.0, -1, 1, -1, 1, -1])
+    nets = network.DrawnNets(256, 3, (1,))
+    start = nets if drawn else nets.keep()
+    steps = {"steps": 20, "learning_rate": 0.1 / size**2}
+    if size > 1e12:
+        with pytest.raises(ValueError, match="inputs must be of a size at which"):
+            training.train(start, rows * size, labels, targets.PLAIN, **steps)
+        return
+    found = training.train(start, rows * size, labels, targets.PLAIN, **steps).outputs[0]
+    if size >= 1e4:  # where neurons hardly turn a net is its linearisation
+        gram = kernels.ntk_empirical(nets.keep(), rows * size)[0]
+        expected = training.train_kernel_limit(gram, labels, targets.PLAIN, **steps)
+        assert np.abs(found - expected).max() <= max(1e-8, 32 * np.finfo(float).eps * size)

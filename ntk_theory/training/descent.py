@@ -30,6 +30,9 @@ Array = NDArray[np.float64]
 _TOGETHER = 2**20
 """Numbers whose squares are summed together."""
 
+_DIGITS = 1e-3
+"""Rounding of the first outputs, over the labels, that leaves something to learn."""
+
 _LOSS_GROWTH = 100.0
 """A loss above this multiple of the first one is a divergence, not a fluctuation."""
 
@@ -97,8 +100,8 @@ def _check_loss(loss: str, observed: Tensor) -> None:
         )
 
 
-def _check_sizes(inputs: NDArray[np.floating]) -> None:
-    """Refuse inputs whose products with each other are beyond the numbers of their precision."""
+def _check_sizes(inputs: NDArray[np.floating]) -> float:
+    """Largest norm; inputs whose products are beyond the numbers of their precision are refused."""
     largest = 0.0
     with np.errstate(all="ignore"):
         for part in np.array_split(inputs, math.ceil(inputs.size / _TOGETHER)):
@@ -107,12 +110,33 @@ def _check_sizes(inputs: NDArray[np.floating]) -> None:
     numbers = np.finfo(inputs.dtype)
     low, high = float(numbers.tiny), float(numbers.max)
     if largest < high and (largest >= low or not inputs.any()):
-        return
+        return math.sqrt(largest)
     raise ValueError(
         f"inputs must have squared norms that {numbers.dtype} holds, {low:.1e} to {high:.1e}; got "
         f"{largest:.1e} as the largest; divide inputs by their size, and multiply learning_rate by "
         "its square"
     )
+
+
+def _check_digits(norm: float, network: Nets, label: Tensor) -> None:
+    """Refuse inputs so large that outputs, which labels are taken from, are only rounding of them.
+
+    Sums over neurons are of the size of an input times the weights, and so is what cancels in them.
+    """
+    if isinstance(network, TwoLayerReLU):
+        parts = network.hidden, network.output
+        weight = math.prod(float(part.norm()) / part.numel() ** 0.5 for part in parts)
+    else:
+        weight = network.scale * network.output_scale
+    rounding = float(torch.finfo(network.dtype).eps) * norm * weight
+    wanted = float(label.abs().max())
+    if rounding > _DIGITS * wanted > 0:
+        raise ValueError(
+            f"inputs must be of a size at which {network.dtype} tells outputs from rounding; got "
+            f"the norm {norm:.1e}, and with the weights a rounding of {rounding:.1e} beside labels "
+            f"of {wanted:.1e}; divide inputs by their size, and multiply learning_rate by its "
+            "square"
+        )
 
 
 def _check_weights(network: Nets) -> None:
@@ -364,7 +388,7 @@ def train(
     steps = arguments.whole("steps", steps, least=1)
     given = arguments.rows("inputs", inputs, network.dimension)
     rows = arguments.in_precision("inputs", given, own)
-    _check_sizes(rows)
+    norm = _check_sizes(rows)
     labels = arguments.targets(
         "observed", observed, points=len(rows), outputs=network.outputs, kind=distillation.labels
     )
@@ -373,6 +397,7 @@ def train(
     label = arguments.tensor(labels, where=device)
     _check_loss(loss, label)
     _check_weights(network)
+    _check_digits(norm, network, label)
     rates = _rates(learning_rate, steps) / network.width**0.5
     kept = set(range(steps + 1))
     if record is not None:
