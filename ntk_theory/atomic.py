@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Staged", "is_stream", "write_whole"]
+__all__ = ["Staged", "is_stream", "unstaged", "write_whole"]
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -93,6 +94,16 @@ class Staged:
         """Leave nothing of it."""
         if self.part is not None:
             self.part.unlink(missing_ok=True)
+
+
+def unstaged(part: Path) -> Path:
+    """The file that a part is for, which a killed process has left; any other path is itself.
+
+    >>> unstaged(Path(".results.json.42.part")).name
+    'results.json'
+    """
+    named = re.fullmatch(r"\.(.+)\.\d+\.part", part.name)
+    return part.with_name(named[1]) if named else part
 
 
 def write_whole(file: Path, content: bytes | str) -> None:

@@ -70,6 +70,8 @@ def test_a_later_run_leaves_nothing_of_an_earlier_one(monkeypatch, tmp_path, cap
     assert verify.main(["all", *words]) == 0
     (out / "notes.txt").write_text("mine")
     (out / "three.png").write_text("of no claim")
+    (out / ".download.part").write_text("mine, too")
+    (out / ".one.npz.42.part").write_text("of a run that was killed")
     assert "two.png" in names(out)
 
     def nothing_to_draw(made, options, progress):
@@ -77,7 +79,7 @@ def test_a_later_run_leaves_nothing_of_an_earlier_one(monkeypatch, tmp_path, cap
 
     use(monkeypatch, claim("one", nothing_to_draw), claim("two"))
     assert verify.main(["one", *words]) == 1
-    assert names(out) == ["notes.txt", "one.jsonl", "results.json", "three.png"]
+    assert names(out) == [".download.part", "notes.txt", "one.jsonl", "results.json", "three.png"]
     assert names(tmp_path / "r-pictures") == []
     assert "two" not in report.read_text(encoding="utf-8")
 
@@ -241,6 +243,32 @@ def test_a_disk_that_fills_up_is_said_and_the_run_goes_on(monkeypatch, tmp_path,
     assert verify.main(["one", "--json", str(tmp_path / "r.json")]) == 7
     assert names(tmp_path) == ["r.json"]
     assert len(read(tmp_path / "r.json")["claims"]) == 3  # of the run before, whole
+
+
+def test_no_picture_is_put_beside_the_files_of_an_earlier_run(monkeypatch, tmp_path, capsys):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    def run(made, options, progress):
+        monkeypatch.setattr(atomic.os, "fsync", full)
+        return result_of(made, options)
+
+    use(monkeypatch, claim("one"))
+    assert verify.main(["one", "--out", str(tmp_path)]) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    use(monkeypatch, claim("one", run, panel=lambda axes, _: axes.plot([5.0, 7.0])))
+    monkeypatch.setattr("ntk_theory.report.pictures.write_whole", lambda *_: pytest.fail("drawn"))
+    assert verify.main(["one", "--out", str(tmp_path)]) == 7
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_under_the_name_of_a_file_is_refused_before_the_work(
+    monkeypatch, tmp_path, capsys
+):
+    use(monkeypatch, claim("one", lambda *_: pytest.fail("worked first")))
+    (tmp_path / "one.npz").mkdir()
+    assert verify.main(["one", "--out", str(tmp_path)]) == 2
+    assert "one.npz': it is a folder" in capsys.readouterr().err
 
 
 def test_numbers_of_numpy_and_what_is_not_finite_are_strict_json(monkeypatch, tmp_path, capsys):

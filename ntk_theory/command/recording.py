@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntk_theory.atomic import Staged, is_stream
+from ntk_theory.atomic import Staged, is_stream, unstaged
 from ntk_theory.command.parser import STDOUT
 from ntk_theory.command.statuses import Refusal, Status
 from ntk_theory.verdicts import ClaimResult
@@ -93,11 +93,12 @@ class Outputs:
         for flag, file in files:
             if file is None or file.resolve().parent != self.directory.resolve():
                 continue
-            if file.name == "results.json" or self._is_of_claim(file):
+            if self._is_own(file):
                 raise Refusal(f"{flag} {file} is a file that --out writes; name another")
 
-    def _is_of_claim(self, file: Path) -> bool:
-        return file.suffix in _KINDS and file.stem in self.claims
+    def _is_own(self, file: Path) -> bool:
+        """Whether a file has a name that this writes into a folder."""
+        return file.name == "results.json" or (file.suffix in _KINDS and file.stem in self.claims)
 
     def _check_writable(self) -> None:
         """Fail before the work, not after it."""
@@ -114,7 +115,9 @@ class Outputs:
                     continue
                 if place is self.directory:
                     place.mkdir(parents=True, exist_ok=True)
-                    place = place / "results.json"
+                    place = next(
+                        (one for one in self.earlier() if one.is_dir()), place / "results.json"
+                    )
                 if place.is_dir():
                     raise IsADirectoryError(0, "it is a folder", str(place))
                 Staged(place, "").discard()
@@ -126,8 +129,7 @@ class Outputs:
         """Files of results that may be of another run."""
         if self.directory is not None:
             for file in sorted(self.directory.iterdir()):
-                left = file.name.startswith(".") and file.suffix == ".part"
-                if file.name == "results.json" or self._is_of_claim(file) or left:
+                if self._is_own(file) or self._is_own(unstaged(file)):
                     yield file
         if self.pictures is not None and self.pictures.is_dir():
             for file in sorted(self.pictures.glob("*.svg")):
@@ -169,12 +171,6 @@ class Recording:
         self._written: list[Path] = []
         self._begun = False
         self._environment: dict[str, Any] | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anything is to be written."""
-        outputs = self._outputs
-        return any((outputs.file, outputs.directory, outputs.report))
 
     @property
     def happened(self) -> set[Status]:
@@ -245,6 +241,8 @@ class Recording:
         """
         from ntk_theory.report.pictures import save_picture, svg_pictures
 
+        if not self._begun:
+            return []  # what an earlier run has left is still there
         complaints = []
         outputs = self._outputs
         waiting, self._undrawn = self._undrawn, []
@@ -315,28 +313,29 @@ class Recording:
     def _write(self, status: int | None) -> None:
         from ntk_theory.command.signals import shielded
 
-        if not self.wanted:
+        outputs = self._outputs
+        if not any((outputs.file, outputs.directory, outputs.report)):
             return
         with shielded():
-            if self._outputs.pictures is not None:
-                self._outputs.pictures.mkdir(exist_ok=True)
+            if outputs.pictures is not None:
+                outputs.pictures.mkdir(exist_ok=True)
             staged: list[Staged] = []
             try:
                 for file, content in self._files(status).items():
                     staged.append(Staged(file, content))
                 if not self._begun:
                     own = {one.part for one in staged}
-                    for old in self._outputs.earlier():
+                    for old in outputs.earlier():
                         if old.resolve() not in own:
                             old.resolve().unlink()
                     self._begun = True
+                for one in staged:
+                    one.commit()
+                    self._note(one.file)
             except BaseException:
                 for one in staged:
                     one.discard()
                 raise
-            for one in staged:
-                one.commit()
-                self._note(one.file)
             self._unsaved.clear()
 
 
