@@ -31,9 +31,14 @@ def ids(file):
 
 @pytest.fixture(autouse=True)
 def handlers_are_given_back():
-    before = [signal.getsignal(number) for number in ASKING]
+    """Handlers as of a process in the foreground: one in the background may ignore signals."""
+    usual = dict.fromkeys(ASKING, signal.SIG_DFL)
+    usual[signal.SIGINT] = signal.default_int_handler
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    assert [signal.getsignal(number) for number in ASKING] == before
+    assert {number: signal.getsignal(number) for number in ASKING} == usual
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", ASKING)
