@@ -1,10 +1,12 @@
 """Signals: what was finished is on disk, workers are gone, and the status says which it was."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -169,26 +171,28 @@ def test_what_is_shielded_is_finished_first():
     assert of_signal(signal.SIGINT) == 130
 
 
+def test_a_run_that_does_not_end_is_ended(monkeypatch, tmp_path, capsys):
+    codes, ended = [], threading.Event()
+
+    def leave(code):
+        codes.append(code)
+        ended.set()
+
+    def hang(made, options, progress):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        ended.wait(20)
+        return result_of(made, options)
+
+    use(monkeypatch, claim("one"), claim("two", hang))
+    monkeypatch.setattr(signals, "_GRACE", 0.2)
+    monkeypatch.setattr(signals.os, "_exit", leave)
+    assert verify.main(["all", "--json", str(tmp_path / "r.json")]) == 143
+    assert codes == [143]
+
+
 # ---------------------------------------------------------------- processes of their own
 
-HUNG = """
-import sys, time
-from ntk_theory import verify
-from ntk_theory.command import signals
-from stand_ins import claim
-
-def hang(made, options, progress):
-    print("running", flush=True)
-    while True:
-        try:
-            time.sleep(1)
-        except BaseException:
-            pass
-
-signals._GRACE = 0.5
-verify.all_claims = lambda: {"one": claim("one"), "two": claim("two", hang)}
-sys.exit(verify.main(["all", "--json", sys.argv[1]]))
-"""
 WORKING = """
 import os, sys, time
 from ntk_theory import jobs, verify
@@ -231,15 +235,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
     except OSError:
         return False
-
-
-def test_a_run_that_does_not_end_is_ended(tmp_path):
-    process = start(HUNG, tmp_path)
-    assert "running" in first_line(process, "SUPPORTED one")
-    process.terminate()
-    assert process.wait(20) == 143
-    assert ids(tmp_path / "r.json") == ["one"]
-    process.communicate()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
