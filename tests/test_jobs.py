@@ -1,9 +1,11 @@
 """Worker processes: the same nets to the bit, gone with the run, and missed if killed."""
 
 import os
+import signal
 import time
 from functools import partial
 from multiprocessing import active_children, get_context
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +31,9 @@ RECIPE = Recipe(
 )
 # Of 2^17 pre-activations two nets of this width have more, so that each is trained on its own.
 WIDTH = 2**13
+
+MASKS = ("SigBlk", "SigIgn")
+"""Signals that a process does not hear: for now, and at all."""
 
 
 class Counted(Silent):
@@ -162,3 +167,14 @@ def test_jobs_that_make_no_sense_are_refused(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
     assert verify.main(["convergence", "--preset", "quick", "--jobs", "2"]) == 2
     assert "use torchrun" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="masks are read from Linux")
+def test_all_workers_are_there_at_once_and_hear_nothing_of_ctrl_c():
+    with jobs.spread(3):
+        started = active_children()
+        for child in started:
+            status = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8")
+            deaf = [int(status.partition(f"{name}:")[2].split()[0], 16) for name in MASKS]
+            assert any(mask >> (signal.SIGINT - 1) & 1 for mask in deaf)
+    assert len(started) == 3
