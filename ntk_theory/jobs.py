@@ -70,8 +70,8 @@ def spread(count: int) -> Iterator[None]:
         there = _Workers(pool, count, others)
         token = _workers.set(there)
         try:
-            # All of them are started now, each for a task that finds none idle: one that is given up
-            # half-way ends with a traceback, and so does one that hears of Ctrl-C.
+            # All of them are started now, each for a task that finds none idle: one that is given
+            # up half-way ends with a traceback, and so does one that hears of Ctrl-C.
             with signals.shielded(), _deaf_children():
                 for _ in range(count):
                     pool.submit(int)
