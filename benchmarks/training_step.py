@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.timing import Contender, Entry, compare
 from ntk_theory import network, training
 from ntk_theory.targets import PLAIN
-from ntk_theory.training.neurons import block_size
+from ntk_theory.training.dense import block_size
 
 _SHAPES = (
     (60, 64, 8192),

@@ -108,7 +108,7 @@ def folder_like(checkpoints):
 def test_a_finished_training_is_not_made_again(folder, monkeypatch):
     with checkpointed(folder):
         expected = run("weights")
-        monkeypatch.setattr("ntk_theory.training.descent.make_blocks", None)
+        monkeypatch.setattr("ntk_theory.training.descent.make_neurons", None)
         seen = []
         assert_same(run("weights", seen.append), expected)
     assert seen == list(range(1, STEPS + 1))

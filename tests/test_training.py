@@ -314,7 +314,7 @@ def test_weights_are_moved_where_the_span_of_the_inputs_is_small(shape, rank, ma
     points = training.points.Points(torch.as_tensor(inputs))
     assert points.many == many
     net = initialise(16, shape[1], seeds=[0])
-    (block,) = training.neurons.make_blocks(points, net.blocks(16), 16)
+    (block,) = training.dense.Blocks(points, net.blocks(16), 16).blocks
     assert block.state.keys() == ({"a", "w"} if many else {"a", "z"})
     if many:
         assert block.state["w"].shape == (1, 16, rank)
@@ -352,7 +352,7 @@ def test_blocks_of_neurons_add_up_to_the_net(size, data):
     # Blocks hold 256 neurons at least: two to four of them, the last one of an odd size.
     case = data.draw(cases(widths=st.integers(257, 900).filter(lambda m: m % 256)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(training.neurons._BLOCK_BYTES, "cpu", size)
+        patch.setitem(training.dense._BLOCK_BYTES, "cpu", size)
         several = case.train()
     runs = oracle(case)
     assert_like_the_oracle(case, several, runs)

@@ -5,8 +5,8 @@ import torch
 
 from ntk_theory.network import initialise
 from ntk_theory.resources import limited_memory
+from ntk_theory.training.dense import Blocks, block_size
 from ntk_theory.training.footprint import Footprint, matrix_rate
-from ntk_theory.training.neurons import block_size, make_blocks
 from ntk_theory.training.points import Points
 
 
@@ -17,7 +17,7 @@ def test_the_state_of_a_net_has_the_size_that_is_planned(points, features, dtype
     kind = getattr(torch, dtype)
     inputs = torch.randn(points, features, generator=torch.Generator().manual_seed(0)).to(kind)
     net = initialise(64, features, seeds=[0], dtype=kind)
-    (block,) = make_blocks(Points(inputs), net.blocks(64), 64)
+    (block,) = Blocks(Points(inputs), net.blocks(64), 64).blocks
     state = {name: part for name, part in block.state.items() if name != "a"}
     assert ("w" in state) == plan.weights_move == (points > 2 * features)
     held = [*state.values(), *([block.active] if plan.weights_move else [])]

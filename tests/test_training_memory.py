@@ -27,9 +27,9 @@ def test_activation_patterns_are_kept_if_there_is_room_and_found_anew_if_not(cla
     inputs = RNG.standard_normal((9, 3))
     net = initialise(40, 3, seeds=[1, 2], outputs=classes)
     for keeps in (True, False):
-        (block,) = training.neurons.make_blocks(
+        (block,) = training.dense.Blocks(
             training.points.Points(torch.as_tensor(inputs)), net.blocks(40), 40, keeps=keeps
-        )
+        ).blocks
         assert (block.active is not None) is keeps
     arguments = (net, inputs, LABELS[classes], PLAIN)
     options = {"learning_rate": 0.05, "steps": 12, "layers": layers}
@@ -43,7 +43,7 @@ def test_activation_patterns_are_kept_if_there_is_room_and_found_anew_if_not(cla
 @pytest.mark.parametrize("dimension", [3, 20])
 @pytest.mark.parametrize("keep", [True, False])
 def test_drawn_nets_are_trained_like_kept_ones(dimension, keep, monkeypatch):
-    monkeypatch.setitem(training.neurons._BLOCK_BYTES, "cpu", 2**10)
+    monkeypatch.setitem(training.dense._BLOCK_BYTES, "cpu", 2**10)
     inputs = RNG.standard_normal((9, dimension))
     nets = DrawnNets(700, dimension, (1, 2))
     # Restarts draw them again.

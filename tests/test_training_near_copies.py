@@ -13,8 +13,8 @@ from ntk_theory.network import initialise
 from ntk_theory.targets import PLAIN, BurnIn, Constant, Distillation
 from ntk_theory.training import train
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
+from ntk_theory.training.dense import Blocks
 from ntk_theory.training.footprint import Footprint
-from ntk_theory.training.neurons import make_blocks
 from ntk_theory.training.points import Points
 
 STEPS, RATE, WIDTH = 8, 0.1, 64
@@ -152,7 +152,7 @@ def test_pulls_are_summed_where_the_inputs_are_nearly_dependent_only(separation,
     points = Points(torch.as_tensor(inputs, dtype=dtype))
     assert points.sums_pulls is summed
     net = initialise(WIDTH, 12, seeds=[0], dtype=dtype)
-    (block,) = make_blocks(points, net.blocks(WIDTH), WIDTH)
+    (block,) = Blocks(points, net.blocks(WIDTH), WIDTH).blocks
     held = {name: part for name, part in block.state.items() if name != "a"}
     assert held.keys() == ({"z", "pulls"} if summed else {"z"})
     name = str(dtype).removeprefix("torch.")
@@ -207,7 +207,7 @@ def test_a_restart_forgets_the_pulls_before_it():
 
 def test_blocks_of_neurons_make_no_difference(monkeypatch):
     whole = run(width=2048, layers="first")
-    monkeypatch.setitem(training.neurons._BLOCK_BYTES, "cpu", 2**10)
+    monkeypatch.setitem(training.dense._BLOCK_BYTES, "cpu", 2**10)
     parts = run(width=2048, layers="first")
     np.testing.assert_allclose(parts.network.hidden, whole.network.hidden, atol=1e-12)
     np.testing.assert_allclose(parts.movement, whole.movement, rtol=1e-12)

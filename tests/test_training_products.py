@@ -8,7 +8,7 @@ from ntk_theory import verify
 from ntk_theory.network import initialise
 from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
 from ntk_theory.training import train
-from ntk_theory.training.neurons import Pull
+from ntk_theory.training.dense import Pull
 from ntk_theory.training.points import Points
 from ntk_theory.training.products import PRECISIONS, rounded, storage, tensor_cores
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["train", "train_kernel_limit"]
 
 import math
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any, get_args
 
@@ -20,8 +20,9 @@ from ntk_theory.network import DrawnNets, Nets, TwoLayerReLU
 from ntk_theory.precision import own_precision
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
-from ntk_theory.training.neurons import Pull, block_size, make_blocks, patterns_fit
-from ntk_theory.training.points import shared_points
+from ntk_theory.training.forms import FORMS, Form, cheapest, make_neurons, own_block
+from ntk_theory.training.neurons import Drawn
+from ntk_theory.training.points import Points, shared_points
 from ntk_theory.training.products import PRECISIONS, storage
 from ntk_theory.training.trajectory import Trajectory
 
@@ -148,6 +149,26 @@ def _check_weights(network: Nets) -> None:
         )
 
 
+def _form(form: Form | None, network: Nets, points: Points, rates: Array, layers: Layers) -> Form:
+    """The form that was asked for, if there is such a step, or the cheapest one."""
+    both = layers == "both"
+    if form is None:
+        width, outputs = network.width, network.outputs
+        return cheapest(points, width=width, outputs=outputs, rates=rates, both_layers=both)
+    if arguments.choice("form", form, FORMS) == "event-driven":
+        if both:
+            raise ValueError(
+                "form must be 'dense' where both layers are trained; got 'event-driven', which "
+                "knows neurons of fixed output weights; leave it out, or train the first layer"
+            )
+        if points.precision not in ("float64", "float32"):
+            raise ValueError(
+                f"form must be 'dense' for products in {points.precision}; got 'event-driven', "
+                "which has none; leave it out, or leave out precision"
+            )
+    return form
+
+
 class _Teacher:
     """The outputs that teach: the current ones, or the lagged ones of `Distillation.epoch`."""
 
@@ -182,23 +203,15 @@ class _Run:
         both_layers: bool,
         loss: Loss,
         precision: str,
+        form: Form,
     ) -> None:
         self.network, self.inputs, self.label = network, inputs, label
         self.distillation, self.rates, self.kept = distillation, rates, kept
-        self.both_layers, self.loss = both_layers, loss
-        size = block_size(
-            len(inputs), network.count, network.width, inputs.element_size(), inputs.device.type
-        )
-        self.size = min(size, math.ceil(network.width / ranks.size()))
-        self.points = shared_points(inputs, precision)
-        self.blocks = make_blocks(
-            self.points,
-            ranks.own(network.blocks(self.size)),
-            self.size,
-            neurons=sum(part.shape[2] for part in ranks.own(self._split(network.output))),
-            keeps=patterns_fit(len(inputs), math.ceil(network.width / ranks.size()), network.count),
-        )
-        u = self._total(block.outputs() for block in self.blocks)
+        self.loss = loss
+        points = shared_points(inputs, precision)
+        self.size = own_block(network, points)
+        self.neurons = make_neurons(network, points, form, size=self.size, both_layers=both_layers)
+        u = self._total(self.neurons.outputs())
         # Pairs cancel exactly; what rounding leaves of them would have a sign, and be taught.
         self.u = self.start = torch.zeros_like(u) if network.antisymmetric else u
         self.teacher = _Teacher(distillation, self.start)
@@ -214,28 +227,27 @@ class _Run:
         """Output weights of every block."""
         return torch.split(output, self.size, dim=2)
 
-    def _total(self, partial_outputs: Iterable[Tensor]) -> Tensor:
-        shape = self.network.count, len(self.inputs), self.network.outputs
-        summed = torch.zeros(shape, dtype=torch.float64, device=self.inputs.device)
-        for part in partial_outputs:
-            summed += part.double()
-        return ranks.total(summed).div_(self.network.width**0.5)
+    def _total(self, own: Tensor) -> Tensor:
+        """Outputs, from the sums over the neurons of this process."""
+        return ranks.total(own).div_(self.network.width**0.5)
 
+    def _drawn(self) -> Drawn:
+        """Initial weights of the blocks of this process."""
+        return ranks.own(self.network.blocks(self.size))
+
+    @torch.inference_mode()
     def _advance(self) -> None:
-        """One step."""
+        """One step; short operations take a seventh less where no gradient could be asked for."""
         teaching, restarts = self.teacher.at(self.step, self.u)
         if restarts:
-            drawn = ranks.own(self.network.blocks(self.size))
-            for block, weights in zip(self.blocks, drawn, strict=True):
-                block.start(*weights)
+            self.neurons.start(self._drawn())
             self.u = self.start
         target, alpha = self.distillation.teach(teaching, self.label, self.step, self.loss)
         self.alphas.append(alpha)
-        residual = (predict(self.u, self.loss) - target).to(self.inputs.dtype)
+        residual = predict(self.u, self.loss) - target
         rate = float(self.rates[self.step])
         if rate and bool(residual.any()):  # else nothing moves, and an output of exactly 0 stays so
-            pull = Pull.of(self.points, residual)
-            self.u = self._total(block.step(pull, rate, self.both_layers) for block in self.blocks)
+            self.u = self._total(self.neurons.step(residual, rate))
         self.step += 1
 
     def complete(self, keep_network: bool, on_step: Callable[[int], None]) -> Trajectory:
@@ -256,9 +268,7 @@ class _Run:
             torch.zeros(nets, dtype=torch.float64, device="cpu") for _ in range(3)
         )
         hidden = []
-        drawn = ranks.own(self.network.blocks(self.size))
-        for block, (start, _) in zip(self.blocks, drawn, strict=True):
-            change = block.change(start, keep_network)
+        for change in self.neurons.changes(self._drawn(), keep_network):
             squares = change.squares.cpu()
             largest = torch.maximum(largest, squares.amax(dim=1))
             total += squares.sum(dim=1)
@@ -285,12 +295,13 @@ class _Run:
         """The trained nets, of the blocks of all processes."""
         parts = self._split(self.network.output)
         shapes = [(self.network.count, part.shape[2], self.network.dimension) for part in parts]
-        own = [block.a for block in self.blocks]
+        own = self.neurons.output_weights
         return TwoLayerReLU(
             torch.cat(ranks.gather(hidden, shapes, self.inputs), dim=1),
             torch.cat(ranks.gather(own, [part.shape for part in parts], self.inputs), dim=2),
         )
 
+    @torch.inference_mode()
     def state(self) -> dict[str, Any]:
         """All that changes from step to step."""
         return {
@@ -300,7 +311,7 @@ class _Run:
             "epoch_start": self.teacher.epoch_start,
             "recorded": dict(self.recorded),
             "alphas": list(self.alphas),
-            "blocks": [dict(block.state) for block in self.blocks],
+            "neurons": self.neurons.state,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -309,10 +320,7 @@ class _Run:
         self.teacher.teaching = state["teaching"]
         self.teacher.epoch_start = state["epoch_start"]
         self.recorded, self.alphas = dict(state["recorded"]), list(state["alphas"])
-        for block, saved in zip(self.blocks, state["blocks"], strict=True):
-            for name, values in block.state.items():
-                values.copy_(saved[name])
-            block.outputs()  # finds the activation patterns, which are not saved
+        self.neurons.load(state["neurons"])
 
 
 @own_precision
@@ -329,6 +337,7 @@ def train(
     loss: Loss = "square",
     keep_network: bool = True,
     precision: str | None = None,
+    form: Form | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Trajectory:
     """Train all nets on ½‖f − z_t‖², or on softmax cross-entropy, by full-batch gradient descent.
@@ -352,6 +361,9 @@ def train(
         keep_network: form the trained weights; False saves their memory.
         precision: of the products of a step, "float32", "tf32" or "bf16" for float32 nets; that of
             the nets when left out. A GPU takes TF32 products inside `products.tensor_cores`.
+        form: of a step: "dense" moves every neuron in every step, "event-driven" looks at those
+            alone whose signs may change; the cheaper one when left out. Both are gradient descent,
+            to rounding; the second trains the first layer alone, at full precision.
         on_step: called with the number of steps made, for progress.
 
     Returns:
@@ -399,13 +411,14 @@ def train(
     _check_weights(network)
     _check_digits(norm, network, label)
     rates = _rates(learning_rate, steps) / network.width**0.5
+    form = _form(form, network, shared_points(x, precision), rates, layers)
     kept = set(range(steps + 1))
     if record is not None:
         kept = set(arguments.wholes("record", record, least=0, most=steps, why="steps of the run"))
 
     def begin() -> _Run:
         both = layers == "both"
-        return _Run(network, x, label, distillation, rates, kept, both, loss, precision)
+        return _Run(network, x, label, distillation, rates, kept, both, loss, precision, form)
 
     checkpoints = current()
     if checkpoints is None:
@@ -422,6 +435,7 @@ def train(
             "loss": loss,
             "keep_network": keep_network,
             "precision": precision,
+            "form": form,
         },
     )
     return _resumed(begin, checkpoints, name, keep_network, on_step or _ignore)

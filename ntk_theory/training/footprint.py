@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ntk_theory import ranks
 from ntk_theory.resources import memory_limit
-from ntk_theory.training.neurons import block_size, patterns_fit
+from ntk_theory.training.dense import block_size, patterns_fit
 from ntk_theory.training.points import moves_weights, shared_points
 from ntk_theory.training.products import storage, tensor_cores
 

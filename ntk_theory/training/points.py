@@ -46,10 +46,10 @@ class Points:
     @cached_property
     def gram(self) -> Tensor:
         """X Xᵀ, shape (n, n)."""
-        return self._products.to(self.inputs.dtype)
+        return self.exact_gram.to(self.inputs.dtype)
 
     @cached_property
-    def _products(self) -> Tensor:
+    def exact_gram(self) -> Tensor:
         """The same in float64."""
         rows = self.inputs.double()
         return rows @ rows.mT
@@ -108,7 +108,7 @@ class Points:
     @cached_property
     def _squares(self) -> Tensor:
         """Squared singular values of X, ascending: small ones hold few digits, but cost little."""
-        squares: Tensor = torch.linalg.eigvalsh(self._products)
+        squares: Tensor = torch.linalg.eigvalsh(self.exact_gram)
         return squares
 
     @property
@@ -121,7 +121,7 @@ class Points:
         """Cholesky factor of X Xᵀ in float64, or None where that is not well-conditioned."""
         if self._squares[0] <= self._least_square:
             return None
-        factor: Tensor = torch.linalg.cholesky(self._products)
+        factor: Tensor = torch.linalg.cholesky(self.exact_gram)
         return factor
 
     @cached_property

@@ -1,0 +1,140 @@
+"""Which of the three exact forms of a step a training takes: the one that costs least."""
+
+from __future__ import annotations
+
+__all__ = ["FORMS", "Form", "cheapest", "event_driven_bytes", "make_neurons", "own_block"]
+
+import importlib.util
+import math
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ntk_theory import ranks
+from ntk_theory.network import Nets
+from ntk_theory.resources import memory_limit
+from ntk_theory.training.dense import Blocks, block_size, patterns_fit
+from ntk_theory.training.events import EventDriven
+from ntk_theory.training.neurons import Neurons
+from ntk_theory.training.points import Points
+
+Form = Literal["dense", "event-driven"]
+"""Every neuron in every step, in the cheaper of two ways, or those alone whose signs may change."""
+
+FORMS: tuple[Form, ...] = get_args(Form)
+
+_COMPILED = importlib.util.find_spec("numba") is not None
+
+# What follows was fitted to times on a 2-core x86-64 machine (`python -m benchmarks event-driven`);
+# only the ratios matter, and where the forms are equally fast a wrong one costs little.
+
+_OPERATION = {torch.float64: 0.033, torch.float32: 0.018}
+"""Nanoseconds for one of the operations of a matrix product."""
+
+_LOOKED_AT = 0.2
+"""Share of the pairs that is looked at, over what the first step moves them; later ones do less."""
+
+_STEP, _LOOK, _NUMBER = (2e4, 60.0, 1.0) if _COMPILED else (4e5, 20.0, 3.0)
+"""Nanoseconds of an event-driven step, of a look at a pair, and of a number of its neuron."""
+
+_START = 30.0
+"""Nanoseconds for each pair of a neuron and a point at the start, beside the counts."""
+
+_PAIR_BYTES = 30
+"""Of a pair of a neuron and a point: numbers, and its places in the lists of the calendar."""
+
+
+def event_driven_bytes(points: int, width: int) -> int:
+    """Memory of the event-driven form that grows with the width."""
+    return _PAIR_BYTES * points * width
+
+
+def cheapest(
+    points: Points,
+    *,
+    width: int,
+    outputs: int,
+    rates: NDArray[np.float64],
+    both_layers: bool = False,
+) -> Form:
+    """The form that is expected to take the least time for one net, if it fits the memory.
+
+    Args:
+        points: the inputs.
+        width: m.
+        outputs: C.
+        rates: η/√m of every step.
+        both_layers: whether the output weights are trained too, which leaves no running sum.
+    """
+    inputs, own = points.inputs, math.ceil(width / ranks.size())
+    if both_layers or points.precision not in ("float64", "float32") or inputs.is_cuda:
+        return "dense"
+    count, steps = len(inputs), len(rates)
+    if event_driven_bytes(count, own) > memory_limit() / 2:
+        return "dense"
+    operation = _OPERATION[inputs.dtype]
+    half = 2 * points.rank if points.many else count
+    dense = 2 * count * half * own * operation
+    moved = float(np.mean(rates)) * float(points.exact_gram.abs().mean()) * count
+    looks = own * count * min(_LOOKED_AT * moved, 1.0)
+    counts = count * outputs * (outputs + 1) * operation
+    events = (
+        _STEP
+        + (outputs * count) ** 2
+        + looks * (_LOOK + _NUMBER * count * outputs)
+        + own * count * (_START + counts) / steps
+    )
+    return "event-driven" if events < dense else "dense"
+
+
+def make_neurons(
+    network: Nets, points: Points, form: Form, *, size: int, both_layers: bool = False
+) -> Neurons:
+    """Neurons of this process at their start.
+
+    Args:
+        network: initial nets.
+        points: the inputs.
+        form: of a step.
+        size: neurons of a block.
+        both_layers: train the output weights too.
+    """
+    parts = list(ranks.own(torch.split(network.output, size, dim=2)))
+    drawn = ranks.own(network.blocks(size))
+    if form == "event-driven":
+        return _event_driven(points)(
+            points,
+            drawn,
+            torch.cat(parts, dim=2),
+            [part.shape[2] for part in parts],
+            network.antisymmetric and ranks.size() == 1,
+        )
+    own = math.ceil(network.width / ranks.size())
+    return Blocks(
+        points,
+        drawn,
+        size,
+        neurons=sum(part.shape[2] for part in parts),
+        keeps=patterns_fit(len(points.inputs), own, network.count),
+        both_layers=both_layers,
+    )
+
+
+def _event_driven(points: Points) -> type[EventDriven]:
+    """Compiled steps, where they can be had."""
+    if not _COMPILED or points.inputs.is_cuda:
+        return EventDriven
+    from ntk_theory.training.compiled import CompiledEventDriven
+
+    return CompiledEventDriven
+
+
+def own_block(network: Nets, points: Points) -> int:
+    """Neurons of a block: of all nets together, and no more than this process holds."""
+    inputs = points.inputs
+    size = block_size(
+        len(inputs), network.count, network.width, inputs.element_size(), inputs.device.type
+    )
+    return min(size, math.ceil(network.width / ranks.size()))
