@@ -7,6 +7,8 @@ __all__ = ["describe_environment"]
 import platform
 import subprocess
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,7 @@ def describe_environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "torch": torch.__version__,
+        "numba": version("numba") if find_spec("numba") else None,
         "blas": _blas(),
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),

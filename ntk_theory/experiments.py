@@ -29,12 +29,13 @@ from ntk_theory.problems import Recipe
 from ntk_theory.resources import memory_limit
 from ntk_theory.training import Trajectory, train
 from ntk_theory.training.footprint import Footprint
+from ntk_theory.training.forms import Form
 from ntk_theory.training.products import storage
 from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
-_TOGETHER = 2**17
+_TOGETHER: dict[Form, int] = {"dense": 2**17, "event-driven": 2**21}
 """Seeds run together while all their pre-activations are at most this many; more are slower."""
 
 _KEPT = 2**22
@@ -186,7 +187,16 @@ def train_nets(
     Returns:
         All nets' trajectory.
     """
-    size = max(1, _TOGETHER // (width * len(recipe.inputs)))
+    taken = Footprint.of(
+        recipe.inputs,
+        width,
+        dtype,
+        device,
+        outputs=1 if recipe.observed.ndim == 1 else recipe.observed.shape[1],
+        rates=np.broadcast_to(recipe.learning_rate, (recipe.steps,)),
+        both_layers=recipe.layers == "both",
+    )
+    size = max(1, _TOGETHER[taken.form] // (width * len(recipe.inputs)))
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
     if jobs.workers():
         return _join(
@@ -205,7 +215,6 @@ def train_nets(
     # where nets are large. What they hold at once may take half of the memory: there is more than
     # nets.
     threads = torch.get_num_threads()
-    taken = Footprint.of(recipe.inputs, width, dtype, device)
     fitting = int((memory_limit() / 2 - taken.fixed) // taken.growing)
     busy = threads if size > 1 else min(threads, len(groups))
     # Processes that share a net have to come to it in the same order; a GPU is busy with one.

@@ -28,6 +28,8 @@ KINDS = {
     "both layers": (PLAIN, 2, "both", 3),
     "lag": (replace(SELF, epoch=3), 6, "first", 3),
     "restart": (replace(SELF, epoch=3, restart=True), 2, "first", 1),
+    "event-driven": (SELF, 6, "first", 3),
+    "event-driven, restart": (replace(SELF, epoch=3, restart=True), 2, "first", 1),
 }
 STEPS = 11
 
@@ -40,7 +42,8 @@ def run(kind, on_step=None, **changes):
     inputs /= np.linalg.norm(inputs, axis=1, keepdims=True)
     labels = np.eye(3)[rng.integers(0, 3, 8)] if classes == 3 else rng.choice([-1.0, 1.0], 8)
     net = initialise(300, features, seeds=[4, 5], outputs=classes, antisymmetric=False)
-    options = {"learning_rate": 0.2, "steps": STEPS, "layers": layers} | changes
+    form = "event-driven" if kind.startswith("event-driven") else "dense"
+    options = {"learning_rate": 0.2, "steps": STEPS, "layers": layers, "form": form} | changes
     return train(net, inputs, labels, distillation, on_step=on_step, **options)
 
 

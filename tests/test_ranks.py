@@ -30,9 +30,14 @@ with ranks.joined("cpu"):
     taught = Distillation(BurnIn(3, Power(2.0)), epoch=5, restart=True)
     nets = DrawnNets(3000, 30, (3, 4))
     trained = train(nets, inputs, labels, taught, learning_rate=0.01, steps=15, layers="both")
+    driven = train(
+        nets, inputs, labels, taught, learning_rate=0.01, steps=15, form="event-driven"
+    )
     if ranks.rank() == 0:
         np.savez(
             sys.argv[1], first=first, both=both, outputs=trained.outputs,
+            driven_outputs=driven.outputs, driven_movement=driven.movement,
+            driven_flips=driven.flipped_activations, driven_hidden=driven.network.hidden.numpy(),
             movement=trained.movement, distance=trained.distance,
             flips=trained.flipped_activations, hidden=trained.network.hidden.numpy(),
             output=trained.network.output.numpy(),
@@ -85,14 +90,15 @@ def results(tmp_path_factory):
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_counts_are_the_same_to_the_bit(results, processes):
-    for name in ("first", "flips"):
+    for name in ("first", "flips", "driven_flips"):
         np.testing.assert_array_equal(results[processes][name], results[1][name])
 
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_everything_else_is_the_same_to_rounding(results, processes):
     # Sums of 3000 terms of size 1 at most, over 15 steps.
-    for name in ("both", "outputs", "movement", "distance", "hidden", "output"):
+    event_driven = ("driven_outputs", "driven_movement", "driven_hidden")
+    for name in ("both", "outputs", "movement", "distance", "hidden", "output", *event_driven):
         np.testing.assert_allclose(
             results[processes][name], results[1][name], rtol=0, atol=15 * 3000 * EPS
         )

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ntk_theory import ranks
 from ntk_theory.resources import memory_limit
 from ntk_theory.training.dense import block_size, patterns_fit
+from ntk_theory.training.forms import Form, cheapest, event_driven_bytes
 from ntk_theory.training.points import moves_weights, shared_points
 from ntk_theory.training.products import storage, tensor_cores
 
@@ -38,6 +39,8 @@ class Footprint:
         device: where they are trained.
         sums_pulls: whether the pulls on neurons are summed beside their pre-activations, as for
             inputs that are nearly dependent.
+        form: of a step; a dense one takes least memory.
+        outputs: C.
     """
 
     points: int
@@ -46,14 +49,38 @@ class Footprint:
     precision: str
     device: str = "cpu"
     sums_pulls: bool = False
+    form: Form = "dense"
+    outputs: int = 1
 
     @classmethod
-    def of(cls, inputs: ArrayLike, width: int, precision: str, device: str = "cpu") -> Footprint:
-        """That of nets on these inputs, which are looked at; shape (n, d)."""
+    def of(
+        cls,
+        inputs: ArrayLike,
+        width: int,
+        precision: str,
+        device: str = "cpu",
+        *,
+        rates: NDArray[np.float64],
+        outputs: int = 1,
+        both_layers: bool = False,
+    ) -> Footprint:
+        """That of nets on these inputs, which are looked at, in the form that is cheapest.
+
+        Args:
+            inputs: shape (n, d).
+            width: m.
+            precision: of the nets.
+            device: where they are trained.
+            rates: η of every step.
+            outputs: C.
+            both_layers: whether the output weights are trained too.
+        """
         rows = torch.as_tensor(np.asarray(inputs), dtype=storage(precision), device=device)
-        points, features = rows.shape
-        summed = shared_points(rows, precision).sums_pulls
-        return cls(points, features, width, precision, device, summed)
+        found, (points, features) = shared_points(rows, precision), rows.shape
+        form = cheapest(
+            found, width=width, outputs=outputs, rates=rates / width**0.5, both_layers=both_layers
+        )
+        return cls(points, features, width, precision, device, found.sums_pulls, form, outputs)
 
     @property
     def own(self) -> int:
@@ -84,6 +111,8 @@ class Footprint:
     @property
     def growing(self) -> int:
         """Bytes that grow with the width."""
+        if self.form == "event-driven":
+            return event_driven_bytes(self.points, self.own)
         state = self.features if self.weights_move else self.points * (1 + self.sums_pulls)
         return state * self.own * self.itemsize + self.patterns
 
@@ -91,15 +120,19 @@ class Footprint:
     def fixed(self) -> int:
         """Bytes that do not: inputs, a block and its activations, what a step takes of Γ.
 
-        That is Γ, for one output once more with the residual, and in float64 Γ and its factor.
+        That is Γ, for one output once more with the residual, and in float64 Γ and its factor; for
+        event-driven steps Γ once for each pair of outputs, in counts and in their sums.
         """
+        if self.form == "event-driven":
+            counts = 4 * (self.points * self.outputs) ** 2
+            return counts * _DOUBLE + self.points * (self.features + self.block) * _DOUBLE
         gram = 0 if self.weights_move else self.points**2
         numbers = self.points * self.features + 2 * gram + 2 * self.points * self.block
         return numbers * self.itemsize + 2 * gram * _DOUBLE
 
     @property
     def operations(self) -> float:
-        """Of one step, by one process."""
+        """Of one dense step, by one process."""
         if not self.weights_move:
             return 2.0 * self.points**2 * self.own
         products = 2 if self.patterns else 3
