@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "Ladder",
     "NetPlan",
+    "dyadic_widths",
     "falling_row",
     "first_step_row",
     "margin_premise",
@@ -44,6 +45,34 @@ _NETS_STREAM, _CONTROL_STREAM, _BOOTSTRAP_STREAM = 0, 1, 2
 
 _EXPONENT, _EXPONENT_TOLERANCE = -0.5, 0.15
 """Room for some curvature at these widths, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
+
+
+_WIDEST = 2**20
+"""Width that no ladder passes unless its preset says so."""
+
+
+def dyadic_widths(first: int, last: int, rungs: int, *, lazy_width: float = 0.0) -> tuple[int, ...]:
+    """Widths from one to another, as evenly as powers of 2 times the first can be.
+
+    A ladder starts later where narrow nets would not be lazy (`lazy_premise`), and then it ends
+    later, too, if its steps would be smaller than factors of 2; but it does not pass 2^20.
+
+    Args:
+        first: narrowest width.
+        last: widest one, a power of 2 times the first.
+        rungs: how many widths.
+        lazy_width: m_lazy; the narrowest width is to be four times as large.
+
+    >>> dyadic_widths(512, 2**17, 5)
+    (512, 2048, 8192, 32768, 131072)
+    >>> dyadic_widths(256, 4096, 5, lazy_width=321.0)
+    (2048, 4096, 8192, 16384, 32768)
+    """
+    shortest = 2 ** (rungs - 1)
+    while first < 4 * lazy_width and 2 * first * shortest <= _WIDEST:
+        first *= 2
+    span = math.log2(max(last // first, shortest))
+    return tuple(first * 2 ** round(span * rung / (rungs - 1)) for rung in range(rungs))
 
 
 def _largest_deviation(rung: Rung) -> Array:

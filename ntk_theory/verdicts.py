@@ -210,8 +210,8 @@ class Options:
     """Knobs of a run; None leaves the choice to the claim.
 
     Attributes:
-        preset: "quick", "standard" or "paper": how many widths and seeds; "cifar-mini" or "cifar"
-            for claims that can be checked at that size.
+        preset: "quick", "standard" or "paper": how many widths and seeds; "wide" for a ladder up to
+            2^20; "cifar-mini" or "cifar" for claims that can be checked at that size.
         seed: of all randomness.
         seeds: nets trained at each width.
         widths: ladder of widths.

@@ -8,9 +8,9 @@ import pytest
 from cases.convergence import TOY
 from ntk_theory import experiments, predictions
 from ntk_theory.claims.convergence import CLAIM
-from ntk_theory.claims.convergence.plan import Preset, default_widths
+from ntk_theory.claims.convergence.plan import make_plan, planned_premises
 from ntk_theory.problems import noisy_clusters
-from ntk_theory.verdicts import Verdict
+from ntk_theory.verdicts import Options, Verdict
 from progress import Impatient, Silent
 
 
@@ -106,11 +106,11 @@ def test_a_divergence_is_explained_and_violates_the_claim(monkeypatch):
 
 
 def test_the_default_ladder_starts_where_nets_move_little():
-    preset = Preset(256, 5, 2, 2**14)
-    assert default_widths(preset, 1.0) == (256, 512, 1024, 2048, 4096)
-    assert default_widths(preset, 200.0)[0] == 1024
-    assert len(default_widths(preset, 1e9)) == 5
-    assert default_widths(preset, 1e9)[-1] <= preset.widest
+    for ratio, points in ((20.0, 10), (120.0, 20), (150.0, 5)):
+        plan = make_plan(Options(preset="quick", clusters=6, points=points, ratio=ratio))
+        (lazy,) = (one for one in planned_premises(plan) if one.name.startswith("narrowest net"))
+        assert lazy.holds
+        assert len(plan.nets.widths) == 5
 
 
 # ---------------------------------------------------------------- a configuration known in numbers

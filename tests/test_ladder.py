@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 
 from ntk_theory import data, problems
 from ntk_theory.experiments import Rung, compare
-from ntk_theory.ladder import Ladder, falling_row, first_step_row, margin_premise, plan_nets
-from ntk_theory.problems import Recipe
+from ntk_theory.ladder import (
+    Ladder,
+    dyadic_widths,
+    falling_row,
+    first_step_row,
+    margin_premise,
+    plan_nets,
+)
+from ntk_theory.problems import Recipe, lazy_premise
 from ntk_theory.targets import PLAIN
 from ntk_theory.training import Trajectory
 from ntk_theory.verdicts import Options
@@ -198,3 +205,24 @@ def test_the_premise_of_margins_is_on_the_scatter_of_the_nets_and_not_on_their_m
         assert premise(shift, 0.0).value == pytest.approx(spare)
         assert premise(shift, 0.9 * spare).holds
         assert not premise(shift, 1.1 * spare).holds
+
+
+# ---------------------------------------------------------------- widths of a ladder
+
+
+@given(
+    first=st.integers(1, 512).map(lambda half: 2 * half),
+    doublings=st.integers(0, 12),
+    rungs=st.integers(2, 8),
+    lazy=st.floats(0, 1e5),
+)
+def test_a_ladder_has_its_rungs_and_starts_where_nets_are_lazy(first, doublings, rungs, lazy):
+    widths = dyadic_widths(first, first * 2**doublings, rungs, lazy_width=lazy)
+    assert len(widths) == rungs
+    factors = np.divide(widths[1:], widths[:-1])
+    assert (factors >= 2).all()
+    assert factors.max() <= 2 * factors.min()
+    assert widths[-1] >= first * 2**doublings
+    starts_later = widths[0] > first
+    assert lazy_premise(lazy, widths[0]).holds or 2 * widths[0] * 2 ** (rungs - 1) > 2**20
+    assert not starts_later or not lazy_premise(lazy, widths[0] // 2).holds

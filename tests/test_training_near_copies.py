@@ -156,7 +156,7 @@ def test_pulls_are_summed_where_the_inputs_are_nearly_dependent_only(separation,
     held = {name: part for name, part in block.state.items() if name != "a"}
     assert held.keys() == ({"z", "pulls"} if summed else {"z"})
     name = str(dtype).removeprefix("torch.")
-    plan = Footprint.of(inputs, WIDTH, name)
+    plan = Footprint.of(inputs, WIDTH, name, rates=np.ones(1))
     assert plan.sums_pulls is summed
     assert plan.growing == sum(part.numel() * part.element_size() for part in held.values())
 
@@ -164,7 +164,7 @@ def test_pulls_are_summed_where_the_inputs_are_nearly_dependent_only(separation,
 def test_weights_that_move_need_no_sums():
     inputs = near_copies("w", 1e-10)
     assert not Points(torch.as_tensor(inputs)).sums_pulls
-    assert not Footprint.of(inputs, WIDTH, "float64").sums_pulls
+    assert not Footprint.of(inputs, WIDTH, "float64", rates=np.ones(1)).sums_pulls
 
 
 def run(on_step=None, width=300, **options):

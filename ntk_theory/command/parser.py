@@ -154,10 +154,10 @@ def _parser() -> Parser:
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--preset",
-        choices=("quick", "standard", "paper", "cifar-mini", "cifar"),
+        choices=("quick", "standard", "wide", "paper", "cifar-mini", "cifar"),
         default="standard",
-        help="how many widths and seeds (default: standard); the last two are of the size of an "
-        "image data set, for claims that can be checked there",
+        help="how many widths and seeds (default: standard); wide goes up to a width of 2^20; the "
+        "last two are of the size of an image data set, for claims that can be checked there",
     )
     run.add_argument("--seed", type=_whole, default=0, metavar="N", help="of all randomness")
     run.add_argument("--seeds", type=_whole, metavar="N", help="nets trained at each width")

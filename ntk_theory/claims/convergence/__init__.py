@@ -69,7 +69,7 @@ CLAIM = Claim(
         "pair-flips-above-half",
         "width-8",
     ),
-    presets=("quick", "standard", "paper", "cifar-mini", "cifar"),
+    presets=("quick", "standard", "wide", "paper", "cifar-mini", "cifar"),
     plans={
         preset: deferred("ntk_theory.claims.convergence.scaled_plan:ScaledPlan.described")
         for preset in ("cifar-mini", "cifar")

@@ -6,7 +6,6 @@ __all__ = [
     "CONTROL_NETS",
     "Plan",
     "Preset",
-    "default_widths",
     "make_plan",
     "planned_premises",
     "predict",
@@ -22,7 +21,7 @@ import numpy as np
 from ntk_theory.claims.convergence.scaled_plan import ScaledPlan
 from ntk_theory.claims.convergence.variants import Variant, variants
 from ntk_theory.image_size import AT_SCALE
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.predictions import ClusterSpectrum
 from ntk_theory.problems import NoisyClusters, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
@@ -38,21 +37,22 @@ class Preset(NamedTuple):
 
     Attributes:
         first: narrowest width.
+        last: widest one.
         rungs: how many widths.
         nets: at each width, on many points.
-        widest: width that a ladder which starts later does not pass.
     """
 
     first: int
+    last: int
     rungs: int
     nets: int
-    widest: int
 
 
 _PRESETS = {
-    "quick": Preset(256, 5, 4, 2**14),
-    "standard": Preset(512, 6, 6, 2**16),
-    "paper": Preset(512, 8, 16, 2**18),
+    "quick": Preset(256, 2**12, 5, 4),
+    "standard": Preset(512, 2**17, 5, 6),
+    "wide": Preset(1024, 2**20, 6, 4),
+    "paper": Preset(512, 2**18, 10, 16),
 }
 
 
@@ -114,14 +114,6 @@ class Plan:
         }
 
 
-def default_widths(preset: Preset, lazy_width: float) -> tuple[int, ...]:
-    """Dyadic ladder that starts where fitting the noise has become a small movement."""
-    first, rungs = preset.first, preset.rungs
-    while first < 4 * lazy_width and first * 2**_LEAST_WIDTHS <= preset.widest:
-        first, rungs = 2 * first, max(_LEAST_WIDTHS, rungs - 1)
-    return tuple(first * 2**k for k in range(rungs))
-
-
 def _default_nets(preset: Preset, spectrum: ClusterSpectrum) -> int:
     """More nets on few points: their deviations average over less and scatter more."""
     points = spectrum.clusters * spectrum.points
@@ -145,7 +137,12 @@ def make_plan(options: Options) -> Plan:
     preset = _PRESETS[options.preset]
     nets = plan_nets(
         options,
-        default_widths(preset, problem.lazy_width if problem.predictable else 0.0),
+        dyadic_widths(
+            preset.first,
+            preset.last,
+            preset.rungs,
+            lazy_width=problem.lazy_width if problem.predictable else 0.0,
+        ),
         _default_nets(preset, problem.spectrum),
         least_widths=_LEAST_WIDTHS,
         least_count=_LEAST_NETS,
