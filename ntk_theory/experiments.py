@@ -200,7 +200,11 @@ def train_nets(
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
     if jobs.workers():
         return _join(
-            list(_in_workers(recipe, width, groups, dtype, device, progress, keep_network))
+            list(
+                _in_workers(
+                    recipe, width, groups, dtype, device, progress, keep_network, taken.form
+                )
+            )
         )
     cancelled = Event()
     # Threads of a pool know nothing of the checkpoints unless they are told.
@@ -208,7 +212,8 @@ def train_nets(
 
     def train_group(group: Sequence[int], context: Context) -> Trajectory:
         return context.run(
-            _train_group, recipe, width, group, dtype, device, progress, keep_network, cancelled
+            _train_group,
+            *(recipe, width, group, dtype, device, progress, keep_network, cancelled, taken.form),
         )
 
     # A thread a group: nets share nothing, so no thread waits for another. Cores that are left help
@@ -238,9 +243,12 @@ def _in_workers(
     device: str,
     progress: Progress | None,
     keep_network: bool,
+    form: Form,
 ) -> Iterator[Trajectory]:
     """Trajectories of all groups, trained by other processes."""
-    items = [(recipe, width, group, dtype, device, None, keep_network, None) for group in groups]
+    items = [
+        (recipe, width, group, dtype, device, None, keep_network, None, form) for group in groups
+    ]
     for group, trained in zip(groups, jobs.in_workers(_train_group, items), strict=True):
         if progress is not None:
             progress.advance(recipe.steps * width * len(group))
@@ -256,6 +264,7 @@ def _train_group(
     progress: Progress | None,
     keep_network: bool,
     cancelled: Event | None,
+    form: Form,
 ) -> Trajectory:
     labels = recipe.observed
     drawn = DrawnNets(
@@ -289,6 +298,7 @@ def _train_group(
         loss=recipe.loss,
         keep_network=keep_network,
         precision=dtype,
+        form=form,
         on_step=report,
     )
 

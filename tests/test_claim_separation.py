@@ -60,7 +60,7 @@ def test_options_that_make_no_sense_are_refused(change, message):
 
 
 def test_no_predicted_oracle_beats_the_bound_at_any_rate_of_any_preset():
-    for preset in ("quick", "standard", "paper"):
+    for preset in ("quick", "standard", "wide", "paper"):
         plan = make_plan(Options(preset=preset))
         for index, problem in enumerate(plan.problems):
             distilled, *oracles = plan.ways(index)

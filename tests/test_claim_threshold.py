@@ -79,7 +79,7 @@ def test_the_grid_straddles_the_threshold_without_touching_it():
     rates = plans._nearest_rates(20, 0.25)
     assert rates == [0.1, 0.15, 0.2, 0.3, 0.35, 0.4]
     assert plans._nearest_rates(20, 0.43) == [0.3, 0.35, 0.4, 0.45]
-    for preset in ("quick", "standard", "paper"):
+    for preset in ("quick", "standard", "wide", "paper"):
         plan = plans.make_plan(Options(preset=preset))
         for ratio in plan.ratios:
             sides = [plan.cells[i].below for i in plan.of_ratio(ratio)]

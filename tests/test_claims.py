@@ -162,3 +162,13 @@ def test_the_command_that_is_recorded_repeats_the_run(id_, results):
     arguments = parsed(words[3:])
     options = verify._checked_options(arguments, [CLAIMS[id_]])
     assert CLAIMS[id_].predict(options[id_])[0] == result.config
+
+
+@pytest.mark.parametrize(
+    "id_", [id_ for id_, claim in sorted(CLAIMS.items()) if "wide" in claim.presets]
+)
+def test_the_wide_ladder_ends_at_a_million_neurons_and_the_standard_one_at_a_hundred_thousand(id_):
+    for preset, widest in (("standard", 2**17), ("wide", 2**20)):
+        config, _ = CLAIMS[id_].predict(Options(preset=preset))
+        assert config["widths"][-1] >= widest
+        assert np.greater_equal(np.divide(config["widths"][1:], config["widths"][:-1]), 2).all()

@@ -13,7 +13,7 @@ from ntk_theory.network import DrawnNets, TwoLayerReLU, initialise
 from ntk_theory.problems import noisy_clusters
 from ntk_theory.resources import limited_memory
 from ntk_theory.targets import PLAIN, Agreement, BurnIn, Constant, Distillation, Power
-from ntk_theory.training import forms, train
+from ntk_theory.training import compiled, forms, train
 from ntk_theory.training.compiled import CompiledEventDriven
 from ntk_theory.training.events import EventDriven
 from ntk_theory.training.points import Points
@@ -342,3 +342,23 @@ def test_a_form_that_there_is_not_is_refused(options, message):
     net = initialise(8, INPUTS.shape[1], seeds=[1], dtype=torch.float32)
     with pytest.raises(ValueError, match=message):
         train(net, INPUTS, LABELS[1], PLAIN, learning_rate=0.1, steps=2, **options)
+
+
+def test_steps_are_compiled_where_numba_is_installed_on_a_processor_alone(monkeypatch):
+    points = Points(torch.as_tensor(INPUTS))
+    assert forms._event_driven(points) is CompiledEventDriven
+    monkeypatch.setattr(forms, "_COMPILED", False)
+    assert forms._event_driven(points) is EventDriven
+
+
+def test_what_was_compiled_need_not_be_kept(monkeypatch):
+    njit = compiled.numba.njit
+
+    def nowhere(function, *, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(function, **options)
+
+    monkeypatch.setattr(compiled.numba, "njit", nowhere)
+    twice = compiled._compiled(lambda value: 2 * value)
+    assert twice(21) == 42

@@ -56,7 +56,7 @@ CLAIM = Claim(
         }
     ),
     controls=("whole-clusters-flipped", "random-labels", "orthogonal-inputs"),
-    presets=("quick", "standard", "paper", "cifar-mini", "cifar"),
+    presets=("quick", "standard", "wide", "paper", "cifar-mini", "cifar"),
     plans={
         preset: deferred("ntk_theory.claims.air.scaled:ScaledPlan.described")
         for preset in ("cifar-mini", "cifar")

@@ -26,7 +26,7 @@ from ntk_theory.claims.air.scaled import ScaledPlan
 from ntk_theory.data import Design
 from ntk_theory.experiments import check_memory
 from ntk_theory.image_size import AT_SCALE
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.predictions import ClusterSpectrum
 from ntk_theory.problems import lazy_premise
 from ntk_theory.runs import chosen
@@ -37,8 +37,6 @@ Array = NDArray[np.float64]
 CONTROL_NETS, RANDOM_DRAWS = 4, 16
 _LEAST_WIDTHS, _LEAST_NETS = 5, 2
 _TREE_STEPS, _OTHER_STEPS = 60, 40
-_WIDEST_START = 16
-"""How many times wider than on clusters the nets of another design may have to be."""
 
 
 class _Preset(NamedTuple):
@@ -48,7 +46,8 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((512, 1024, 2048, 4096, 8192), 6),
-    "standard": _Preset((512, 1024, 2048, 4096, 8192, 16384), 6),
+    "standard": _Preset((512, 2048, 8192, 32768, 131072), 6),
+    "wide": _Preset(tuple(1024 * 4**k for k in range(6)), 4),
     "paper": _Preset((512, 1024, 2048, 4096, 8192, 16384, 32768, 65536), 8),
 }
 
@@ -169,10 +168,8 @@ def _lazy_widths(case: Case) -> tuple[int, ...]:
     On some designs that is far wider than on clusters, and where the nets are not lazy their
     deviation does not fall like m^{-1/2}.
     """
-    factor, narrowest = 1, case.widths[0]
-    while factor < _WIDEST_START and not lazy_premise(case.lazy_width, factor * narrowest).holds:
-        factor *= 2
-    return tuple(factor * width for width in case.widths)
+    first, last = case.widths[0], case.widths[-1]
+    return dyadic_widths(first, last, len(case.widths), lazy_width=case.lazy_width)
 
 
 def _lazy(name: str, lazy_width: float, width: int) -> Premise:

@@ -63,6 +63,7 @@ CLAIM = Claim(
         }
     ),
     controls=("mean-field", "unscaled-outputs", "independent-neurons"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.lazy.run:run"),
     predict=deferred("ntk_theory.claims.lazy.plan:predict"),
     panels={

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ntk_theory.claims.lazy.theory import BATCHES, PLAIN_TRAINING, Theory, lazy_width, theories
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.problems import NoisyClusters, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
 from ntk_theory.verdicts import Options, Premise
@@ -22,8 +22,6 @@ INITIAL_NETS = 4
 """Nets at their start, for each trained one: they cost little, and their kernels scatter."""
 
 _LEAST_WIDTHS, _LEAST_NETS = 4, 2
-_WIDEST_START = 2**14
-"""A default ladder starts no wider than that."""
 
 _STEP = 0.5
 """ηλ_+ of the default learning rate."""
@@ -34,15 +32,17 @@ _NOISE_TIMES = 2
 
 class _Preset(NamedTuple):
     first: int
+    last: int
     rungs: int
     nets: int
     draws: int
 
 
 _PRESETS = {
-    "quick": _Preset(512, 5, 6, 60),
-    "standard": _Preset(512, 6, 12, 200),
-    "paper": _Preset(512, 8, 16, 400),
+    "quick": _Preset(512, 2**13, 5, 6, 60),
+    "standard": _Preset(512, 2**17, 5, 12, 200),
+    "wide": _Preset(1024, 2**20, 6, 6, 200),
+    "paper": _Preset(512, 2**18, 10, 16, 400),
 }
 
 
@@ -114,12 +114,10 @@ def _problem(options: Options) -> NoisyClusters:
 def make_plan(options: Options) -> Plan:
     """Everything that the options leave open; raises ValueError for ones that make no sense."""
     problem, preset = _problem(options), _PRESETS[options.preset]
-    first = preset.first
-    while problem.predictable and first < 4 * lazy_width(problem) and first < _WIDEST_START:
-        first *= 2
+    lazy = lazy_width(problem) if problem.predictable else 0.0
     nets = plan_nets(
         replace(options, dtype=None),  # the kernels at the start are those of float64 nets
-        [first * 2**k for k in range(preset.rungs)],
+        dyadic_widths(preset.first, preset.last, preset.rungs, lazy_width=lazy),
         preset.nets,
         least_widths=_LEAST_WIDTHS,
         least_count=_LEAST_NETS,

@@ -57,6 +57,7 @@ CLAIM = Claim(
         }
     ),
     controls=("plain-training", "soft-targets", "constant-weight", "new-cluster"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.margin.run:run"),
     predict=deferred("ntk_theory.claims.margin.plan:predict"),
     panels={

@@ -39,7 +39,8 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((256, 512, 1024, 2048, 4096), 4, 6),
-    "standard": _Preset((256, 512, 1024, 2048, 4096, 8192), 6, 6),
+    "standard": _Preset((512, 2048, 8192, 32768, 131072), 6, 6),
+    "wide": _Preset(tuple(1024 * 4**k for k in range(6)), 4, 6),
     "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 8, 6),
 }
 

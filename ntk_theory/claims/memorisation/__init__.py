@@ -55,6 +55,7 @@ CLAIM = Claim(
         }
     ),
     controls=("hard-self-distillation", "whole-clusters", "fading-soft-targets"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.memorisation.run:run"),
     predict=deferred("ntk_theory.claims.memorisation.plan:predict"),
     panels={

@@ -59,6 +59,7 @@ CLAIM = Claim(
         }
     ),
     controls=("overshoot", "soft-targets", "late-burn-in"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.separation.run:run"),
     predict=deferred("ntk_theory.claims.separation.plan:predict"),
     panels={

@@ -46,7 +46,8 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((1024, 2048, 4096, 8192), 6, 4),
-    "standard": _Preset((2048, 4096, 8192, 16384), 8, 4),
+    "standard": _Preset((2048, 8192, 32768, 131072), 8, 4),
+    "wide": _Preset(tuple(4096 * 4**k for k in range(5)), 6, 4),
     "paper": _Preset((2048, 4096, 8192, 16384, 32768), 12, 4),
 }
 _RATES = (0.1, 0.2, 0.3)

@@ -56,6 +56,7 @@ CLAIM = Claim(
         }
     ),
     controls=("lagged", "tempered", "hard", "tempered-cross-entropy"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.soft_identity.run:run"),
     predict=deferred("ntk_theory.claims.soft_identity.theory:predict"),
     panels={

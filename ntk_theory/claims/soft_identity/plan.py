@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from ntk_theory import predictions
 from ntk_theory.experiments import check_memory
 from ntk_theory.kernels import Layers
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.problems import NoisyClusters, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
 from ntk_theory.targets import Geometric, Loss, Power, Schedule, weights
@@ -49,8 +49,6 @@ TEMPERATURE = 0.5
 """T of tempered targets."""
 
 _LEAST_WIDTHS, _LEAST_NETS = 4, 2
-_WIDEST_START = 2**14
-"""A default ladder starts no wider than that."""
 
 _STEP = 0.5
 """ηλ_+ of the default learning rate."""
@@ -82,6 +80,7 @@ class Preset(NamedTuple):
 
     Attributes:
         first: narrowest width of the ladder.
+        last: widest one.
         rungs: how many widths.
         nets: at each width.
         identity_widths: at which the identity is checked.
@@ -89,6 +88,7 @@ class Preset(NamedTuple):
     """
 
     first: int
+    last: int
     rungs: int
     nets: int
     identity_widths: tuple[int, ...]
@@ -96,9 +96,10 @@ class Preset(NamedTuple):
 
 
 _PRESETS = {
-    "quick": Preset(256, 5, 8, (4, 64, 1024), 1),
-    "standard": Preset(256, 6, 10, (4, 16, 64, 256, 1024, 4096), 2),
-    "paper": Preset(256, 7, 16, (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096), 5),
+    "quick": Preset(256, 2**12, 5, 8, (4, 64, 1024), 1),
+    "standard": Preset(512, 2**17, 5, 10, (4, 16, 64, 256, 1024, 4096), 2),
+    "wide": Preset(1024, 2**20, 6, 6, (4, 16, 64, 256, 1024, 4096), 2),
+    "paper": Preset(256, 2**18, 11, 16, (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096), 5),
 }
 
 
@@ -226,13 +227,11 @@ def _problem(options: Options) -> NoisyClusters:
 def make_plan(options: Options) -> Plan:
     """Everything that the options leave open; raises ValueError for ones that make no sense."""
     problem, preset = _problem(options), _PRESETS[options.preset]
-    first = preset.first
-    while problem.predictable and first < 4 * _lazy_width(problem) and first < _WIDEST_START:
-        first *= 2
+    lazy = _lazy_width(problem) if problem.predictable else 0.0
     shape = problem.dataset.inputs.shape
     nets = plan_nets(
         replace(options, dtype=None),  # the rounding bound is that of float64
-        [first * 2**k for k in range(preset.rungs)],
+        dyadic_widths(preset.first, preset.last, preset.rungs, lazy_width=lazy),
         preset.nets,
         least_widths=_LEAST_WIDTHS,
         least_count=_LEAST_NETS,

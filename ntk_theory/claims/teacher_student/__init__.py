@@ -54,6 +54,7 @@ CLAIM = Claim(
         }
     ),
     controls=("fully-trained-teacher", "late-hardening", "shuffled-teacher", "stopped-student"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.teacher_student.run:run"),
     predict=deferred("ntk_theory.claims.teacher_student.plan:predict"),
     panels={

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import predictions
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
@@ -47,7 +47,8 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset(4, 10, 2**13),
-    "standard": _Preset(5, 10, 2**14),
+    "standard": _Preset(5, 10, 2**17),
+    "wide": _Preset(6, 6, 2**20),
     "paper": _Preset(6, 16, 2**15),
 }
 
@@ -223,21 +224,19 @@ def make_plan(options: Options) -> Plan:
     )
     preset = _PRESETS[options.preset]
 
-    def nets_from(first: int) -> NetPlan:
+    def nets_from(lazy_width: float) -> NetPlan:
         return plan_nets(
             options,
-            [first * 2**k for k in range(preset.rungs)],
+            dyadic_widths(512, preset.widest, preset.rungs, lazy_width=lazy_width),
             preset.nets,
             least_widths=_LEAST_WIDTHS,
             least_count=_LEAST_NETS,
             shape=problem.dataset.inputs.shape,
         )
 
-    plan = Plan(problem, 1 / problem.spectrum.mean, nets_from(2))
-    # The narrowest power of two at which even a fully trained teacher moves little, if it can be
-    # reached; else a premise says so.
-    first = 2 ** max(9, math.ceil(math.log2(4 * plan.lazy_width)))
-    return replace(plan, nets=nets_from(min(first, preset.widest // 2 ** (preset.rungs - 1))))
+    plan = Plan(problem, 1 / problem.spectrum.mean, nets_from(0.0))
+    # Even a fully trained teacher has to move little.
+    return replace(plan, nets=nets_from(plan.lazy_width))
 
 
 def planned_premises(plan: Plan) -> list[Premise]:

@@ -44,6 +44,7 @@ CLAIM = Claim(
     },
     knobs=frozenset({"seeds", "widths", "clusters", "points", "ratio", "learning_rate", "dtype"}),
     controls=("odd-clusters", "low-ratio", "whole-clusters"),
+    presets=("quick", "standard", "wide", "paper"),
     run=deferred("ntk_theory.claims.threshold.run:run"),
     predict=deferred("ntk_theory.claims.threshold.plan:predict"),
     panels={
