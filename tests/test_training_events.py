@@ -160,6 +160,18 @@ def _twice_as_far(self, start, kinds, count, begin=training.calendar.Calendar.__
     begin(self, 2 * start, kinds, count)
 
 
+def test_pairs_are_looked_at_in_parts_if_all_are_due(monkeypatch):
+    case = Pulled(initialise(50, INPUTS.shape[1], seeds=[1]), INPUTS, np.ones((5, 1, 12, 1)), 3.0)
+    whole, parts = (case.neurons(EventDriven) for _ in range(2))
+    for residual in map(torch.as_tensor, case.residuals):
+        expected = whole.step(residual, case.rate)
+        monkeypatch.setattr("ntk_theory.training.calendar._LOOKED_AT", 12 * 7)
+        found = parts.step(residual, case.rate)
+        monkeypatch.undo()
+        assert float((found - expected).abs().max()) <= 50 * case.rounding
+    assert torch.equal(whole.active, parts.active)
+
+
 def test_few_pairs_are_looked_at(monkeypatch):
     """On the data of `convergence`, and at four times the width about half of them."""
     looked = []

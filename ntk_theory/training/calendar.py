@@ -23,8 +23,9 @@ from torch import Tensor
 _AHEAD = 32
 """Steps as large as the last one for which pairs are taken out of a list."""
 
-_TOGETHER = 2**18
-"""Numbers of the start that are gone through together: they stay in the caches."""
+_TOGETHER, _LOOKED_AT = 2**18, 2**22
+"""Numbers of the start that are gone through together, so that they stay in the caches, and of the
+neurons of pairs that are looked at together, so that they fit the memory if all pairs are due."""
 
 _ROUNDED_DOWN = 1 - 2.0**-22
 """Factor that makes a distance in float32 no larger than it is."""
@@ -88,9 +89,9 @@ class Calendar:
         if bool((self.moved > self.near).any()):
             self.turn_page(growth)
         due = self.soon_day <= self.moved.take(self.soon_cell)
-        place = due.nonzero().squeeze(1)
-        if place.numel():
-            yield Due(place, *self.soon_places.index_select(1, place))
+        for place in due.nonzero().squeeze(1).split(max(1, _LOOKED_AT // self.moved.shape[1])):
+            if place.numel():
+                yield Due(place, *self.soon_places.index_select(1, place))
 
     def put_back(self, due: Due, distance: Tensor, changed: Tensor) -> None:
         """Give pairs that were looked at their next day.

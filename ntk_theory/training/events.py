@@ -34,9 +34,6 @@ from ntk_theory.training.points import Points
 _SIGNED = 4
 """Outputs of which every combination of signs of their weights has movements of its own."""
 
-_TOGETHER = 2**21
-"""Numbers of the pairs that are looked at together."""
-
 
 def _untouched_zeros(rows: int, columns: int, device: torch.device) -> Tensor:
     """Zeros that take memory where they are written to; most neurons of a wide net never are."""
