@@ -68,15 +68,19 @@ class OnGPU(torch.Tensor):
 class Pretending(TorchDispatchMode):
     """Lets the name of the device reach `computed`."""
 
+    def __init__(self):
+        super().__init__()
+        self.before = []
+
     def __enter__(self):
         # `torch.tensor` is to move what it has made by an operation that is seen here.
-        self.before = torch._C._only_lift_cpu_tensors()
+        self.before.append(torch._C._only_lift_cpu_tensors())
         torch._C._set_only_lift_cpu_tensors(True)
         return super().__enter__()
 
     def __exit__(self, *error):
         super().__exit__(*error)
-        torch._C._set_only_lift_cpu_tensors(self.before)
+        torch._C._set_only_lift_cpu_tensors(self.before.pop())
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         return computed(operation, args, kwargs or {}, self)

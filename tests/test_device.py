@@ -155,6 +155,7 @@ def test_a_view_on_it_writes_to_what_it_is_a_view_of():
 def test_outside_of_it_the_device_is_not_there():
     with pretended_gpu():
         network.initialise(4, 3, seeds=[0], device=DEVICE)
+    assert not torch._C._only_lift_cpu_tensors()
     with pytest.raises(ValueError, match="device must be 'cpu' or 'cuda'"):
         network.initialise(4, 3, seeds=[0], device=DEVICE)
 
