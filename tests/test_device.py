@@ -320,7 +320,7 @@ def test_a_training_on_a_gpu_is_taken_up_where_it_was(tmp_path, same_operations)
 
 # ---------------------------------------------------------------- kernels
 
-LARGE = 2.0**300 * CLUSTERS
+LARGE = 2.0**505 * CLUSTERS  # measured in units of a power of two
 KERNELS = {
     "limit": lambda d: kernels.ntk_limit(CLUSTERS, device=d),
     "limit, both layers": lambda d: kernels.ntk_limit(MANY, layers="both", device=d),
