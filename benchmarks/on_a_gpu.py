@@ -63,9 +63,13 @@ class Gpu:
     def of(cls, name: str) -> Gpu:
         """The GPU of a name; raises ValueError, in one line, where there is none."""
         device = arguments.device("--device", name)
-        free, _ = torch.cuda.mem_get_info(device)
         wait = partial(torch.cuda.synchronize, device)
-        return cls(name, torch.cuda.get_device_name(device), float(free), wait)
+        try:
+            free, _ = torch.cuda.mem_get_info(device)
+            return cls(name, torch.cuda.get_device_name(device), float(free), wait)
+        except RuntimeError as error:  # torch finds one, and cannot use it
+            reason = _line(error)
+        raise ValueError(f"--device must be usable; got {name!r}, of which torch says: {reason}")
 
 
 @dataclass(frozen=True)
@@ -155,13 +159,18 @@ def _measured(finding: Finding, clock: Clock, call: Callable[[], Finding]) -> Fi
         return call()
     except _LateError:
         reason = "no time was left"
-    except torch.cuda.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
+        reason = _line(error)
     except ValueError as error:  # what does not fit the memory is refused
         reason = str(error)
     except RuntimeError as error:
-        return replace(finding, error=str(error).splitlines()[0])
+        return replace(finding, error=_line(error))
     return replace(finding, left_out=reason)
+
+
+def _line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _rows(points: int, features: int) -> Array:

@@ -231,14 +231,19 @@ def test_an_error_ends_no_other_measurement_and_is_the_exit_status(
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
+    def nothing_left(*_, **__):
+        raise MemoryError
+
     monkeypatch.setattr(on_a_gpu, "_step", broken)
     monkeypatch.setattr(on_a_gpu, "_kernel", full)
+    monkeypatch.setattr(on_a_gpu, "_trained", nothing_left)
     assert benchmarks._on_a_gpu(gpu, 1, tmp_path / "r.json", replace(TINY, widths=(32,))) == 1
     findings = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["findings"]
     errors = [one for one in findings if one["error"]]
     assert {one["task"] for one in errors} == {"training step"}
     assert {one["error"] for one in errors} == {"CUDA error: an illegal memory access"}
-    assert [one["left_out"] for one in findings if one["left_out"]] == 2 * ["CUDA out of memory"]
+    left_out = [one["left_out"] for one in findings if one["left_out"]]
+    assert left_out == 2 * ["CUDA out of memory"] + 4 * ["MemoryError"]
     assert findings[-1]["seconds"] > 0
     assert "FAILED: CUDA error: an illegal memory access" in " ".join(
         capsys.readouterr().out.split()
@@ -255,6 +260,30 @@ def test_without_a_gpu_the_command_refuses_in_one_line_with_status_2(device, cap
     assert line.startswith("python -m benchmarks: error: --device must be ")
     assert device in line
     assert printed.out == ""
+
+
+def test_a_gpu_that_cannot_be_used_is_refused_in_one_line(monkeypatch, capsys):
+    def broken(device):
+        raise RuntimeError("CUDA driver initialization failed\nand more")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", broken)
+    assert benchmarks.main(["--device", "cuda"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("torch says: CUDA driver initialization failed")
+
+
+def test_a_gpu_is_what_torch_says_of_it(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 8))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"kind of {device}")
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    gpu = on_a_gpu.Gpu.of("cuda:1")
+    gpu.wait()
+    assert (gpu.name, gpu.kind, gpu.memory) == ("cuda:1", "kind of cuda:1", 7.0)
+    assert waited == [torch.device("cuda:1")]
 
 
 def test_the_sizes_of_a_gpu_are_those_that_the_documentation_names():
