@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.timing import Watch, spread, whole
-from ntk_theory import arguments, kernels, network, problems, training
+from benchmarks.findings import Clock, Deadline, Finding, Gpu, LateError, measured
+from benchmarks.timing import spread, whole
+from ntk_theory import kernels, network, problems, training
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.claims.convergence.scaled_plan import ScaledPlan
 from ntk_theory.environment import describe_environment
@@ -44,35 +45,6 @@ _OWN: tuple[kernels.Precision, ...] = ("float64", "float32")
 
 
 @dataclass(frozen=True)
-class Gpu:
-    """A GPU that is there.
-
-    Attributes:
-        name: as torch takes it.
-        kind: what its maker calls it.
-        memory: bytes that are free on it.
-        wait: returns when all that it was told to do is done.
-    """
-
-    name: str
-    kind: str
-    memory: float
-    wait: Callable[[], None]
-
-    @classmethod
-    def of(cls, name: str) -> Gpu:
-        """The GPU of a name; raises ValueError, in one line, where there is none."""
-        device = arguments.device("--device", name)
-        wait = partial(torch.cuda.synchronize, device)
-        try:
-            free, _ = torch.cuda.mem_get_info(device)
-            return cls(name, torch.cuda.get_device_name(device), float(free), wait)
-        except RuntimeError as error:  # torch finds one, and cannot use it
-            reason = _line(error)
-        raise ValueError(f"--device must be usable; got {name!r}, of which torch says: {reason}")
-
-
-@dataclass(frozen=True)
 class Sizes:
     """What is measured.
 
@@ -91,86 +63,12 @@ class Sizes:
     steps: tuple[tuple[int, int, int], ...] = (
         (1000, 256, 2**16),
         (2000, 3072, 2**15),
-        (10_000, 3072, 2**14),
+        (10_000, 1024, 2**15),
     )
     made: int = 10
     widths: tuple[int, ...] = (2**14, 2**16, 2**18, 2**20, 2**22)
     trained: int | None = None
     claim: Options = field(default_factory=lambda: Options(preset="cifar"))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was measured, or why it was not.
-
-    Attributes:
-        task: what was done.
-        shape: its sizes, by name.
-        precision: of its products.
-        seconds: median; None where nothing was measured.
-        spread: half the distance between the quartiles.
-        share: of the rate of matrix products of this precision, measured just before, that the
-            products reach which the task cannot do without; None where that is not asked.
-        details: whatever else was found.
-        left_out: why it was not measured, or not to its end.
-        error: what failed.
-    """
-
-    task: str
-    shape: Mapping[str, int]
-    precision: str
-    seconds: float | None = None
-    spread: float | None = None
-    share: float | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    left_out: str | None = None
-    error: str | None = None
-
-
-class Clock:
-    """Time that is left of a limit.
-
-    Args:
-        limit: in seconds.
-        now: time in seconds.
-    """
-
-    def __init__(self, limit: float, now: Callable[[], float] = time.monotonic) -> None:
-        self.now, self.end = now, now() + limit
-
-    @property
-    def left(self) -> float:
-        """Seconds."""
-        return self.end - self.now()
-
-
-class _LateError(Exception):
-    """No time is left."""
-
-
-def _measured(finding: Finding, clock: Clock, call: Callable[[], Finding]) -> Finding:
-    """What a call finds, or the finding with the reason why there is nothing.
-
-    An error ends no other measurement: this may be the only hour on such a machine.
-    """
-    try:
-        if clock.left <= 0:
-            raise _LateError
-        return call()
-    except _LateError:
-        reason = "no time was left"
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        reason = _line(error)
-    except ValueError as error:  # what does not fit the memory is refused
-        reason = str(error)
-    except RuntimeError as error:
-        return replace(finding, error=_line(error))
-    return replace(finding, left_out=reason)
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _rows(points: int, features: int) -> Array:
@@ -212,7 +110,7 @@ def _check(gpu: Gpu, sizes: Sizes, clock: Clock) -> Iterator[Finding]:
     }
     for task, (rows, compute) in computed.items():
         finding = Finding(f"{task} beside the processor's", {"n": len(rows), "m": width}, "float64")
-        yield _measured(finding, clock, partial(_compared, gpu, finding, compute))
+        yield measured(finding, clock, partial(_compared, gpu, finding, compute))
 
 
 def _compared(gpu: Gpu, finding: Finding, compute: Callable[[str], Array]) -> Finding:
@@ -231,7 +129,7 @@ def _kernels(
         for precision in _OWN:
             finding = Finding("limiting Gram matrix", {"n": points, "d": features}, precision)
             rate = rates[precision]
-            yield _measured(finding, clock, partial(_kernel, gpu, finding, precision, rate, rounds))
+            yield measured(finding, clock, partial(_kernel, gpu, finding, precision, rate, rounds))
 
 
 def _kernel(
@@ -253,7 +151,7 @@ def _steps(gpu: Gpu, sizes: Sizes, rates: Mapping[str, float], clock: Clock) -> 
             shape = {"n": points, "d": features, "m": width}
             finding = Finding("training step", shape, precision)
             rate = rates[precision]
-            yield _measured(finding, clock, partial(_step, gpu, sizes, rate, clock, finding))
+            yield measured(finding, clock, partial(_step, gpu, sizes, rate, clock, finding))
 
 
 def _step(gpu: Gpu, sizes: Sizes, rate: float, clock: Clock, finding: Finding) -> Finding:
@@ -261,7 +159,7 @@ def _step(gpu: Gpu, sizes: Sizes, rate: float, clock: Clock, finding: Finding) -
     precision = finding.precision
     footprint = Footprint(points, features, width, precision, gpu.name)
     footprint.check()
-    watch = _Deadline(clock, gpu.wait)
+    watch = Deadline(clock, gpu.wait)
     training.train(
         network.DrawnNets(width, features, (0,), dtype=storage(precision), device=gpu.name),
         _rows(points, features),
@@ -281,19 +179,6 @@ def _step(gpu: Gpu, sizes: Sizes, rate: float, clock: Clock, finding: Finding) -
     return replace(finding, seconds=middle, spread=apart, share=share, details=details)
 
 
-class _Deadline(Watch):
-    """A watch that ends the run when no time is left."""
-
-    def __init__(self, clock: Clock, wait: Callable[[], None]) -> None:
-        super().__init__(wait)
-        self.clock = clock
-
-    def __call__(self, step: int) -> None:
-        super().__call__(step)
-        if self.clock.left <= 0:
-            raise _LateError
-
-
 # ---------------------------------------------------------------- event-driven beside dense
 
 
@@ -301,18 +186,48 @@ def _problem() -> problems.NoisyClusters:
     return problems.noisy_clusters(clusters=6, points=10, ratio=20.0, noise_rate=0.3, seed=_LABELS)
 
 
+class _Net:
+    """A net that is drawn once, when it is first asked for: of a wide one that takes longest."""
+
+    def __init__(self, gpu: Gpu, width: int) -> None:
+        self.gpu, self.width = gpu, width
+
+    @cached_property
+    def _drawn(self) -> tuple[network.TwoLayerReLU, float]:
+        features = _problem().dataset.inputs.shape[1]
+        started = time.perf_counter()
+        net = network.initialise(self.width, features, seeds=[0], device=self.gpu.name)
+        self.gpu.wait()
+        return net, time.perf_counter() - started
+
+    @property
+    def seconds(self) -> float:
+        """What drawing it took."""
+        return self._drawn[1]
+
+    def of(self, precision: str) -> network.TwoLayerReLU:
+        """The net in a precision."""
+        net, dtype = self._drawn[0], storage(precision)
+        return network.TwoLayerReLU(net.hidden.to(dtype), net.output.to(dtype))
+
+
 def _forms(gpu: Gpu, sizes: Sizes, clock: Clock) -> Iterator[Finding]:
-    """Both forms of training of the same nets, from drawing them to what they have moved."""
+    """Both forms of training of the same nets, up to what they have moved."""
     points = len(_problem().dataset.inputs)
     for width in sizes.widths:
+        net = _Net(gpu, width)
         for precision in _OWN:
             for form in FORMS:
                 shape = {"n": points, "m": width}
                 finding = Finding(f"{form} training", shape, precision)
-                yield _measured(finding, clock, partial(_trained, gpu, sizes, clock, finding, form))
+                yield measured(
+                    finding, clock, partial(_trained, gpu, sizes, clock, finding, form, net)
+                )
 
 
-def _trained(gpu: Gpu, sizes: Sizes, clock: Clock, finding: Finding, form: Form) -> Finding:
+def _trained(
+    gpu: Gpu, sizes: Sizes, clock: Clock, finding: Finding, form: Form, net: _Net
+) -> Finding:
     problem, precision = _problem(), finding.precision
     inputs, width = problem.dataset.inputs, finding.shape["m"]
     if form == "dense":
@@ -323,14 +238,12 @@ def _trained(gpu: Gpu, sizes: Sizes, clock: Clock, finding: Finding, form: Form)
             f"{gpu.memory / 2**30:.1f} GiB that are free"
         )
     steps = problem.steps if sizes.trained is None else sizes.trained
-    watch = _Deadline(clock, gpu.wait)
+    watch, initial = Deadline(clock, gpu.wait), net.of(precision)
     started = time.perf_counter()
     late = None
     try:
         training.train(
-            network.DrawnNets(
-                width, inputs.shape[1], (0,), dtype=storage(precision), device=gpu.name
-            ),
+            initial,
             inputs,
             problem.dataset.observed,
             problem.distillation,
@@ -342,7 +255,7 @@ def _trained(gpu: Gpu, sizes: Sizes, clock: Clock, finding: Finding, form: Form)
             on_step=watch,
         )
         gpu.wait()
-    except _LateError:
+    except LateError:
         if len(watch.stamps) < 2:
             raise
         late = f"no time was left after {len(watch.stamps)} of {steps} steps"
@@ -350,6 +263,7 @@ def _trained(gpu: Gpu, sizes: Sizes, clock: Clock, finding: Finding, form: Form)
     details = {
         "steps": len(watch.stamps),
         "whole run": time.perf_counter() - started,
+        "drawing": net.seconds,
         "mean step": statistics.fmean(watch.each),
     }
     return replace(finding, seconds=middle, spread=apart, details=details, left_out=late)
@@ -379,7 +293,7 @@ def _claim(gpu: Gpu, sizes: Sizes, clock: Clock) -> Finding:
     for precision in ("float32", "tf32"):
         options = replace(sizes.claim, device=gpu.name, dtype=precision)
         finding = Finding(f"convergence --preset {options.preset}", {}, precision)
-        found = _measured(finding, clock, partial(_run, gpu, clock, finding, options))
+        found = measured(finding, clock, partial(_run, gpu, clock, finding, options))
         if found.seconds is not None or found.error is not None:
             return found
         refused.append(f"{precision}: {found.left_out}")
