@@ -1,4 +1,7 @@
-"""Measure the speed of the package against the products it needs and against its peers."""
+"""Measure the speed of the package against the products it needs and against its peers.
+
+On a GPU: what docs/scaling.md says has not been measured on one, in ten minutes at most.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,29 @@ __all__ = ["main"]
 import argparse
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import empirical_gram, growth, limiting_gram, smallest_eigenvalue, training_step
+from benchmarks import (
+    empirical_gram,
+    growth,
+    limiting_gram,
+    on_a_gpu,
+    smallest_eigenvalue,
+    training_step,
+)
 from benchmarks.growth import Growth
 from benchmarks.timing import Entry
 from ntk_theory.environment import describe_environment
+
+_PROG = "python -m benchmarks"
 
 _MEASURES: dict[str, Callable[[int], Iterator[Entry]]] = {
     "limiting-gram": limiting_gram.measure,
@@ -26,6 +40,13 @@ _MEASURES: dict[str, Callable[[int], Iterator[Entry]]] = {
     "training-step": training_step.measure,
     "smallest-eigenvalue": smallest_eigenvalue.measure,
 }
+
+
+_RESULTS = Path(__file__).parent / "results"
+
+_LIMIT = 540.0
+"""Seconds after which nothing is measured on a GPU any more: of ten minutes, one is left for what
+cannot be interrupted."""
 
 
 def _table(entries: Sequence[Entry]) -> Table:
@@ -57,17 +78,61 @@ def _growth_table(found: Sequence[Growth]) -> Table:
     return table
 
 
+def _on_a_gpu(
+    gpu: on_a_gpu.Gpu, rounds: int, out: Path | None, sizes: on_a_gpu.Sizes | None = None
+) -> int:
+    """Measure on a GPU; what is found is on disk as soon as it is."""
+    path = _RESULTS / f"gpu-{_slug(gpu.kind)}.json" if out is None else out
+    findings: list[on_a_gpu.Finding] = []
+    for one in on_a_gpu.measure(gpu, rounds=rounds, clock=on_a_gpu.Clock(_LIMIT), sizes=sizes):
+        shape = (f"{name}={size}" for name, size in one.shape.items())
+        print(one.task, *shape, one.precision, file=sys.stderr, flush=True)
+        findings.append(one)
+        _write(path, on_a_gpu.document(gpu, findings))
+    Console().print(on_a_gpu.table(findings))
+    print(f"written to {path}")
+    return int(any(one.error is not None for one in findings))
+
+
+def _slug(name: str) -> str:
+    """A name as that of a file: small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write JSON if asked to."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, cuda or cuda:N: a GPU has measurements of its own (default: cpu)",
+    )
     parser.add_argument("--only", nargs="+", choices=[*_MEASURES, "growth"])
     parser.add_argument("--rounds", type=int, default=7, help="of each contender (default: 7)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="where the JSON goes")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="where the JSON goes (of a GPU, if left out: benchmarks/results/gpu-NAME.json)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1; got {arguments.rounds}")
     if arguments.out is not None and not arguments.out.parent.is_dir():
         parser.error(f"--out: there is no folder {arguments.out.parent}; make it first")
+    if arguments.device != "cpu":
+        if arguments.only is not None:
+            parser.error("--only is for the processor; on a GPU everything is measured")
+        try:
+            gpu = on_a_gpu.Gpu.of(arguments.device)
+        except ValueError as error:
+            print(f"{_PROG}: error: {error}", file=sys.stderr)
+            return 2
+        return _on_a_gpu(gpu, arguments.rounds, arguments.out)
     chosen = arguments.only or [*_MEASURES, "growth"]
     entries: list[Entry] = []
     for name in [name for name in _MEASURES if name in chosen]:
@@ -88,8 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "entries": [asdict(entry) for entry in entries],
             "growth": [asdict(one) for one in grown],
         }
-        text = json.dumps(document, indent=2) + "\n"
-        arguments.out.write_text(text, encoding="utf-8", newline="\n")
+        _write(arguments.out, document)
     return 0
 
 

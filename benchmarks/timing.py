@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Contender", "Entry", "compare", "spread", "whole"]
+__all__ = ["Contender", "Entry", "Watch", "compare", "done", "spread", "whole"]
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 Contender = Callable[[], float]
@@ -20,15 +21,53 @@ _SHORT = 1.0
 """Seconds of a call that is made once more before it is timed: processors sleep in a pause."""
 
 
-def whole(call: Callable[[], Any]) -> Contender:
-    """Take the time of all of a call."""
+def done() -> None:
+    """Wait for a processor, which has done what it was told when a call returns."""
+
+
+def whole(call: Callable[[], Any], wait: Callable[[], None] = done) -> Contender:
+    """Take the time of all of a call.
+
+    Args:
+        call: what takes the time.
+        wait: returns when all that a device was told to do is done.
+    """
 
     def timed() -> float:
+        wait()
         started = time.perf_counter()
         call()
+        wait()
         return time.perf_counter() - started
 
     return timed
+
+
+class Watch:
+    """Seconds that a step takes, without what begins and ends a run.
+
+    Args:
+        wait: returns when all that a device was told to do is done.
+    """
+
+    def __init__(self, wait: Callable[[], None] = done) -> None:
+        self.wait = wait
+        self.stamps: list[float] = []
+
+    def __call__(self, step: int) -> None:  # noqa: ARG002 (as training calls it)
+        """A step has been made."""
+        self.wait()
+        self.stamps.append(time.perf_counter())
+
+    @property
+    def each(self) -> list[float]:
+        """Of all steps but the first."""
+        return [later - sooner for sooner, later in pairwise(self.stamps)]
+
+    @property
+    def seconds(self) -> float:
+        """Median over all steps but the first."""
+        return statistics.median(self.each)
 
 
 def spread(seconds: list[float]) -> tuple[float, float]:

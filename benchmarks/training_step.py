@@ -4,17 +4,14 @@ from __future__ import annotations
 
 __all__ = ["measure"]
 
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.timing import Contender, Entry, compare
+from benchmarks.timing import Contender, Entry, Watch, compare
 from ntk_theory import network, training
 from ntk_theory.targets import PLAIN
 from ntk_theory.training.dense import block_size
@@ -33,21 +30,6 @@ _STEPS = {60: 200, 200: 50, 1000: 20}
 """Steps a round, by the number of points."""
 
 
-class _Watch:
-    """Seconds that a step takes, without what begins and ends a run."""
-
-    def __init__(self) -> None:
-        self.stamps: list[float] = []
-
-    def __call__(self, step: int) -> None:  # noqa: ARG002 (as training calls it)
-        self.stamps.append(time.perf_counter())
-
-    @property
-    def seconds(self) -> float:
-        """Median over all steps but the first."""
-        return statistics.median(later - sooner for sooner, later in pairwise(self.stamps))
-
-
 class _Problem:
     """Points with random labels, a net, and a stable rate."""
 
@@ -60,7 +42,7 @@ class _Problem:
         self.rate = 1 / float(np.linalg.norm(self.inputs, 2) ** 2)
         self.net = network.initialise(width, features, seeds=[0], dtype=dtype)
 
-    def ours(self, steps: int, watch: _Watch) -> NDArray[np.float64]:
+    def ours(self, steps: int, watch: Watch) -> NDArray[np.float64]:
         """Outputs in the end."""
         trained = training.train(
             self.net,
@@ -75,7 +57,7 @@ class _Problem:
         )
         return np.asarray(trained.outputs[0, -1])
 
-    def autograd(self, steps: int, watch: _Watch) -> NDArray[np.float64]:
+    def autograd(self, steps: int, watch: Watch) -> NDArray[np.float64]:
         """The same by automatic differentiation."""
         dtype = self.net.hidden.dtype
         inputs = torch.as_tensor(self.inputs, dtype=dtype)
@@ -95,7 +77,7 @@ class _Problem:
             watch(step + 1)
         return np.asarray(outputs().detach().double().numpy())
 
-    def floor(self, steps: int, watch: _Watch) -> None:
+    def floor(self, steps: int, watch: Watch) -> None:
         """The products of the cheaper of both exact forms, in blocks that stay in the caches."""
         points, features = self.inputs.shape
         dtype = self.net.hidden.dtype
@@ -113,9 +95,9 @@ class _Problem:
             watch(step + 1)
 
 
-def _step(run: Callable[[int, _Watch], object], steps: int) -> Contender:
+def _step(run: Callable[[int, Watch], object], steps: int) -> Contender:
     def timed() -> float:
-        watch = _Watch()
+        watch = Watch()
         run(steps, watch)
         return watch.seconds
 
@@ -139,7 +121,7 @@ def measure(rounds: int) -> Iterator[Entry]:
             rounds=rounds,
             accuracy={
                 "float64 trajectories": float(
-                    np.abs(exact.ours(steps, _Watch()) - exact.autograd(steps, _Watch())).max()
+                    np.abs(exact.ours(steps, Watch()) - exact.autograd(steps, Watch())).max()
                 )
             },
         )

@@ -260,23 +260,42 @@ class ImageSize:
         widths = self.nets.widths
         return self.steps * self.nets.count * (float(self.ways) * sum(widths) + widths[-2])
 
+    @property
+    def _kept(self) -> bool:
+        """Whether the kernel is kept."""
+        return fits(CLASSES * self.points, self._precision, memory_limit() / 2)
+
+    @property
+    def _operations(self) -> float:
+        """Of the whole run, but for the net that is trained in float64."""
+        points = CLASSES * self.points
+        forming = float(points) ** 2 * FEATURES
+        each = 2.0 * points**2 * CLASSES if self._kept else forming
+        return self._training_operations + (self.ways + 1) * self.steps * each + forming
+
+    def seconds(self) -> float:
+        """How long a run takes, at rates of matrix products that are measured now."""
+        dtype, device = self.nets.dtype, self.nets.device
+        taken = self._operations / matrix_rate(dtype, device)
+        if dtype != "float64":
+            exact = Footprint(
+                CLASSES * self.points, FEATURES, self.nets.widths[0], "float64", device
+            )
+            taken += self.steps * exact.operations / matrix_rate("float64", device)
+        return taken / _EFFICIENCY
+
     def describe(self) -> str:
         """What the run takes, before it: device, precision, blocks, memory, operations, time."""
         points, widest = CLASSES * self.points, self._footprints[-1]
-        dtype, device = self.nets.dtype, self.nets.device
         kept, whole = "kept", points**2 * widest.itemsize
-        forming = float(points) ** 2 * FEATURES
-        predicting = (self.ways + 1) * self.steps * 2.0 * points**2 * CLASSES
-        if not fits(points, self._precision, memory_limit() / 2):
+        if not self._kept:
             kept = "formed anew at every product"
-            predicting = (self.ways + 1) * self.steps * forming
-        operations = self._training_operations + predicting + forming
         found = "all" if self.decomposed else f"the {CLASSES + 2} largest"
-        seconds = operations / (_EFFICIENCY * matrix_rate(dtype, device))
         return (
-            f"plan: {device}, {widest}; kernel of {whole / 2**20:.0f} MiB {kept}, {found} of its "
-            "eigenvalues; "
-            f"{operations:.2g} operations, some {seconds:.0f} s at the rate measured just now"
+            f"plan: {self.nets.device}, {widest}; kernel of {whole / 2**20:.0f} MiB {kept}, "
+            f"{found} of its eigenvalues; "
+            f"{self._operations:.2g} operations, some {self.seconds():.0f} s at the rate measured "
+            "just now"
         )
 
     def config(self) -> dict[str, Any]:

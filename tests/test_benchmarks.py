@@ -1,15 +1,22 @@
 """Benchmarks: peers compute what we compute, and the documentation shows what was measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import empirical_gram, growth, limiting_gram, timing, training_step
+from benchmarks import __main__ as benchmarks
+from benchmarks import empirical_gram, growth, limiting_gram, on_a_gpu, timing, training_step
 from benchmarks.markdown import tables
 from ntk_theory import kernels, network
+from ntk_theory.training import footprint
+from ntk_theory.training.forms import FORMS
+from ntk_theory.training.products import PRECISIONS
+from ntk_theory.verdicts import Options, Verdict
+from pretended_device import DEVICE, pretended_gpu
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,14 +33,14 @@ def test_the_documentation_shows_the_results_that_are_kept():
 @pytest.mark.parametrize("shape", [(20, 30, 64), (30, 5, 64)])
 def test_autograd_takes_the_steps_that_we_take(shape, dtype):
     problem = training_step._Problem(*shape, dtype)
-    watches = training_step._Watch(), training_step._Watch()
+    watches = timing.Watch(), timing.Watch()
     ours, theirs = (
         run(15, watch) for run, watch in zip((problem.ours, problem.autograd), watches, strict=True)
     )
     eps = torch.finfo(dtype).eps
     np.testing.assert_allclose(ours, theirs, atol=15 * 200 * eps)
     assert all(len(watch.stamps) == 15 and watch.seconds > 0 for watch in watches)
-    problem.floor(3, training_step._Watch())
+    problem.floor(3, timing.Watch())
 
 
 def test_products_of_jacobians_are_our_kernel():
@@ -84,3 +91,205 @@ def test_contenders_take_turns_and_absent_ones_are_named():
 
 def test_the_exponent_of_a_power_is_its_own():
     assert growth._slope([1, 2, 4], [3.0, 12.0, 48.0]) == pytest.approx(2.0)
+
+
+# ---------------------------------------------------------------- on a GPU
+
+TINY = on_a_gpu.Sizes(
+    checked=(20, 64),
+    kernels=((12, 5),),
+    steps=((12, 40, 64), (30, 5, 64)),
+    made=3,
+    widths=(32, 64),
+    trained=4,
+    claim=Options(preset="cifar-mini", points=10, seeds=2, widths=(16, 32, 64, 128), steps=8),
+)
+
+
+class Waited:
+    """Counts how often the device was waited for."""
+
+    def __init__(self):
+        self.times = 0
+
+    def __call__(self):
+        self.times += 1
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A pretended GPU, whose rate is that of small products."""
+    monkeypatch.setitem(footprint._SIZE, "gpu", 64)
+    with pretended_gpu():
+        yield on_a_gpu.Gpu(DEVICE, "Pretended GPU (1 GiB)", 2.0**30, Waited())
+
+
+def measured(gpu, sizes=TINY, limit=1e6, **more):
+    clock = on_a_gpu.Clock(limit, **more)
+    return list(on_a_gpu.measure(gpu, rounds=2, clock=clock, sizes=sizes))
+
+
+def test_everything_is_measured_on_a_gpu_and_written(gpu, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benchmarks, "_RESULTS", tmp_path)
+    assert benchmarks._on_a_gpu(gpu, 2, None, TINY) == 0
+    (path,) = tmp_path.iterdir()
+    assert path.name == "gpu-pretended-gpu-1-gib.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["environment"]["gpu"] == "Pretended GPU (1 GiB)"
+    findings = document["findings"]
+    assert [one for one in findings if one["error"] or one["left_out"]] == []
+    timed = [(one["task"], one["precision"]) for one in findings if one["seconds"] is not None]
+    assert timed == [
+        *[("limiting Gram matrix", precision) for precision in ("float64", "float32")],
+        *2 * [("training step", precision) for precision in PRECISIONS],
+        *2
+        * [
+            (f"{form} training", precision)
+            for precision in ("float64", "float32")
+            for form in FORMS
+        ],
+        ("convergence --preset cifar-mini", "float32"),
+    ]
+    assert all(one["seconds"] > 0 for one in findings if one["seconds"] is not None)
+    rates = [one["details"]["operations a second"] for one in findings[:4]]
+    assert min(rates) > 0
+    apart = [one["details"].get("largest difference", 0.0) for one in findings]
+    # Steps that each round sums over points.
+    assert max(apart) < 50 * 60 * np.finfo(float).eps
+    assert sum("largest difference" in one["details"] for one in findings) == 4
+    assert "training step" in capsys.readouterr().out
+
+
+def test_every_time_on_a_gpu_is_of_work_that_is_done(gpu):
+    sizes = replace(TINY, widths=(32,), kernels=((12, 5),), steps=((12, 40, 64),))
+    *_, claim = measured(gpu, sizes)
+    assert claim.details["verdict"] in {verdict.value for verdict in Verdict}
+    kernels = 2 * 2 * (1 + 2)  # precisions, before and after, and once to warm up
+    steps = len(PRECISIONS) * sizes.made
+    trained = 2 * len(FORMS) * (sizes.trained + 1) + 1  # a net is drawn once
+    assert gpu.wait.times == kernels + steps + trained + 1
+
+
+def test_a_watch_waits_before_it_looks_at_the_time(monkeypatch):
+    order = []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: order.append("look") or 0.0)
+    timing.whole(lambda: order.append("call"), lambda: order.append("wait"))()
+    assert order == ["wait", "look", "call", "wait", "look"]
+    order.clear()
+    timing.Watch(lambda: order.append("wait"))(1)
+    assert order == ["wait", "look"]
+
+
+def test_what_time_does_not_allow_is_named_and_nothing_is_put_in_its_place(gpu):
+    findings = measured(gpu, limit=0.0)
+    assert [one for one in findings if one.seconds is not None or one.share is not None] == []
+    late = [one for one in findings if one.task != "matrix products"]
+    assert all("no time was left" in one.left_out for one in late)
+    assert len(late) == 4 + 2 + 8 + 8 + 1
+
+
+def test_a_training_that_time_cuts_short_says_after_how_many_steps(gpu):
+    ticks = iter(range(10**6))
+    sizes = replace(TINY, widths=(64,), trained=10**5)
+    clock = on_a_gpu.Clock(6.5, lambda: float(next(ticks)))
+    first, *rest = on_a_gpu._forms(gpu, sizes, clock)
+    assert first.left_out == "no time was left after 6 of 100000 steps"
+    assert first.seconds > 0
+    assert {one.left_out for one in rest} == {"no time was left"}
+
+
+def test_a_claim_that_time_does_not_allow_is_not_begun_and_a_late_one_is_interrupted(
+    gpu, monkeypatch
+):
+    monkeypatch.setattr(on_a_gpu.ScaledPlan, "seconds", lambda plan: 1e9)
+    found = on_a_gpu._claim(gpu, TINY, on_a_gpu.Clock(100.0, lambda: 0.0))
+    few = "some 1000000000 s are expected, 100 s were left"
+    assert found.left_out == f"float32: {few}; tf32: {few}"
+    assert found.seconds is None
+    monkeypatch.setattr(on_a_gpu.ScaledPlan, "seconds", lambda plan: 0.0)
+    ticks = iter(range(10**6))
+    found = on_a_gpu._claim(gpu, TINY, on_a_gpu.Clock(6.5, lambda: float(next(ticks))))
+    assert found.left_out == "no time was left to end it"
+    assert found.details["finding"].startswith("interrupted")
+
+
+def test_what_memory_does_not_hold_is_left_out(gpu):
+    small = replace(gpu, memory=2e4)
+    findings = measured(small, replace(TINY, kernels=(), widths=(2**12,), steps=((12, 40, 2**12),)))
+    large = [one for one in findings if "d" in one.shape or one.shape.get("n") == 60]
+    large = [one for one in large if "beside" not in one.task]
+    assert len(large) == 4 + 4
+    assert all("GiB" in one.left_out and one.seconds is None for one in large)
+
+
+def test_an_error_ends_no_other_measurement_and_is_the_exit_status(
+    gpu, monkeypatch, tmp_path, capsys
+):
+    def broken(*_, **__):
+        raise RuntimeError("CUDA error: an illegal memory access\nmore of it")
+
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    def nothing_left(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(on_a_gpu, "_step", broken)
+    monkeypatch.setattr(on_a_gpu, "_kernel", full)
+    monkeypatch.setattr(on_a_gpu, "_trained", nothing_left)
+    assert benchmarks._on_a_gpu(gpu, 1, tmp_path / "r.json", replace(TINY, widths=(32,))) == 1
+    findings = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["findings"]
+    errors = [one for one in findings if one["error"]]
+    assert {one["task"] for one in errors} == {"training step"}
+    assert {one["error"] for one in errors} == {"CUDA error: an illegal memory access"}
+    left_out = [one["left_out"] for one in findings if one["left_out"]]
+    assert left_out == 2 * ["CUDA out of memory"] + 4 * ["MemoryError"]
+    assert findings[-1]["seconds"] > 0
+    assert "FAILED: CUDA error: an illegal memory access" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu", "mps"])
+def test_without_a_gpu_the_command_refuses_in_one_line_with_status_2(device, capsys, monkeypatch):
+    monkeypatch.setattr(benchmarks, "_on_a_gpu", None)
+    assert benchmarks.main(["--device", device]) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith("python -m benchmarks: error: --device must be ")
+    assert device in line
+    assert printed.out == ""
+
+
+def test_a_gpu_that_cannot_be_used_is_refused_in_one_line(monkeypatch, capsys):
+    def broken(device):
+        raise RuntimeError("CUDA driver initialization failed\nand more")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", broken)
+    assert benchmarks.main(["--device", "cuda"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("torch says: CUDA driver initialization failed")
+
+
+def test_a_gpu_is_what_torch_says_of_it(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (7, 8))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"kind of {device}")
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    gpu = on_a_gpu.Gpu.of("cuda:1")
+    gpu.wait()
+    assert (gpu.name, gpu.kind, gpu.memory) == ("cuda:1", "kind of cuda:1", 7.0)
+    assert waited == [torch.device("cuda:1")]
+
+
+def test_the_sizes_of_a_gpu_are_those_that_the_documentation_names():
+    sizes = on_a_gpu.Sizes()
+    assert (min(sizes.widths), max(sizes.widths)) == (2**14, 2**22)
+    assert sizes.claim.preset == "cifar"
+    assert benchmarks._LIMIT < 600
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert "python -m benchmarks --device cuda" in text

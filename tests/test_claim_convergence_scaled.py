@@ -135,6 +135,17 @@ def test_a_claim_without_the_preset_refuses_it(capsys):
     assert "margin has no preset cifar-mini; it has quick, standard" in capsys.readouterr().err
 
 
+def test_the_time_of_a_run_has_that_of_the_net_in_float64(plan, monkeypatch):
+    rates = {"float32": 1e9, "float64": 1e12}
+    monkeypatch.setattr(image_size, "matrix_rate", lambda precision, device: rates[precision])
+    quick = plan.seconds()
+    # On many a GPU float64 is a hundred times slower. 200 points are moved by 2 n² m operations.
+    rates["float64"] = 1e7
+    operations = plan.steps * 2 * 200**2 * plan.nets.widths[0]
+    added = operations * (1e-7 - 1e-12) / image_size._EFFICIENCY
+    assert plan.seconds() == pytest.approx(quick + added)
+
+
 def test_the_plan_says_what_the_run_takes(plan, capsys):
     text = plan.describe()
     assert text.startswith("plan: cpu, float32, pre-activations in blocks of ")

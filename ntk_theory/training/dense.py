@@ -32,7 +32,7 @@ from ntk_theory.training.products import tensor_cores
 _PATTERNS = 0.25
 """Share of the memory that activation patterns may take."""
 
-_BLOCK_BYTES = {"cpu": 2**21, "cuda": 2**30}
+_BLOCK_BYTES = {"cpu": 2**21, "gpu": 2**30}
 """Pre-activations updated together: a processor keeps them in its caches, and on a GPU the products
 take much longer than the calls that start them."""
 
@@ -321,7 +321,7 @@ def block_size(points: int, nets: int, width: int, itemsize: int, device: str = 
         itemsize: bytes of a number.
         device: where it is done.
     """
-    together = _BLOCK_BYTES[device.partition(":")[0]]
+    together = _BLOCK_BYTES["cpu" if device.startswith("cpu") else "gpu"]
     fitting = max(256, together // (nets * points * itemsize))
     return int(min(width, 2 ** (fitting.bit_length() - 1)))
 

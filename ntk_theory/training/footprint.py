@@ -22,7 +22,7 @@ from ntk_theory.training.products import storage, tensor_cores
 _DOUBLE = 8
 """Bytes."""
 
-_SIZE = {"cpu": 1024, "cuda": 8192}
+_SIZE = {"cpu": 1024, "gpu": 8192}
 _TIMES = 3
 """Of the products that a machine's rate is measured by."""
 
@@ -158,7 +158,7 @@ class Footprint:
 
 def matrix_rate(precision: str, device: str) -> float:
     """Operations a second of matrix products, measured now."""
-    size = _SIZE[device.partition(":")[0]]
+    size = _SIZE["cpu" if device.startswith("cpu") else "gpu"]
     factor = torch.ones(size, size, dtype=storage(precision), device=device)
     best = float("inf")
     with tensor_cores(precision):

@@ -69,7 +69,9 @@ def cheapest(
         both_layers: whether the output weights are trained too, which leaves no running sum.
     """
     inputs, own = points.inputs, math.ceil(width / ranks.size())
-    if both_layers or points.precision not in ("float64", "float32") or inputs.is_cuda:
+    if both_layers or points.precision not in ("float64", "float32"):
+        return "dense"
+    if inputs.device.type != "cpu":  # the times above are a processor's
         return "dense"
     count, steps = len(inputs), len(rates)
     if event_driven_bytes(count, own) > memory_limit() / 2:
@@ -124,7 +126,7 @@ def make_neurons(
 
 def _event_driven(points: Points) -> type[EventDriven]:
     """Compiled steps, where they can be had."""
-    if not _COMPILED or points.inputs.is_cuda:
+    if not _COMPILED or points.inputs.device.type != "cpu":
         return EventDriven
     from ntk_theory.training.compiled import CompiledEventDriven
 
