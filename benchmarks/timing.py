@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Contender", "Entry", "compare", "spread", "whole"]
+__all__ = ["Contender", "Entry", "Watch", "compare", "spread", "whole"]
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 Contender = Callable[[], float]
@@ -37,6 +38,22 @@ def spread(seconds: list[float]) -> tuple[float, float]:
         return seconds[0], 0.0
     low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
     return middle, (high - low) / 2
+
+
+class Watch:
+    """Seconds that a step takes, without what begins and ends a run."""
+
+    def __init__(self) -> None:
+        self.stamps: list[float] = []
+
+    def __call__(self, step: int) -> None:  # noqa: ARG002 (as training calls it)
+        """Note when a step is done."""
+        self.stamps.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        """Median over all steps but the first."""
+        return statistics.median(later - sooner for sooner, later in pairwise(self.stamps))
 
 
 @dataclass(frozen=True)

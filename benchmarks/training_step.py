@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["measure"]
+__all__ = ["autograd", "measure"]
 
-import statistics
-import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from benchmarks.timing import Contender, Entry, compare
+from benchmarks.timing import Contender, Entry, Watch, compare
 from ntk_theory import network, training
+from ntk_theory.network import TwoLayerReLU
 from ntk_theory.targets import PLAIN
 from ntk_theory.training.dense import block_size
 
@@ -33,19 +31,26 @@ _STEPS = {60: 200, 200: 50, 1000: 20}
 """Steps a round, by the number of points."""
 
 
-class _Watch:
-    """Seconds that a step takes, without what begins and ends a run."""
+def autograd(
+    net: TwoLayerReLU, inputs: ArrayLike, labels: ArrayLike, rate: float, steps: int, watch: Watch
+) -> NDArray[np.float64]:
+    """Outputs after plain training of the first layer by automatic differentiation."""
+    dtype = net.hidden.dtype
+    rows, targets = (torch.as_tensor(part, dtype=dtype) for part in (inputs, labels))
+    hidden = net.hidden[0].clone().requires_grad_()
+    optimiser = torch.optim.SGD([hidden], lr=rate)
 
-    def __init__(self) -> None:
-        self.stamps: list[float] = []
+    def outputs() -> Tensor:
+        summed = torch.relu(rows @ hidden.T) @ net.output[0, 0]
+        scaled: Tensor = summed / net.width**0.5
+        return scaled
 
-    def __call__(self, step: int) -> None:  # noqa: ARG002 (as training calls it)
-        self.stamps.append(time.perf_counter())
-
-    @property
-    def seconds(self) -> float:
-        """Median over all steps but the first."""
-        return statistics.median(later - sooner for sooner, later in pairwise(self.stamps))
+    for step in range(steps):
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(0.5 * (outputs() - targets).square().sum())
+        optimiser.step()
+        watch(step + 1)
+    return np.asarray(outputs().detach().double().numpy())
 
 
 class _Problem:
@@ -60,7 +65,7 @@ class _Problem:
         self.rate = 1 / float(np.linalg.norm(self.inputs, 2) ** 2)
         self.net = network.initialise(width, features, seeds=[0], dtype=dtype)
 
-    def ours(self, steps: int, watch: _Watch) -> NDArray[np.float64]:
+    def ours(self, steps: int, watch: Watch) -> NDArray[np.float64]:
         """Outputs in the end."""
         trained = training.train(
             self.net,
@@ -75,28 +80,15 @@ class _Problem:
         )
         return np.asarray(trained.outputs[0, -1])
 
-    def autograd(self, steps: int, watch: _Watch) -> NDArray[np.float64]:
+    def autograd(self, steps: int, watch: Watch) -> NDArray[np.float64]:
         """The same by automatic differentiation."""
-        dtype = self.net.hidden.dtype
-        inputs = torch.as_tensor(self.inputs, dtype=dtype)
-        labels = torch.as_tensor(self.labels, dtype=dtype)
-        hidden = self.net.hidden[0].clone().requires_grad_()
-        optimiser = torch.optim.SGD([hidden], lr=self.rate)
+        return autograd(self.net, self.inputs, self.labels, self.rate, steps, watch)
 
-        def outputs() -> Tensor:
-            summed = torch.relu(inputs @ hidden.T) @ self.net.output[0, 0]
-            scaled: Tensor = summed / self.net.width**0.5
-            return scaled
+    def floor(self, steps: int, watch: Watch) -> None:
+        """The products of the cheaper exact dense form, in blocks that stay in the caches.
 
-        for step in range(steps):
-            optimiser.zero_grad(set_to_none=True)
-            torch.autograd.backward(0.5 * (outputs() - labels).square().sum())
-            optimiser.step()
-            watch(step + 1)
-        return np.asarray(outputs().detach().double().numpy())
-
-    def floor(self, steps: int, watch: _Watch) -> None:
-        """The products of the cheaper of both exact forms, in blocks that stay in the caches."""
+        A step that moves every neuron cannot do without them; an event-driven one can.
+        """
         points, features = self.inputs.shape
         dtype = self.net.hidden.dtype
         size = block_size(points, 1, self.net.width, torch.finfo(dtype).bits // 8)
@@ -113,9 +105,9 @@ class _Problem:
             watch(step + 1)
 
 
-def _step(run: Callable[[int, _Watch], object], steps: int) -> Contender:
+def _step(run: Callable[[int, Watch], object], steps: int) -> Contender:
     def timed() -> float:
-        watch = _Watch()
+        watch = Watch()
         run(steps, watch)
         return watch.seconds
 
@@ -139,7 +131,7 @@ def measure(rounds: int) -> Iterator[Entry]:
             rounds=rounds,
             accuracy={
                 "float64 trajectories": float(
-                    np.abs(exact.ours(steps, _Watch()) - exact.autograd(steps, _Watch())).max()
+                    np.abs(exact.ours(steps, Watch()) - exact.autograd(steps, Watch())).max()
                 )
             },
         )

@@ -27,8 +27,9 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 _COMPILED = importlib.util.find_spec("numba") is not None
 
-# What follows was fitted to times on a 2-core x86-64 machine (`python -m benchmarks event-driven`);
-# only the ratios matter, and where the forms are equally fast a wrong one costs little.
+# What follows was fitted to times of `python -m benchmarks --only event-driven training-step` on a
+# 2-core x86-64 machine; only the ratios matter, and where the forms are equally fast a wrong one
+# costs little.
 
 _OPERATION = {torch.float64: 0.033, torch.float32: 0.018}
 """Nanoseconds for one of the operations of a matrix product."""
