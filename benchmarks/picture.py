@@ -60,7 +60,7 @@ def _times(axes: Axes, found: Mapping[str, Any]) -> None:
     axes.set_yscale("log")
     shape = found["shape"]
     axes.set(xlabel="width $m$", ylabel=f"seconds for {shape['T']} steps")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
 
 def _looked_at(axes: Axes, found: Mapping[str, Any]) -> None:
@@ -73,14 +73,14 @@ def _looked_at(axes: Axes, found: Mapping[str, Any]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set(xlabel="width $m$", ylabel="share of all pairs, in a step")
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def draw(found: Mapping[str, Any]) -> Figure:
     """Both panels, in the style that is set."""
     width, height = drawing.COLUMN
     figure = drawing.figure(2 * width, 1.2 * height)
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     _times(left, found)
     _looked_at(right, found)
     return figure
