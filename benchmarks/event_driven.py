@@ -33,6 +33,9 @@ from ntk_theory.training.events import EventDriven
 _AUTOGRAD_STEPS = 12
 """Of automatic differentiation, each of which takes as long as the others."""
 
+Clock = Callable[[], float]
+"""Says seconds."""
+
 _FITTED = ("event-driven", "its steps alone", "without drawing", "without numba")
 _OTHERS = ("without numba", "dense", "autograd + SGD")
 
@@ -72,8 +75,8 @@ class Width:
 
     Attributes:
         width: m.
-        seconds: of each form, median over rounds; of whole trainings, drawing included, unless the
-            name says otherwise.
+        seconds: of the processor, median over rounds, of each form; of whole trainings, drawing
+            included, unless the name says otherwise.
         ratios: of each other form over the event-driven one, median over rounds.
         looked_at: share of the pairs of a neuron and a point that a step looks at, on average.
         flips: changes of sign in a step, on average.
@@ -99,7 +102,8 @@ class Scaling:
         widths: one entry each, ascending.
         fitted: least width that has a part in the exponents.
         exponents: slopes of seconds over width on log-log axes.
-        widest: width, threads, seconds and GiB of a process that trains the widest net.
+        widest: width, threads, seconds and GiB of a process that trains the widest net; by the
+            clock on the wall, the least of all rounds.
     """
 
     shape: Mapping[str, int]
@@ -120,14 +124,15 @@ def reference_problem() -> NoisyClusters:
 class _Net(network.DrawnNets):
     """Random nets that know how long they were drawn."""
 
+    clock: Clock = time.process_time
     drawing: list[float] = field(default_factory=list)
 
     @cached_property
     def output(self) -> Tensor:
         """Output weights, drawn after the first layer."""
-        started = time.perf_counter()
+        started = self.clock()
         drawn = super().output
-        self.drawing.append(time.perf_counter() - started)
+        self.drawing.append(self.clock() - started)
         return drawn
 
     def blocks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -135,9 +140,9 @@ class _Net(network.DrawnNets):
         _ = self.output  # whose time is its own
         parts = super().blocks(size)
         while True:
-            started = time.perf_counter()
+            started = self.clock()
             part = next(parts, None)
-            self.drawing.append(time.perf_counter() - started)
+            self.drawing.append(self.clock() - started)
             if part is None:
                 return
             yield part
@@ -147,6 +152,7 @@ class _Net(network.DrawnNets):
 class _Taught(Distillation):
     """Targets that know when the first step began."""
 
+    clock: Clock = time.process_time
     begun: list[float] = field(default_factory=list)
 
     def teach(
@@ -154,7 +160,7 @@ class _Taught(Distillation):
     ) -> tuple[Tensor, Tensor]:
         """Targets of a step."""
         if step == 0:
-            self.begun.append(time.perf_counter())
+            self.begun.append(self.clock())
         return super().teach(teacher, observed, step, loss)
 
 
@@ -168,13 +174,19 @@ class _Run:
     drawing: float
 
 
-def _run(problem: NoisyClusters, width: int, seed: int, form: forms.Form) -> _Run:
+def _run(
+    problem: NoisyClusters,
+    width: int,
+    seed: int,
+    form: forms.Form,
+    clock: Clock = time.process_time,
+) -> _Run:
     """Train a net that is drawn for it."""
     data = problem.dataset
     plain = {name: getattr(problem.distillation, name) for name in Distillation.__match_args__}
-    taught, watch = _Taught(**plain), Watch()
-    net = _Net(width, data.inputs.shape[1], (seed,))
-    started = time.perf_counter()
+    taught, watch = _Taught(**plain, clock=clock), Watch(clock)
+    net = _Net(width, data.inputs.shape[1], (seed,), clock=clock)
+    started = clock()
     trained = training.train(
         net,
         data.inputs,
@@ -186,7 +198,7 @@ def _run(problem: NoisyClusters, width: int, seed: int, form: forms.Form) -> _Ru
         form=form,
         on_step=watch,
     )
-    whole = time.perf_counter() - started
+    whole = clock() - started
     if trained.stopped is not None:
         raise RuntimeError(trained.stopped)
     return _Run(trained, whole, watch.stamps[-1] - taught.begun[0], sum(net.drawing))
@@ -223,7 +235,7 @@ def _counted(problem: NoisyClusters, width: int, seed: int) -> tuple[_Run, float
 
 def _autograd(problem: NoisyClusters, width: int, seed: int) -> float:
     """Seconds of all steps, from those of a few."""
-    data, watch = problem.dataset, Watch()
+    data, watch = problem.dataset, Watch(time.process_time)
     net = network.initialise(width, data.inputs.shape[1], seeds=[seed])
     autograd(net, data.inputs, data.observed, problem.learning_rate, _AUTOGRAD_STEPS, watch)
     return watch.seconds * problem.steps
@@ -243,7 +255,7 @@ def widest_net(problem: NoisyClusters, width: int, *, threads: int) -> tuple[flo
     """Seconds of a training in a process of its own, after a narrow one, and its GiB so far."""
     with _threads(threads):
         _run(problem, 2**10, 0, "event-driven")
-        seconds = _run(problem, width, 1, "event-driven").whole
+        seconds = _run(problem, width, 1, "event-driven", time.perf_counter).whole
     return seconds, peak_memory() / 2**30
 
 
@@ -259,8 +271,8 @@ def _in_a_process(width: int, threads: int, rounds: int) -> dict[str, float]:
             env=os.environ | _WAITING,
         )
         measured.append([float(number) for number in done.stdout.split()])
-    seconds, gibibytes = (statistics.median(column) for column in zip(*measured, strict=True))
-    return {"m": width, "threads": threads, "seconds": seconds, "GiB": gibibytes}
+    seconds, gibibytes = zip(*measured, strict=True)
+    return {"m": width, "threads": threads, "seconds": min(seconds), "GiB": max(gibibytes)}
 
 
 @contextmanager
@@ -321,6 +333,8 @@ def measure(
     rounds: int, problem: NoisyClusters | None = None, sizes: Sizes | None = None
 ) -> Scaling:
     """Every form at every width, in turn, on one thread.
+
+    Seconds are those of the processor: one thread waits for nothing but for others who share it.
 
     Args:
         rounds: of each.

@@ -99,7 +99,7 @@ def _of_widest(widest: Mapping[str, Any]) -> str:
     width, threads = f"2^{math.log2(widest['m']):g}", widest["threads"]
     return (
         f"A process of its own, on {threads} threads, trains a net of width {width} in "
-        f"{widest['seconds']:.1f} s, and holds {widest['GiB']:.2f} GiB at most."
+        f"{widest['seconds']:.1f} s on the wall, and holds {widest['GiB']:.2f} GiB at most."
     )
 
 

@@ -41,14 +41,19 @@ def spread(seconds: list[float]) -> tuple[float, float]:
 
 
 class Watch:
-    """Seconds that a step takes, without what begins and ends a run."""
+    """Seconds that a step takes, without what begins and ends a run.
 
-    def __init__(self) -> None:
+    Args:
+        clock: that says them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
         self.stamps: list[float] = []
 
     def __call__(self, step: int) -> None:  # noqa: ARG002 (as training calls it)
         """Note when a step is done."""
-        self.stamps.append(time.perf_counter())
+        self.stamps.append(self.clock())
 
     @property
     def seconds(self) -> float:
