@@ -22,6 +22,8 @@ from benchmarks import (
 from benchmarks.markdown import tables
 from ntk_theory import drawing, kernels, network
 from ntk_theory.problems import noisy_clusters
+from ntk_theory.training import forms
+from ntk_theory.training.points import shared_points
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,6 +53,22 @@ def test_autograd_takes_the_steps_that_we_take(shape, dtype):
     np.testing.assert_allclose(ours, theirs, atol=15 * 200 * eps)
     assert all(len(watch.stamps) == 15 and watch.seconds > 0 for watch in watches)
     problem.floor(3, timing.Watch())
+
+
+@pytest.mark.parametrize("shape", training_step._SHAPES)
+def test_training_takes_the_form_that_was_measured_to_be_cheaper(shape):
+    pytest.importorskip("numba")  # without it dense steps are cheaper more often
+    points, features, width = shape
+    problem = training_step._Problem(points, features, 2, torch.float32)
+    inputs = shared_points(torch.as_tensor(problem.inputs, dtype=torch.float32), "float32")
+    rates = np.full(training_step._STEPS[points], problem.rate) / width**0.5
+    threads, chosen = torch.get_num_threads(), set()
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        chosen.add(forms.cheapest(inputs, width=width, outputs=1, rates=rates))
+    torch.set_num_threads(threads)
+    # More than two points a dimension, which no net of this size fits: signs go on changing.
+    assert chosen == {"dense" if points > 2 * features else "event-driven"}
 
 
 def test_products_of_jacobians_are_our_kernel():
