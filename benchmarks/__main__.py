@@ -22,12 +22,14 @@ from rich.table import Table
 
 from benchmarks import (
     empirical_gram,
+    event_driven,
     growth,
     limiting_gram,
     on_a_gpu,
     smallest_eigenvalue,
     training_step,
 )
+from benchmarks.event_driven import Scaling
 from benchmarks.growth import Growth
 from benchmarks.timing import Entry
 from ntk_theory.environment import describe_environment
@@ -40,6 +42,7 @@ _MEASURES: dict[str, Callable[[int], Iterator[Entry]]] = {
     "training-step": training_step.measure,
     "smallest-eigenvalue": smallest_eigenvalue.measure,
 }
+_ALL = [*_MEASURES, "growth", "event-driven"]
 
 
 _RESULTS = Path(__file__).parent / "results"
@@ -103,6 +106,19 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
+def _scaling_table(found: Scaling) -> Table:
+    names = list(found.widths[0].seconds)
+    table = Table("m", *names, "looked at", "flips", box=None)
+    for one in found.widths:
+        seconds = (f"{one.seconds[name]:.3g}" if name in one.seconds else "" for name in names)
+        table.add_row(str(one.width), *seconds, f"{one.looked_at:.2e}", f"{one.flips:.3g}")
+    exponents = (
+        f"{found.exponents[name]:.2f}" if name in found.exponents else "" for name in names
+    )
+    table.add_row("exponent", *exponents)
+    return table
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print a table, and write JSON if asked to."""
     parser = argparse.ArgumentParser(prog=_PROG, description=__doc__)
@@ -111,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="cpu",
         help="cpu, cuda or cuda:N: a GPU has measurements of its own (default: cpu)",
     )
-    parser.add_argument("--only", nargs="+", choices=[*_MEASURES, "growth"])
+    parser.add_argument("--only", nargs="+", choices=_ALL)
     parser.add_argument("--rounds", type=int, default=7, help="of each contender (default: 7)")
     parser.add_argument(
         "--out",
@@ -133,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{_PROG}: error: {error}", file=sys.stderr)
             return 2
         return _on_a_gpu(gpu, arguments.rounds, arguments.out)
-    chosen = arguments.only or [*_MEASURES, "growth"]
+    chosen = arguments.only or _ALL
     entries: list[Entry] = []
     for name in [name for name in _MEASURES if name in chosen]:
         print(f"{name} …", file=sys.stderr, flush=True)
@@ -142,16 +158,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "growth" in chosen:
         print("growth …", file=sys.stderr, flush=True)
         grown += growth.measure(arguments.rounds)
+    scaling: Scaling | None = None
+    if "event-driven" in chosen:
+        print("event-driven …", file=sys.stderr, flush=True)
+        scaling = event_driven.measure(arguments.rounds)
     console = Console()
     if entries:
         console.print(_table(entries))
     if grown:
         console.print(_growth_table(grown))
+    if scaling is not None:
+        console.print(_scaling_table(scaling))
     if arguments.out is not None:
         document = {
             "environment": describe_environment() | {"cores": os.cpu_count()},
             "entries": [asdict(entry) for entry in entries],
             "growth": [asdict(one) for one in grown],
+            "event_driven": asdict(scaling) if scaling is not None else None,
         }
         _write(arguments.out, document)
     return 0

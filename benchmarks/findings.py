@@ -99,12 +99,12 @@ class Deadline(Watch):
 
     def __init__(self, clock: Clock, wait: Callable[[], None]) -> None:
         super().__init__(wait)
-        self.clock = clock
+        self.deadline = clock
 
     def __call__(self, step: int) -> None:
         """A step has been made; raises LateError when no time is left."""
         super().__call__(step)
-        if self.clock.left <= 0:
+        if self.deadline.left <= 0:
             raise LateError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Growth", "measure", "peak_memory", "training_of"]
+__all__ = ["Growth", "fitted_exponent", "measure", "peak_memory", "training_of"]
 
 import math
 import statistics
@@ -102,7 +102,8 @@ def _sizes(size: str) -> list[dict[str, int]]:
     return [_BASE | {size: factor * _BASE[size]} for factor in _FACTORS]
 
 
-def _slope(sizes: list[int], values: list[float]) -> float:
+def fitted_exponent(sizes: list[int], values: list[float]) -> float:
+    """Slope on log-log axes."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
@@ -117,7 +118,9 @@ def _timed(
         medians.append(statistics.median(taken))
     values = [shape[size] for shape in _sizes(size)]
     others = {name: value for name, value in _BASE.items() if name != size}
-    return Growth(task, size, tuple(values), others, tuple(medians), None, _slope(values, medians))
+    return Growth(
+        task, size, tuple(values), others, tuple(medians), None, fitted_exponent(values, medians)
+    )
 
 
 def _peak(shape: Mapping[str, int]) -> float:
@@ -143,7 +146,7 @@ def _memory(size: str) -> Growth:
         others,
         None,
         tuple(peaks),
-        _slope(values, beyond),
+        fitted_exponent(values, beyond),
     )
 
 

@@ -48,16 +48,19 @@ class Watch:
 
     Args:
         wait: returns when all that a device was told to do is done.
+        clock: says the seconds; those on the wall when left out.
     """
 
-    def __init__(self, wait: Callable[[], None] = done) -> None:
-        self.wait = wait
+    def __init__(
+        self, wait: Callable[[], None] = done, clock: Callable[[], float] | None = None
+    ) -> None:
+        self.wait, self.clock = wait, clock
         self.stamps: list[float] = []
 
     def __call__(self, step: int) -> None:  # noqa: ARG002 (as training calls it)
         """A step has been made."""
         self.wait()
-        self.stamps.append(time.perf_counter())
+        self.stamps.append(time.perf_counter() if self.clock is None else self.clock())
 
     @property
     def each(self) -> list[float]:

@@ -89,7 +89,8 @@ class Calendar:
         if bool((self.moved > self.near).any()):
             self.turn_page(growth)
         due = self.soon_day <= self.moved.take(self.soon_cell)
-        for place in due.nonzero().squeeze(1).split(max(1, _LOOKED_AT // self.moved.shape[1])):
+        places = due.nonzero().squeeze(1)
+        for place in torch.split(places, max(1, _LOOKED_AT // self.moved.shape[1])):
             if place.numel():
                 yield Due(place, *self.soon_places.index_select(1, place))
 

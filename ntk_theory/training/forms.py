@@ -27,19 +27,24 @@ FORMS: tuple[Form, ...] = get_args(Form)
 
 _COMPILED = importlib.util.find_spec("numba") is not None
 
-# What follows was fitted to times on a 2-core x86-64 machine (`python -m benchmarks event-driven`);
-# only the ratios matter, and where the forms are equally fast a wrong one costs little.
+# What follows was fitted to times of `python -m benchmarks --only event-driven training-step` on a
+# 2-core x86-64 machine; only the ratios matter, and where the forms are equally fast a wrong one
+# costs little.
 
-_OPERATION = {torch.float64: 0.033, torch.float32: 0.018}
-"""Nanoseconds for one of the operations of a matrix product."""
+_OPERATION = {torch.float64: 0.02, torch.float32: 0.01}
+"""Nanoseconds that a thread takes for one of the operations of a matrix product."""
 
-_LOOKED_AT = 0.2
-"""Share of the pairs that is looked at, over what the first step moves them; later ones do less."""
+_PASS = {torch.float64: 1.6, torch.float32: 1.2}
+"""Nanoseconds of a dense step for each pair of a neuron and a point, beside its products."""
 
-_STEP, _LOOK, _NUMBER = (2e4, 60.0, 1.0) if _COMPILED else (4e5, 20.0, 3.0)
+_LOOKED_AT = {False: 0.2, True: 1.0}
+"""Share of the pairs that is looked at, over what the first step moves them; by whether there are
+so many points that no weights fit them, and later steps move as far as the first."""
+
+_STEP, _LOOK, _NUMBER = (2e4, 180.0, 0.2) if _COMPILED else (4e5, 20.0, 3.0)
 """Nanoseconds of an event-driven step, of a look at a pair, and of a number of its neuron."""
 
-_START = 30.0
+_START = 45.0
 """Nanoseconds for each pair of a neuron and a point at the start, beside the counts."""
 
 _PAIR_BYTES = 30
@@ -76,11 +81,12 @@ def cheapest(
     count, steps = len(inputs), len(rates)
     if event_driven_bytes(count, own) > memory_limit() / 2:
         return "dense"
-    operation = _OPERATION[inputs.dtype]
+    # Products take all threads; what an event-driven step does takes one.
+    operation = _OPERATION[inputs.dtype] / torch.get_num_threads()
     half = 2 * points.rank if points.many else count
-    dense = 2 * count * half * own * operation
+    dense = count * own * (_PASS[inputs.dtype] + 2 * half * operation)
     moved = float(np.mean(rates)) * float(points.exact_gram.abs().mean()) * count
-    looks = own * count * min(_LOOKED_AT * moved, 1.0)
+    looks = own * count * min(_LOOKED_AT[points.many] * moved, 1.0)
     counts = count * outputs * (outputs + 1) * operation
     events = (
         _STEP
