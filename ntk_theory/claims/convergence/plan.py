@@ -27,7 +27,7 @@ from ntk_theory.problems import NoisyClusters, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
 from ntk_theory.verdicts import Options, Premise
 
-CONTROL_NETS = 3
+CONTROL_NETS, _CONTROL_WIDTH = 3, 2**11
 _LEAST_WIDTHS, _LEAST_NETS = 5, 2
 _VARIANT_NETS, _VARIANT_FIRST, _VARIANT_STREAM = 3, 256, 3
 
@@ -87,8 +87,9 @@ class Plan:
 
     @property
     def control_width(self) -> int:
-        """Width of control nets: a middle one, as their failures are large."""
-        return self.nets.widths[(len(self.nets.widths) - 1) // 2]
+        """Width of control nets: a middle one of a short ladder, as their failures are large."""
+        widths = self.nets.widths
+        return min(widths[(len(widths) - 1) // 2], max(widths[0], _CONTROL_WIDTH))
 
     def work(self) -> float:
         """Neuron-steps of the whole run, controls included, for the progress bar."""
