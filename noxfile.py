@@ -18,8 +18,8 @@ MODULES = (
     *("arguments", "caller_state", "checkpoints", "command_recording", "command_signals"),
     *("command_statuses", "command_terminal", "data", "drawing", "fitting", "jobs", "kernels"),
     *("network", "platforms", "predictions", "predictions_movement", "ranks", "report"),
-    *("resources", "spectrum", "streaming", "targets", "training", "training_losses"),
-    *("verdicts", "verify"),
+    *("resources", "spectrum", "streaming", "targets", "training", "training_events"),
+    *("training_losses", "verdicts", "verify"),
 )
 """Where another version of Python, numpy or torch would show: a third of the time of all."""
 
