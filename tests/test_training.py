@@ -24,6 +24,7 @@ from ntk_theory.targets import (
     weights,
 )
 from ntk_theory.training import Trajectory, train, train_kernel_limit
+from ntk_theory.training.forms import FORMS
 from strategies import EPS, rngs
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -944,7 +945,7 @@ class Counter:
 def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
     seeds, steps = [5, 6, 7], 20
     progress = Counter()
-    monkeypatch.setattr(experiments, "_TOGETHER", together)
+    monkeypatch.setattr(experiments, "_TOGETHER", dict.fromkeys(FORMS, together))
     recipe = replace(toy.recipe, steps=steps)
     joined = experiments.train_nets(recipe, 64, seeds, progress=progress, keep_network=True)
     assert progress.total == 64 * len(seeds) * steps
@@ -998,7 +999,7 @@ def test_a_problem_says_how_its_nets_start_and_what_they_are_taught(toy):
 
 
 def test_a_divergence_in_one_group_cuts_all_to_its_length(toy, monkeypatch):
-    monkeypatch.setattr(experiments, "_TOGETHER", 1)
+    monkeypatch.setattr(experiments, "_TOGETHER", dict.fromkeys(FORMS, 1))
     # Ten times beyond stability some nets diverge at once, others lose their active neurons first.
     wild = replace(toy, learning_rate=10 * 2 / toy.spectrum.mean, steps=20).recipe
     seeds = [1, 2, 3]

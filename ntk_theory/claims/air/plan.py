@@ -37,6 +37,8 @@ Array = NDArray[np.float64]
 CONTROL_NETS, RANDOM_DRAWS = 4, 16
 _LEAST_WIDTHS, _LEAST_NETS = 5, 2
 _TREE_STEPS, _OTHER_STEPS = 60, 40
+_WIDEST_START = 16
+"""How many times wider than on clusters the narrowest nets of another design may be."""
 
 
 class _Preset(NamedTuple):
@@ -169,7 +171,8 @@ def _lazy_widths(case: Case) -> tuple[int, ...]:
     deviation does not fall like m^{-1/2}.
     """
     first, last = case.widths[0], case.widths[-1]
-    return dyadic_widths(first, last, len(case.widths), lazy_width=case.lazy_width)
+    lazy = min(case.lazy_width, _WIDEST_START * first / 4)
+    return dyadic_widths(first, last, len(case.widths), lazy_width=lazy)
 
 
 def _lazy(name: str, lazy_width: float, width: int) -> Premise:
