@@ -202,6 +202,46 @@ def test_few_pairs_are_looked_at(monkeypatch):
     assert looked[1] < 0.7 * looked[0]
 
 
+# ---------------------------------------------------------------- the calendar alone
+
+
+@settings(deadline=None)
+@given(
+    rng=rngs,
+    steps=st.integers(1, 60),
+    ahead=st.sampled_from([1, 3, 32]),
+    shrinking=st.floats(0.8, 1.2),
+)
+def test_every_pair_is_given_on_its_day(rng, steps, ahead, shrinking):
+    nets, neurons, points, kinds = 2, 30, 4, 2
+    start = rng.standard_normal((nets, neurons, points))
+    kind = rng.integers(0, kinds, (nets, neurons))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ntk_theory.training.calendar._AHEAD", ahead)
+        calendar = training.calendar.Calendar(
+            torch.as_tensor(start, dtype=torch.float32), torch.as_tensor(kind), kinds
+        )
+        # The oracle looks at all pairs: cell of each, day, and what has moved so far.
+        side = np.where(start > 0, kind[..., None], kind[..., None] ^ 1)
+        net, _, point = np.indices(start.shape)
+        day, moved = np.abs(start), np.zeros((nets, points, kinds))
+        for step in range(steps):
+            growth = shrinking**step * rng.exponential(0.01, moved.shape)
+            moved += growth
+            due = set(np.flatnonzero(day <= moved[net, point, side]))
+            given_ = set()
+            for one in calendar.advance(torch.as_tensor(growth)):
+                pair = one.pair.numpy()
+                given_ |= set(pair)
+                distance = rng.exponential(0.05, len(pair))
+                crossed = np.flatnonzero(rng.random(len(pair)) < 0.3)
+                side.reshape(-1)[pair[crossed]] ^= 1
+                day.reshape(-1)[pair] = distance + moved[net, point, side].reshape(-1)[pair]
+                calendar.put_back(one, torch.as_tensor(distance), torch.as_tensor(crossed))
+            assert due <= given_
+            assert len(given_) <= len(due) + 2  # those alone, but for what is rounded down
+
+
 # ---------------------------------------------------------------- the same trajectories
 
 RNG = np.random.default_rng(3)
