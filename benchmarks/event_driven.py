@@ -40,7 +40,7 @@ _FITTED = ("event-driven", "its steps alone", "without drawing", "without numba"
 _OTHERS = ("without numba", "dense", "autograd + SGD")
 
 _WAITING = {"OMP_WAIT_POLICY": "passive"}
-"""Threads that spin while they wait for one that has no core take five times as long."""
+"""Threads that spin while they wait for one that has no core take much longer."""
 
 _WIDEST = """
 from benchmarks.event_driven import reference_problem, widest_net

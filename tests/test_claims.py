@@ -172,3 +172,10 @@ def test_the_wide_ladder_ends_at_a_million_neurons_and_the_standard_one_at_a_hun
         config, _ = CLAIMS[id_].predict(Options(preset=preset))
         assert config["widths"][-1] >= widest
         assert np.greater_equal(np.divide(config["widths"][1:], config["widths"][:-1]), 2).all()
+
+
+@every_claim
+def test_a_larger_preset_climbs_at_least_as_far(id_):
+    configs = (CLAIMS[id_].predict(Options(preset=p))[0] for p in ("quick", "standard", "paper"))
+    widest = [config["widths"][-1] for config in configs]
+    assert widest == sorted(widest)

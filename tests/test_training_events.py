@@ -174,8 +174,8 @@ def test_pairs_are_looked_at_in_parts_if_all_are_due(monkeypatch):
     assert torch.equal(whole.active, parts.active)
 
 
-def test_few_pairs_are_looked_at(monkeypatch):
-    """On the data of `convergence`, and at four times the width about half of them."""
+def test_the_share_of_pairs_that_is_looked_at_falls_with_the_width(monkeypatch):
+    """Like m^{-1/2}: half way between that and no fall, on a logarithmic scale, is the bound."""
     looked = []
     advance = training.calendar.Calendar.advance
 
@@ -198,8 +198,7 @@ def test_few_pairs_are_looked_at(monkeypatch):
             rate = problem.learning_rate / width**0.5
             outputs = neurons.step(outputs / width**0.5 - label, rate)
         looked[-1] /= 200 * 60 * width
-    assert looked[0] < 1 / 30
-    assert looked[1] < 0.7 * looked[0]
+    assert looked[1] < looked[0] / 2**0.5
 
 
 # ---------------------------------------------------------------- the calendar alone
@@ -321,9 +320,11 @@ def test_single_precision_is_that_of_the_start_alone():
         for dtype in (torch.float64, torch.float32)
     ]
     (exact, _), (dense, driven) = (list(both(net, 1, TARGETS["hard"])) for net in nets)
+    # Rounded are 400 pre-activations below 5, whose sum is divided by the root of 400; what they
+    # teach may double it.
     error = np.abs(driven.outputs - exact.outputs).max()
     assert driven.network.hidden.dtype is torch.float32
-    assert error <= 20 * 400**0.5 * np.finfo(np.float32).eps
+    assert error <= 2 * 5 * 400**0.5 * np.finfo(np.float32).eps
     np.testing.assert_allclose(driven.movement, exact.movement, rtol=1e-5)
     assert error <= 2 * np.abs(dense.outputs - exact.outputs).max()
 
@@ -371,6 +372,14 @@ def test_narrow_nets_and_short_runs_and_many_outputs_are_not():
     assert chosen(60, 64, 2**15, steps=1) == "dense"
     assert chosen(200, 64, 2**10, outputs=30) == "dense"
     assert chosen(1000, 20, 2**13) == "dense"  # a product with 20 features costs little
+
+
+def test_no_products_of_many_points_are_formed_to_choose():
+    rows = torch.as_tensor(np.random.default_rng(0).standard_normal((3000, 3)))
+    points = Points(rows)
+    rates = np.full(100, 1e-6)
+    assert forms.cheapest(points, width=128, outputs=1, rates=rates) == "dense"
+    assert "exact_gram" not in vars(points)
 
 
 def test_what_has_no_running_sum_is_not():

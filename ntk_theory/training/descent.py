@@ -22,7 +22,7 @@ from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
 from ntk_theory.training.forms import FORMS, Form, cheapest, make_neurons, own_block
 from ntk_theory.training.neurons import Drawn
-from ntk_theory.training.points import Points, shared_points
+from ntk_theory.training.points import shared_points
 from ntk_theory.training.products import PRECISIONS, storage
 from ntk_theory.training.trajectory import Trajectory
 
@@ -149,11 +149,18 @@ def _check_weights(network: Nets) -> None:
         )
 
 
-def _form(form: Form | None, network: Nets, points: Points, rates: Array, layers: Layers) -> Form:
+def _form(
+    form: Form | None,
+    network: Nets,
+    inputs: Tensor,
+    precision: str,
+    rates: Array,
+    layers: Layers,
+) -> Form:
     """The form that was asked for, if there is such a step, or the cheapest one."""
     both = layers == "both"
     if form is None:
-        width, outputs = network.width, network.outputs
+        points, width, outputs = shared_points(inputs, precision), network.width, network.outputs
         return cheapest(points, width=width, outputs=outputs, rates=rates, both_layers=both)
     if arguments.choice("form", form, FORMS) == "event-driven":
         if both:
@@ -161,10 +168,10 @@ def _form(form: Form | None, network: Nets, points: Points, rates: Array, layers
                 "form must be 'dense' where both layers are trained; got 'event-driven', which "
                 "knows neurons of fixed output weights; leave it out, or train the first layer"
             )
-        if points.precision not in ("float64", "float32"):
+        if precision not in ("float64", "float32"):
             raise ValueError(
-                f"form must be 'dense' for products in {points.precision}; got 'event-driven', "
-                "which has none; leave it out, or leave out precision"
+                f"form must be 'dense' for products in {precision}; got 'event-driven', which has "
+                "none; leave it out, or leave out precision"
             )
     return form
 
@@ -411,7 +418,7 @@ def train(
     _check_weights(network)
     _check_digits(norm, network, label)
     rates = _rates(learning_rate, steps) / network.width**0.5
-    form = _form(form, network, shared_points(x, precision), rates, layers)
+    form = _form(form, network, x, precision, rates, layers)
     kept = set(range(steps + 1))
     if record is not None:
         kept = set(arguments.wholes("record", record, least=0, most=steps, why="steps of the run"))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ntk_theory import ranks
 from ntk_theory.resources import memory_limit
 from ntk_theory.training.dense import block_size, patterns_fit
-from ntk_theory.training.forms import Form, cheapest, event_driven_bytes
+from ntk_theory.training.forms import Form, cheapest, event_driven_bytes, event_driven_counts
 from ntk_theory.training.points import moves_weights, shared_points
 from ntk_theory.training.products import storage, tensor_cores
 
@@ -124,8 +124,8 @@ class Footprint:
         event-driven steps Γ once for each pair of outputs, in counts and in their sums.
         """
         if self.form == "event-driven":
-            counts = 4 * (self.points * self.outputs) ** 2
-            return counts * _DOUBLE + self.points * (self.features + self.block) * _DOUBLE
+            counts = event_driven_counts(self.points, self.outputs)
+            return counts + self.points * (self.features + self.block) * _DOUBLE
         gram = 0 if self.weights_move else self.points**2
         numbers = self.points * self.features + 2 * gram + 2 * self.points * self.block
         return numbers * self.itemsize + 2 * gram * _DOUBLE

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["FORMS", "Form", "cheapest", "event_driven_bytes", "make_neurons", "own_block"]
+__all__ = [
+    "FORMS",
+    "Form",
+    "cheapest",
+    "event_driven_bytes",
+    "event_driven_counts",
+    "make_neurons",
+    "own_block",
+]
 
 import importlib.util
 import math
@@ -50,10 +58,18 @@ _START = 45.0
 _PAIR_BYTES = 30
 """Of a pair of a neuron and a point: numbers, and its places in the lists of the calendar."""
 
+_COUNT_BYTES = 32
+"""Of a pair of points, for each pair of outputs: counts, their sums, and room to change them."""
+
 
 def event_driven_bytes(points: int, width: int) -> int:
     """Memory of the event-driven form that grows with the width."""
     return _PAIR_BYTES * points * width
+
+
+def event_driven_counts(points: int, outputs: int) -> int:
+    """Bytes of what the event-driven form counts, at any width."""
+    return _COUNT_BYTES * (points * outputs) ** 2
 
 
 def cheapest(
@@ -79,21 +95,20 @@ def cheapest(
     if inputs.device.type != "cpu":  # the times above are a processor's
         return "dense"
     count, steps = len(inputs), len(rates)
-    if event_driven_bytes(count, own) > memory_limit() / 2:
+    wanted = event_driven_bytes(count, own) + event_driven_counts(count, outputs)
+    if wanted > memory_limit() / 2:
         return "dense"
     # Products take all threads; what an event-driven step does takes one.
     operation = _OPERATION[inputs.dtype] / torch.get_num_threads()
     half = 2 * points.rank if points.many else count
     dense = count * own * (_PASS[inputs.dtype] + 2 * half * operation)
+    counts = count * outputs * (outputs + 1) * operation
+    events = _STEP + (outputs * count) ** 2 + own * count * (_START + counts) / steps
+    if events >= dense:  # and of many points the products below need not be formed
+        return "dense"
     moved = float(np.mean(rates)) * float(points.exact_gram.abs().mean()) * count
     looks = own * count * min(_LOOKED_AT[points.many] * moved, 1.0)
-    counts = count * outputs * (outputs + 1) * operation
-    events = (
-        _STEP
-        + (outputs * count) ** 2
-        + looks * (_LOOK + _NUMBER * count * outputs)
-        + own * count * (_START + counts) / steps
-    )
+    events += looks * (_LOOK + _NUMBER * count * outputs)
     return "event-driven" if events < dense else "dense"
 
 

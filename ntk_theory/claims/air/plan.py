@@ -48,9 +48,9 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((512, 1024, 2048, 4096, 8192), 6),
-    "standard": _Preset((512, 2048, 8192, 32768, 131072), 6),
-    "wide": _Preset(tuple(1024 * 4**k for k in range(6)), 4),
-    "paper": _Preset((512, 1024, 2048, 4096, 8192, 16384, 32768, 65536), 8),
+    "standard": _Preset(dyadic_widths(512, 2**17, 5), 6),
+    "wide": _Preset(dyadic_widths(1024, 2**20, 6), 4),
+    "paper": _Preset(dyadic_widths(512, 2**18, 10), 8),
 }
 
 

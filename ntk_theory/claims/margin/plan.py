@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, Recipe, lazy_premise, noisy_clusters
 from ntk_theory.runs import chosen
@@ -39,9 +39,9 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((256, 512, 1024, 2048, 4096), 4, 6),
-    "standard": _Preset((512, 2048, 8192, 32768, 131072), 6, 6),
-    "wide": _Preset(tuple(1024 * 4**k for k in range(6)), 4, 6),
-    "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 8, 6),
+    "standard": _Preset(dyadic_widths(512, 2**17, 5), 6, 6),
+    "wide": _Preset(dyadic_widths(1024, 2**20, 6), 4, 6),
+    "paper": _Preset(dyadic_widths(512, 2**18, 10), 8, 6),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ntk_theory import predictions
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.noise_grid import (
     CONTROL_NETS,
     RISK,
@@ -44,11 +44,9 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((1024, 2048, 4096, 8192), 8, (0.1, 0.2, 0.3), (10.0, 20.0, 40.0)),
-    "standard": _Preset((2048, 8192, 32768, 131072), 12, (0.1, 0.2, 0.3), (10.0, 20.0, 40.0)),
-    "wide": _Preset(tuple(4096 * 4**k for k in range(5)), 8, (0.1, 0.2, 0.3), (10.0, 20.0, 40.0)),
-    "paper": _Preset(
-        (2048, 4096, 8192, 16384, 32768), 12, (0.1, 0.2, 0.3, 0.4), (10.0, 20.0, 40.0)
-    ),
+    "standard": _Preset(dyadic_widths(2048, 2**17, 4), 12, (0.1, 0.2, 0.3), (10.0, 20.0, 40.0)),
+    "wide": _Preset(dyadic_widths(4096, 2**20, 5), 8, (0.1, 0.2, 0.3), (10.0, 20.0, 40.0)),
+    "paper": _Preset(dyadic_widths(2048, 2**18, 8), 12, (0.1, 0.2, 0.3, 0.4), (10.0, 20.0, 40.0)),
 }
 _REFERENCE_RATE, _REFERENCE_RATIO = 0.3, 20.0
 

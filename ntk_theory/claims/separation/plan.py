@@ -13,7 +13,7 @@ import numpy as np
 
 from ntk_theory import predictions
 from ntk_theory.claims.separation.oracles import distilled_way, oracles, stopped_way
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.noise_grid import (
     CONTROL_NETS,
     RISK,
@@ -46,9 +46,9 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((1024, 2048, 4096, 8192), 6, 4),
-    "standard": _Preset((2048, 8192, 32768, 131072), 8, 4),
-    "wide": _Preset(tuple(4096 * 4**k for k in range(5)), 6, 4),
-    "paper": _Preset((2048, 4096, 8192, 16384, 32768), 12, 4),
+    "standard": _Preset(dyadic_widths(2048, 2**17, 4), 8, 4),
+    "wide": _Preset(dyadic_widths(4096, 2**20, 5), 6, 4),
+    "paper": _Preset(dyadic_widths(2048, 2**18, 8), 12, 4),
 }
 _RATES = (0.1, 0.2, 0.3)
 

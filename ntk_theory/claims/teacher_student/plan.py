@@ -49,7 +49,7 @@ _PRESETS = {
     "quick": _Preset(4, 10, 2**13),
     "standard": _Preset(5, 10, 2**17),
     "wide": _Preset(6, 6, 2**20),
-    "paper": _Preset(6, 16, 2**15),
+    "paper": _Preset(10, 16, 2**18),
 }
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ntk_theory import predictions
-from ntk_theory.ladder import Ladder, NetPlan, plan_nets
+from ntk_theory.ladder import Ladder, NetPlan, dyadic_widths, plan_nets
 from ntk_theory.noise_grid import (
     CONTROL_NETS,
     RISK,
@@ -64,9 +64,9 @@ class _Preset(NamedTuple):
 
 _PRESETS = {
     "quick": _Preset((1024, 2048, 4096, 8192), 6, (4.0, 5.0, 8.0)),
-    "standard": _Preset((2048, 8192, 32768, 131072), 8, (4.0, 5.0, 6.5, 8.0)),
-    "wide": _Preset(tuple(4096 * 4**k for k in range(5)), 6, (4.0, 5.0, 8.0)),
-    "paper": _Preset((4096, 8192, 16384, 32768), 12, (3.5, 4.0, 5.0, 6.5, 8.0)),
+    "standard": _Preset(dyadic_widths(2048, 2**17, 4), 8, (4.0, 5.0, 6.5, 8.0)),
+    "wide": _Preset(dyadic_widths(4096, 2**20, 5), 6, (4.0, 5.0, 8.0)),
+    "paper": _Preset(dyadic_widths(4096, 2**18, 7), 12, (3.5, 4.0, 5.0, 6.5, 8.0)),
 }
 
 
