@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 __all__ = [
+    "BOOTSTRAP_STREAM",
+    "CONTROL_STREAM",
+    "NETS_STREAM",
+    "control_width",
+    "planned",
     "Ladder",
     "NetPlan",
     "dyadic_widths",
@@ -40,7 +45,7 @@ from ntk_theory.verdicts import Measurement, Options, Premise, Progress, Relatio
 
 Array = NDArray[np.float64]
 
-_NETS_STREAM, _CONTROL_STREAM, _BOOTSTRAP_STREAM = 0, 1, 2
+NETS_STREAM, CONTROL_STREAM, BOOTSTRAP_STREAM = 0, 1, 2
 """Keep the seeds of the claim's nets, of its control nets and of resampling apart."""
 
 _EXPONENT, _EXPONENT_TOLERANCE = -0.5, 0.15
@@ -189,6 +194,14 @@ class NetPlan:
             "dtype": self.dtype,
         }
 
+    def check_memory(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if the widest net does not fit the memory; inputs are (n, d)."""
+        check_memory(self.widths[-1], shape, self.dtype, self.device)
+
+    def rounding_allowance(self, width: int) -> float:
+        """Rounding of an output, a sum of m terms: eps √m (docs/theory.md, section 11)."""
+        return float(torch.finfo(storage(self.dtype)).eps) * math.sqrt(width)
+
     def ladder(self, clean: Array, seed: int | None = None) -> Ladder:
         """An empty ladder.
 
@@ -220,7 +233,7 @@ class NetPlan:
         return train_nets(
             recipe,
             width,
-            net_seeds(self.seed, width, count, _CONTROL_STREAM),
+            net_seeds(self.seed, width, count, CONTROL_STREAM),
             dtype=self.dtype,
             device=self.device,
             progress=progress,
@@ -255,16 +268,43 @@ def plan_nets(
         ValueError: for too few widths or nets, for ones that do not fit this machine's memory, or
             for another precision.
     """
+    plan = planned(options, widths, count, (dtype, *precisions), least_widths, least_count)
+    plan.check_memory(shape)
+    return plan
+
+
+def planned(
+    options: Options,
+    widths: Sequence[int],
+    count: int,
+    precisions: Sequence[str],
+    least_widths: int = 4,
+    least_count: int = 3,
+) -> NetPlan:
+    """Nets that the user asked for, or else the claim's own; see `plan_nets`.
+
+    Args:
+        options: of the run.
+        widths: where the options leave them open.
+        count: nets at each width where the options leave it open.
+        precisions: what the options may ask for; the first where they leave it open.
+        least_widths: how many widths the claim's fits need.
+        least_count: how many nets it takes to tell their spread.
+    """
     ladder = check_widths(chosen(options.widths, tuple(widths)), least_widths)
     nets = check_nets(chosen(options.seeds, count), least_count)
-    precision = chosen(options.dtype, dtype)
+    precision = chosen(options.dtype, precisions[0])
     if precision not in precisions:
         raise ValueError(
-            f"dtype must be {' or '.join(precisions)} for preset {options.preset}, whose "
-            f"tolerances leave no room for fewer bits; got {precision}"
+            f"dtype must be {' or '.join(sorted(set(precisions)))} for preset {options.preset}, "
+            f"whose tolerances leave no room for fewer bits; got {precision}"
         )
-    check_memory(ladder[-1], shape, precision, options.device)
     return NetPlan(options.preset, options.seed, ladder, nets, precision, options.device)
+
+
+def control_width(nets: NetPlan) -> int:
+    """Width of control nets: one below the widest."""
+    return nets.widths[-2]
 
 
 @dataclass
@@ -291,7 +331,7 @@ class Ladder:
 
     def seeds(self, width: int) -> list[int]:
         """Seeds of the nets of one width."""
-        return net_seeds(self.seed, width, self.nets, _NETS_STREAM)
+        return net_seeds(self.seed, width, self.nets, NETS_STREAM)
 
     def train(
         self,
@@ -351,7 +391,7 @@ class Ladder:
             rungs: how many widths, from the narrowest on; all when left out.
         """
         fitted = self.rungs[name][:rungs]
-        key = np.random.SeedSequence(self.seed, spawn_key=(_BOOTSTRAP_STREAM,))
+        key = np.random.SeedSequence(self.seed, spawn_key=(BOOTSTRAP_STREAM,))
         return fit_power_law(
             [rung.width for rung in fitted],
             [value(rung) for rung in fitted],

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from ntk_theory import data, jobs, kernels, predictions, spectrum, training
 from ntk_theory.experiments import Rung
-from ntk_theory.ladder import Ladder, NetPlan
+from ntk_theory.ladder import Ladder, NetPlan, control_width
 from ntk_theory.predictions import ClusterSpectrum, ErrorCurve
 from ntk_theory.problems import NoisyClusters, Recipe
 from ntk_theory.runs import Evidence
@@ -305,11 +305,6 @@ def whole_clusters(points: int, ratio: float, learning_rate: float, steps: int) 
     error = np.sqrt(np.square(outputs - clean).mean(axis=1))
     recipe = Recipe(design.inputs, observed, PLAIN, learning_rate, steps)
     return Broken(levels, clean, Way("whole clusters", recipe, outputs, error))
-
-
-def control_width(nets: NetPlan) -> int:
-    """Width of control nets: one below the widest."""
-    return nets.widths[-2]
 
 
 @dataclass(frozen=True)

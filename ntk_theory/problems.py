@@ -12,22 +12,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import data, kernels, predictions, spectrum
-from ntk_theory.kernels import Layers
-from ntk_theory.targets import (
-    BurnIn,
-    Distillation,
-    Loss,
-    format_schedule,
-    parse_schedule,
-    weights,
-)
+import ntk_theory as nt
+from ntk_theory.checking.rows import HeldOut, Training
 from ntk_theory.verdicts import Premise
+
+if TYPE_CHECKING:
+    from ntk_theory.data import Dataset
+    from ntk_theory.kernels import Layers
+    from ntk_theory.predictions import ClusterSpectrum, ErrorCurve
+    from ntk_theory.targets import BurnIn, Distillation, Loss, Schedule
 
 Array = NDArray[np.float64]
 
@@ -84,10 +82,11 @@ class NoisyClusters:
         distillation: targets and schedule; its schedule starts with a burn-in.
         burn_in: steps of the burn-in.
         init_scale: scale of plain initialisation, or None for antisymmetric.
+        held_out: further points of each cluster that no net is trained on.
     """
 
-    dataset: data.Dataset
-    spectrum: predictions.ClusterSpectrum
+    dataset: Dataset
+    spectrum: ClusterSpectrum
     angle: float
     cross_cosine: float
     ratio: float
@@ -97,12 +96,13 @@ class NoisyClusters:
     distillation: Distillation
     burn_in: int
     init_scale: float | None = None
+    held_out: int = 0
 
     @property
     def recipe(self) -> Recipe:
         """What nets are trained on."""
         return Recipe(
-            inputs=self.dataset.inputs,
+            inputs=self._rows[0],
             observed=self.dataset.observed,
             distillation=self.distillation,
             learning_rate=self.learning_rate,
@@ -118,7 +118,7 @@ class NoisyClusters:
     @property
     def memorisation_time(self) -> float:
         """t_mem in steps."""
-        return predictions.memorisation_time(
+        return nt.predictions.memorisation_time(
             self.noise_rate, self.learning_rate, self.spectrum.noise
         )
 
@@ -126,8 +126,8 @@ class NoisyClusters:
     def schedule_text(self) -> str:
         """The schedule in its command-line form, with every number."""
         schedule = self.distillation.schedule
-        assert isinstance(schedule, BurnIn)
-        return format_schedule(schedule)
+        assert isinstance(schedule, nt.targets.BurnIn)
+        return nt.targets.format_schedule(schedule)
 
     @property
     def predictable(self) -> bool:
@@ -138,26 +138,26 @@ class NoisyClusters:
     @cached_property
     def weights(self) -> Array:
         """α_t, shape (T,)."""
-        return weights(self.distillation.schedule, self.steps)
+        return nt.targets.weights(self.distillation.schedule, self.steps)
 
     @cached_property
-    def distilled(self) -> predictions.ErrorCurve:
+    def distilled(self) -> ErrorCurve:
         """Predicted self-distillation, valid under the premises."""
-        return predictions.self_distillation(
+        return nt.predictions.self_distillation(
             self.spectrum, self.noise_rate, self.learning_rate, self.weights, self.label_mean
         )
 
     @cached_property
-    def plain(self) -> predictions.ErrorCurve:
+    def plain(self) -> ErrorCurve:
         """Predicted plain training, for as many steps."""
-        return predictions.plain_training(
+        return nt.predictions.plain_training(
             self.spectrum, self.noise_rate, self.learning_rate, self.steps, self.label_mean
         )
 
     @cached_property
     def gram(self) -> Array:
         """Limiting NTK of the inputs, measured."""
-        return kernels.ntk_limit(self.dataset.inputs)
+        return nt.kernels.ntk_limit(self.dataset.inputs)
 
     @property
     def first_taught(self) -> int:
@@ -175,13 +175,94 @@ class NoisyClusters:
     @property
     def lazy_width(self) -> float:
         """Width at which fitting the noise moves a neuron across the angle inside a cluster."""
-        return predictions.lazy_width(
+        return nt.predictions.lazy_width(
             self.spectrum,
             self.angle,
             self.noise_rate,
             float(self.distilled.memorised_noise.max()),
             1.0 if self.init_scale is None else self.init_scale,
         )
+
+    # ------------------------------------------------------------ ways to train
+
+    @cached_property
+    def _rows(self) -> tuple[Array, Array, Array]:
+        """Training points, further points of their clusters, and points of one cluster more.
+
+        All are rows of one design with more points and one more cluster, whose angle is that of
+        the training points: a further point of a cluster changes nothing about theirs.
+        """
+        if self.held_out == 0:
+            return self.dataset.inputs, np.empty((0, 0)), np.empty((0, 0))
+        clusters, points = self.spectrum.clusters, self.spectrum.points
+        size = points + self.held_out
+        design = nt.data.equicorrelated_clusters(
+            clusters + 1, size, angle=self.angle, cross_cosine=self.cross_cosine
+        )
+        old, place = design.groups < clusters, np.arange(len(design.inputs)) % size
+        further = old & (place >= points)
+        return design.inputs[old & ~further], design.inputs[further], design.inputs[~old]
+
+    def plain_recipe(self, steps: int | None = None) -> Recipe:
+        """Plain training on the observed labels, for as long as self-distillation if not said."""
+        recipe = replace(self.recipe, distillation=nt.targets.PLAIN)
+        return recipe if steps is None else replace(recipe, steps=steps)
+
+    def training(self, name: str, recipe: Recipe, curve: ErrorCurve, **more: Any) -> Training:
+        """A way to train nets on these points, whose outputs follow from a curve.
+
+        Its held-out points, if there are any, are "fresh" ones of the training clusters, and "new"
+        ones of a cluster that no net sees, labelled +1.
+
+        Args:
+            name: of the training.
+            recipe: what the nets are trained on.
+            curve: of at least as many steps.
+            more: other attributes of the training.
+        """
+        dataset, last = self.dataset, recipe.steps
+        outputs = curve.outputs(dataset.clean, dataset.flipped)[: last + 1]
+        held_out = {}
+        if self.held_out:
+            _, fresh, new = self._rows
+            labels = np.repeat(dataset.clean[:: self.spectrum.points], self.held_out)
+            errors = curve.mean_error[last], curve.information_error[last]
+            seen = nt.predictions.unseen_margin(self.spectrum, *errors, self.label_mean, labels)
+            of_new = nt.predictions.new_cluster_output(self.spectrum, errors[0], self.label_mean)
+            held_out = {
+                "fresh": HeldOut(fresh, labels, labels * seen),
+                "new": HeldOut(new, np.ones(len(new)), float(of_new)),
+            }
+        return Training(
+            **({"name": name, "recipe": recipe, "predicted": outputs, "labels": dataset.clean}
+            | {"held_out": held_out} | more)
+        )
+
+    def distilled_training(self, name: str = "self-distillation", **more: Any) -> Training:
+        """Hard self-distillation under the schedule."""
+        more = {"signs_from": self.first_taught} | more
+        return self.training(name, self.recipe, self.distilled, **more)
+
+    def plain_training(self, name: str = "plain training", **more: Any) -> Training:
+        """Plain training for as many steps."""
+        return self.training(name, self.plain_recipe(), self.plain, **more)
+
+    def soft_training(
+        self, name: str = "soft targets", schedule: Schedule | None = None, **more: Any
+    ) -> Training:
+        """Self-distillation with soft targets, h(u) = u, under a schedule, its own if not said."""
+        own = self.distillation.schedule if schedule is None else schedule
+        curve = nt.predictions.soft_self_distillation(
+            self.spectrum,
+            self.noise_rate,
+            self.learning_rate,
+            nt.targets.weights(own, self.steps),
+            self.label_mean,
+        )
+        soft = nt.targets.Distillation(own, "soft")
+        return self.training(name, replace(self.recipe, distillation=soft), curve, **more)
+
+    # ------------------------------------------------------------ what is assumed
 
     def config(self) -> dict[str, Any]:
         """Every number of the problem, under the names of the knobs."""
@@ -202,13 +283,18 @@ class NoisyClusters:
         distillation = replace(self.distillation, schedule=schedule)
         return replace(self, distillation=distillation, burn_in=schedule.steps)
 
+    @property
+    def labels_fade_out(self) -> Premise:
+        """The observed labels lose their weight."""
+        limit = self.distillation.schedule.limit
+        return Premise("observed labels fade out", limit, limit == 0, "α_t → 0")
+
     def premises(self) -> tuple[Premise, ...]:
         """Hypotheses that can be evaluated before any training (docs/theory.md, section 7)."""
         n, eps = len(self.gram), float(np.finfo(float).eps)
-        eigenvalues = spectrum.eigendecomposition(self.gram).eigenvalues
+        eigenvalues = nt.spectrum.eigendecomposition(self.gram).eigenvalues
         bottom, top = float(eigenvalues[0]), float(eigenvalues[-1])
-        threshold = predictions.recoverability_threshold(self.spectrum.ratio)
-        limit = self.distillation.schedule.limit
+        threshold = nt.predictions.recoverability_threshold(self.spectrum.ratio)
         start = self.init_scale or 0.0
         premises = [
             Premise(
@@ -238,7 +324,7 @@ class NoisyClusters:
                 self.burn_in < self.memorisation_time,
                 f"burn-in < t_mem = {self.memorisation_time:.4g} steps",
             ),
-            Premise("observed labels fade out", limit, limit == 0, "α_t → 0"),
+            self.labels_fade_out,
             Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"),
         ]
         if self.predictable:
@@ -270,7 +356,7 @@ def lazy_premise(lazy_width: float, width: int) -> Premise:
     )
 
 
-def _default_learning_rate(spectrum_: predictions.ClusterSpectrum, noise_rate: float) -> float:
+def _default_learning_rate(spectrum_: ClusterSpectrum, noise_rate: float) -> float:
     """ηλ_+ in [1/4, 1], towards t_mem = 40 steps, and at most 1/λ_0."""
     log_ratio = math.log(max(2 * (1 - noise_rate), 1.0))
     share = min(max(log_ratio * spectrum_.ratio / _STEPS_TO_MEMORISE, 0.25), 1.0)
@@ -283,12 +369,15 @@ def noisy_clusters(
     points: int,
     ratio: float,
     noise_rate: float,
-    seed: np.random.SeedSequence,
+    seed: int | np.random.SeedSequence,
     cross_cosine: float = 0.0,
     schedule: str = "power",
     learning_rate: float | None = None,
     steps: int | None = None,
     init_scale: float | None = None,
+    share: float | None = None,
+    noise_times: float = _NOISE_TIMES,
+    held_out: int = 0,
 ) -> NoisyClusters:
     """A problem whose unset numbers follow from the spectrum (docs/theory.md, section 7).
 
@@ -306,6 +395,10 @@ def noisy_clusters(
         learning_rate: η.
         steps: T, at least four times the burn-in and one more.
         init_scale: plain initialisation of this scale instead of the antisymmetric one.
+        share: ηλ_+ of the default learning rate, or 1/λ_0 if that is less.
+        noise_times: length of the default run in units of 1/(ηλ_−), in which noise is retrieved.
+        held_out: further points of each cluster that no net is trained on, and as many and those
+            of one more cluster.
 
     Raises:
         ValueError: for an argument out of range.
@@ -314,13 +407,15 @@ def noisy_clusters(
         raise ValueError(
             f"noise_rate must lie in (0, 1), the share of wrong labels; got {noise_rate}"
         )
-    design = data.equicorrelated_clusters(clusters, points, ratio=ratio, cross_cosine=cross_cosine)
-    dataset = data.noisy_labels(design, noise_rate=noise_rate, rng=np.random.default_rng(seed))
-    angle = predictions.cluster_angle(points, ratio, cross_cosine)
-    levels = predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
+    design = nt.data.equicorrelated_clusters(clusters, points, ratio=ratio, cross_cosine=cross_cosine)
+    dataset = nt.data.noisy_labels(design, noise_rate=noise_rate, rng=np.random.default_rng(seed))
+    angle = nt.predictions.cluster_angle(points, ratio, cross_cosine)
+    levels = nt.predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
     rho = dataset.noise_rate
-    if learning_rate is None:
+    if learning_rate is None and share is None:
         learning_rate = _default_learning_rate(levels, rho)
+    elif learning_rate is None:
+        learning_rate = min(share / levels.information, 1 / levels.mean)
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
     if init_scale is not None and not (math.isfinite(init_scale) and init_scale > 0):
@@ -328,10 +423,10 @@ def noisy_clusters(
             f"init_scale must be positive and finite; got {init_scale} "
             "(leave it out for the antisymmetric start, whose output is zero)"
         )
-    quarter = predictions.memorisation_time(rho, learning_rate, levels.noise) / 4
-    parsed = parse_schedule(schedule, burn_in=max(1, round(quarter)), decay=max(quarter, 0.25))
+    quarter = nt.predictions.memorisation_time(rho, learning_rate, levels.noise) / 4
+    parsed = nt.targets.parse_schedule(schedule, burn_in=max(1, round(quarter)), decay=max(quarter, 0.25))
     if steps is None:
-        steps = math.ceil(_NOISE_TIMES / min(learning_rate * levels.noise, 1.0))
+        steps = math.ceil(noise_times / min(learning_rate * levels.noise, 1.0))
         steps = max(steps, 4 * (parsed.steps + 1))
         if steps > _MOST_STEPS:
             raise ValueError(
@@ -355,7 +450,8 @@ def noisy_clusters(
         noise_rate=rho,
         learning_rate=learning_rate,
         steps=steps,
-        distillation=Distillation(parsed),
+        distillation=nt.targets.Distillation(parsed),
         burn_in=parsed.steps,
         init_scale=init_scale,
+        held_out=held_out,
     )

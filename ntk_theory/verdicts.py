@@ -205,49 +205,70 @@ class Progress(Protocol):
         """Report more units done."""
 
 
-@dataclass(frozen=True)
+_OPEN = (
+    "clusters", "points", "ratio", "cross_cosine", "noise_rate", "steps", "schedule",
+    "learning_rate", "init_scale",
+)  # fmt: skip
+"""Knobs that read as None where they are left open."""
+
+
+@dataclass(frozen=True, init=False)
 class Options:
-    """Knobs of a run; None leaves the choice to the claim.
+    """What a run is asked for; None leaves the choice to the claim.
 
     Attributes:
-        preset: "quick", "standard" or "paper": how many widths and seeds; "wide" for a ladder up to
-            2^20; "cifar-mini" or "cifar" for claims that can be checked at that size.
+        preset: "quick", "standard", "wide" or another one of the claim: which widths, how many
+            nets.
         seed: of all randomness.
-        seeds: nets trained at each width.
-        widths: ladder of widths.
-        clusters: K.
-        points: s per cluster.
-        ratio: r = λ_+/λ_−.
-        cross_cosine: cosine between clusters.
-        noise_rate: ρ.
-        steps: T.
-        schedule: α_t, as NAME[:KEY=VALUE,...].
-        learning_rate: η.
-        init_scale: plain initialisation of this scale instead of the antisymmetric one.
+        seeds: how many nets are trained at each width.
+        widths: of the nets.
         device: "cpu" or "cuda".
         dtype: precision of the nets, "float32" or "float64", or that of the products of float32
             ones, "tf32" or "bf16".
+        knobs: parameters of the claim's problem, by name.
+
+    >>> Options(seed=1, ratio=40.0).knobs
+    {'ratio': 40.0}
     """
 
-    preset: str = "standard"
-    seed: int = 0
-    seeds: int | None = None
-    widths: tuple[int, ...] | None = None
-    clusters: int | None = None
-    points: int | None = None
-    ratio: float | None = None
-    cross_cosine: float | None = None
-    noise_rate: float | None = None
-    steps: int | None = None
-    schedule: str | None = None
-    learning_rate: float | None = None
-    init_scale: float | None = None
-    device: str = "cpu"
-    dtype: str | None = None
+    preset: str
+    seed: int
+    seeds: int | None
+    widths: tuple[int, ...] | None
+    device: str
+    dtype: str | None
+    knobs: Mapping[str, Any]
 
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative; got {self.seed}")
+    def __init__(
+        self,
+        preset: str = "standard",
+        seed: int = 0,
+        seeds: int | None = None,
+        widths: tuple[int, ...] | None = None,
+        device: str = "cpu",
+        dtype: str | None = None,
+        knobs: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must not be negative; got {seed}")
+        given = {**(knobs or {}), **more}
+        own = {
+            "preset": preset,
+            "seed": seed,
+            "seeds": seeds,
+            "widths": widths,
+            "device": device,
+            "dtype": dtype,
+            "knobs": {name: value for name, value in given.items() if value is not None},
+        }
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OPEN:
+            return self.knobs.get(name)
+        raise AttributeError(name)
 
 
 @dataclass(frozen=True)
@@ -290,7 +311,7 @@ class Claim:
     plans: Mapping[str, Callable[[Options], str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = self.knobs - set(Options.__dataclass_fields__)
+        unknown = self.knobs - set(Options.__dataclass_fields__) - set(_OPEN)
         if unknown:
             raise ValueError(f"knobs must be names of Options; got {sorted(unknown)}")
         if not self.controls:

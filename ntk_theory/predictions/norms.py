@@ -26,20 +26,22 @@ def unseen_margin(
     mean_error: ArrayLike,
     information_error: ArrayLike,
     label_mean: float = 0.0,
+    label: ArrayLike | None = None,
 ) -> Array:
-    """Least y f(x) over fresh points of the training clusters: (1 − 1/r)(1 + E_+) for ȳ = 0.
+    """y f(x) on fresh points of the training clusters: (1 − 1/r)(1 + E_+) for ȳ = 0.
 
-    In general y f = (1 − λ_−/λ_0) ȳy (1 + E_0) + (1 − λ_−/λ_+)(1 − ȳy)(1 + E_+), taken at the worse
-    of the two labels. The noise part of the outputs does not reach a fresh point.
+    In general y f = (1 − λ_−/λ_0) ȳy (1 + E_0) + (1 − λ_−/λ_+)(1 − ȳy)(1 + E_+). The noise part of
+    the outputs does not reach a fresh point.
 
     Args:
         spectrum: eigenvalues of the training points.
         mean_error: E_0(t).
         information_error: E_+(t).
         label_mean: ȳ.
+        label: y of the points; the worse of both when left out.
 
     Returns:
-        Shape of the errors.
+        Shape of the errors, or of the labels.
 
     Reference: docs/theory.md, section 7.5.
     """
@@ -47,10 +49,12 @@ def unseen_margin(
     along_contrasts = (1 - spectrum.noise / spectrum.information) * (
         1 + np.asarray(information_error)
     )
-    labels = [
-        share * along_mean + (1 - share) * along_contrasts for share in (label_mean, -label_mean)
-    ]
-    return np.asarray(np.minimum(*labels))
+
+    def of(sign: ArrayLike) -> Array:
+        share = label_mean * np.asarray(sign)
+        return np.asarray(share * along_mean + (1 - share) * along_contrasts)
+
+    return np.asarray(np.minimum(of(1.0), of(-1.0)) if label is None else of(label))
 
 
 def generalisation_measure(distance: ArrayLike, points: int) -> Array:

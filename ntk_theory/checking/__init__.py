@@ -1,0 +1,1 @@
+"""How a claim is declared (`claim`, `rows`, `functionals`, `sweep`, `knobs`) and run (`running`)."""

@@ -1,0 +1,114 @@
+"""What a row looks at: numbers read off the outputs of a net on labelled points.
+
+A functional takes outputs and the points they belong to, and gives one number for each net and
+step. It is applied to the outputs of trained nets, which is measured, and to those of the
+infinitely wide net, which is predicted.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Functional",
+    "LabelledPoints",
+    "first_wrong",
+    "from_prediction",
+    "least_margin",
+    "margins",
+    "mean_margin",
+    "rescaled_rms_error",
+    "residual",
+    "rms_error",
+    "size",
+]
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+class LabelledPoints(NamedTuple):
+    """Points on which outputs are looked at.
+
+    Attributes:
+        labels: what they are compared with, clean labels as a rule, shape (n,) or (n, C).
+        predicted: outputs of the infinitely wide net, shape (k, n) or (k, n, C), or of one step.
+    """
+
+    labels: Array
+    predicted: Array
+
+
+Functional = Callable[[Array, LabelledPoints], Array]
+"""f(outputs, points): of outputs (..., k, n[, C]) numbers (..., k)."""
+
+
+def margins(outputs: Array, points: LabelledPoints) -> Array:
+    """y_i u_i, or the right output minus the best wrong one, shape (..., n)."""
+    labels = points.labels
+    if labels.ndim == 1:
+        return np.asarray(outputs * labels)
+    right = (outputs * labels).sum(axis=-1)
+    return np.asarray(right - np.where(labels > 0, -np.inf, outputs).max(axis=-1))
+
+
+def least_margin(outputs: Array, points: LabelledPoints) -> Array:
+    """min_i y_i u_i."""
+    return np.asarray(margins(outputs, points).min(axis=-1))
+
+
+def mean_margin(which: ArrayLike | None = None) -> Functional:
+    """Mean of y_i u_i over all points, or over some of them (a mask)."""
+
+    def mean(outputs: Array, points: LabelledPoints) -> Array:
+        found = margins(outputs, points)
+        chosen = found if which is None else found[..., np.asarray(which)]
+        return np.asarray(chosen.mean(axis=-1))
+
+    return mean
+
+
+def _per_point(square: Array, labels: Array) -> Array:
+    return np.asarray(square.reshape(*square.shape[: square.ndim - labels.ndim], -1).sum(axis=-1))
+
+
+def residual(outputs: Array, points: LabelledPoints) -> Array:
+    """‖y − u‖, the Euclidean distance from the labels."""
+    return np.sqrt(_per_point(np.square(outputs - points.labels), points.labels))
+
+
+def rms_error(outputs: Array, points: LabelledPoints) -> Array:
+    """‖u − y‖/√n."""
+    return np.asarray(residual(outputs, points) / np.sqrt(len(points.labels)))
+
+
+def size(outputs: Array, points: LabelledPoints) -> Array:
+    """‖u‖/√n."""
+    square = _per_point(np.square(outputs), points.labels)
+    return np.asarray(np.sqrt(square / len(points.labels)))
+
+
+def rescaled_rms_error(outputs: Array, points: LabelledPoints) -> Array:
+    """RMS error of outputs divided by their mean size; outputs that are all 0 stay so."""
+    axes = tuple(range(-points.labels.ndim, 0))
+    scale = np.abs(outputs).mean(axis=axes, keepdims=True)
+    return rms_error(outputs / np.where(scale > 0, scale, 1.0), points)
+
+
+def from_prediction(outputs: Array, points: LabelledPoints) -> Array:
+    """max_i |u_i − predicted_i|."""
+    axes = tuple(range(-points.labels.ndim, 0))
+    return np.asarray(np.abs(outputs - points.predicted).max(axis=axes))
+
+
+def first_wrong(values: Array, axis: int = -1) -> Array:
+    """First step t >= 1 at which a margin is not positive, T + 1 if there is none.
+
+    It is for `reduce=` of a row that looks at all steps from step 0 on.
+    """
+    wrong = np.moveaxis(np.asarray(values), axis, -1)[..., 1:] <= 0
+    first = np.where(wrong.any(axis=-1), wrong.argmax(axis=-1) + 1, wrong.shape[-1] + 1)
+    return np.asarray(first, dtype=float)

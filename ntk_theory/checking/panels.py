@@ -1,0 +1,132 @@
+"""Pictures of a claim: prediction over measurement, each a panel that knows what it has to keep."""
+
+from __future__ import annotations
+
+__all__ = ["Curves", "Ecdf"]
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import Functional, margins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ntk_theory.checking.running import Run
+    from ntk_theory.verdicts import ClaimResult
+
+Array = NDArray[np.float64]
+
+COLOURS = ("ORANGE", "BLUE", "GREEN", "INDIGO")
+"""Of trainings in the order in which a panel names them."""
+
+
+def _colour(place: int) -> str:
+    return str(getattr(nt.drawing, COLOURS[place % len(COLOURS)]))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A functional over the steps: mean and range of the widest nets, the prediction dashed.
+
+    Attributes:
+        functional: what is shown.
+        of: names of trainings.
+        ylabel: of the axis, in mathtext.
+        bounds: levels that theory knows, by what the legend calls them: f(config).
+        marks: steps that theory names, by their symbol: f(config).
+        more: settings of the axes, as `Axes.set` takes them.
+        legend: its place.
+    """
+
+    functional: Functional
+    of: Sequence[str]
+    ylabel: str
+    bounds: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    marks: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    legend: str = "best"
+
+    def _key(self, training: str) -> str:
+        return f"{self.functional.__name__} of {training}"
+
+    def arrays(self, run: Run) -> dict[str, Array]:
+        """The functional of nets, shape (S, T + 1), and of the prediction."""
+        kept = {}
+        for name in self.of:
+            points, outputs = run.trainings[name].points, run.widest(name).outputs()
+            kept[self._key(name)] = self.functional(outputs, points)
+            kept[f"predicted {self._key(name)}"] = self.functional(points.predicted, points)
+        return kept
+
+    def __call__(self, axes: Axes, result: ClaimResult) -> None:
+        """Draw it, if the run came so far."""
+        drawing, arrays, last = nt.drawing, result.arrays, 0
+        shown = [name for name in self.of if self._key(name) in arrays]
+        if not shown:
+            return
+        for place, name in enumerate(self.of):
+            curves = arrays[self._key(name)]
+            last = max(last, curves.shape[1] - 1)
+            drawing.band(axes, np.arange(curves.shape[1]), curves, _colour(place), name)
+        for place, name in enumerate(self.of):
+            predicted = arrays[f"predicted {self._key(name)}"]
+            label = None if place else "closed forms" if len(self.of) > 1 else "closed form"
+            drawing.prediction(axes, np.arange(len(predicted)), predicted, label, of=name)
+        for label, level in self.bounds.items():
+            drawing.bound(axes, level(result.config), label)
+        for label, step in self.marks.items():
+            drawing.mark(axes, step(result.config), label)
+        drawing.step_axis(axes, last)
+        axes.set(ylabel=self.ylabel, **self.more)
+        axes.legend(loc=self.legend)
+
+
+def _share_below(values: Array) -> tuple[Array, Array]:
+    """Corners of the share of values below each of them."""
+    ordered = np.repeat(np.sort(np.asarray(values)), 2)
+    points = ordered.size // 2
+    return ordered, np.repeat(np.arange(points + 1), 2)[1:-1] / points
+
+
+@dataclass(frozen=True)
+class Ecdf:
+    """Share of points whose margin lies below each value after the last step, a line per net.
+
+    Attributes:
+        of: names of trainings.
+    """
+
+    of: Sequence[str]
+
+    def arrays(self, run: Run) -> dict[str, Array]:
+        """Margins of all points, shape (S, n), and their predictions."""
+        kept = {}
+        for name in self.of:
+            points, outputs = run.trainings[name].points, run.widest(name).outputs()
+            kept[f"margins of {name}"] = margins(outputs[:, -1], points)
+            kept[f"predicted margins of {name}"] = margins(points.predicted[-1], points)
+        return kept
+
+    def __call__(self, axes: Axes, result: ClaimResult) -> None:
+        """Draw it, if the run came so far."""
+        drawing, arrays = nt.drawing, result.arrays
+        if f"margins of {self.of[0]}" not in arrays:
+            return
+        for place, name in enumerate(self.of):
+            for net, values in enumerate(arrays[f"margins of {name}"]):
+                drawing.line(
+                    axes, *_share_below(values), _colour(place), name, show=net == 0, alpha=0.6
+                )
+        for place, name in enumerate(self.of):
+            dashed = None if place else "closed forms"
+            predicted = _share_below(arrays[f"predicted margins of {name}"])
+            drawing.prediction(axes, *predicted, dashed, of=name)
+        axes.axvline(0, color=drawing.GREY, lw=0.6, gid="margin 0")
+        axes.set(xlabel="margin $y_iu_i$", ylabel="share of points below", ylim=(-0.03, 1.03))
+        axes.legend(loc="upper left")

@@ -1,0 +1,271 @@
+"""What a claim declares before any net is trained: trainings, rows on them, controls."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ALL_STEPS",
+    "NORMS",
+    "Control",
+    "HeldOut",
+    "Row",
+    "Training",
+    "relative_to",
+]
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntk_theory.checking.functionals import Functional, LabelledPoints
+from ntk_theory.verdicts import Premise, Relation
+
+if TYPE_CHECKING:
+    from ntk_theory.problems import Recipe
+
+Array = NDArray[np.float64]
+Norm = Callable[[Array, Array], Array]
+"""f(u − predicted, predicted), both (..., k, n): the size of the deviation, (..., k)."""
+
+ALL_STEPS = slice(None)
+"""`at=` of a row that looks at every recorded step."""
+
+
+def _flat(difference: Array, predicted: Array) -> Array:
+    points = predicted.ndim - 1  # axes of a step's outputs
+    return difference.reshape(*difference.shape[: difference.ndim - points], -1)
+
+
+def _largest(difference: Array, predicted: Array) -> Array:
+    return np.asarray(np.abs(_flat(difference, predicted)).max(axis=-1))
+
+
+def _rms(difference: Array, predicted: Array) -> Array:
+    square = np.square(_flat(difference, predicted)).sum(axis=-1)
+    return np.asarray(np.sqrt(square / predicted.shape[1]))
+
+
+def _l2(difference: Array, predicted: Array) -> Array:
+    return np.sqrt(np.square(_flat(difference, predicted)).sum(axis=-1))
+
+
+NORMS: Mapping[str, Norm] = {"largest": _largest, "rms": _rms, "l2": _l2}
+"""Sizes of a deviation by name: over points the largest, the root mean square, or Euclidean."""
+
+
+def relative_to(scale: Array, norm: str = "largest") -> Norm:
+    """A norm of the deviation in units of something predicted, step by step; 0 where that is 0.
+
+    Args:
+        scale: positive, shape (k,), but 0 where nothing deviates.
+        norm: of `NORMS`.
+    """
+    own = NORMS[norm]
+
+    def relative(difference: Array, predicted: Array) -> Array:
+        found = own(difference, predicted)
+        return np.asarray(found / np.where(scale[: found.shape[-1]] > 0, scale, np.inf))
+
+    return relative
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Points that a training does not see, looked at after its last step.
+
+    Attributes:
+        inputs: unit rows, shape (p, d).
+        labels: right ones, shape (p,) or (p, C).
+        predicted: outputs of the infinitely wide net, shape (p,) or (p, C), or one for all.
+    """
+
+    inputs: Array
+    labels: Array
+    predicted: Array | float
+
+    @property
+    def points(self) -> LabelledPoints:
+        """Labels, and the prediction as that of a single step."""
+        return LabelledPoints(
+            self.labels, np.broadcast_to(np.asarray(self.predicted, float), self.labels.shape)[None]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A way to train nets, with what the infinitely wide net does in it.
+
+    Attributes:
+        name: of this way; rows are named after it.
+        recipe: what the nets are trained on.
+        predicted: outputs in closed form, at the recorded steps, shape (k, n) or (k, n, C).
+        labels: what outputs are compared with; the observed ones when left out.
+        held_out: other points that are looked at, by name.
+        signs_from: first step from which on predictions teach, so that they need right signs.
+        seed: of its nets; trainings with the same one start from the same nets. That of the run
+            when left out.
+        kernel_limit: whether `predicted` is held against the recursion on the measured kernel, for
+            outputs that start at 0.
+        curves: other predicted numbers that rows and pictures want, by name.
+    """
+
+    name: str
+    recipe: Recipe
+    predicted: Array
+    labels: Array | None = None
+    held_out: Mapping[str, HeldOut] = field(default_factory=dict)
+    signs_from: int | None = None
+    seed: int | None = None
+    kernel_limit: bool = True
+    curves: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        recorded = self.recipe.record
+        count = self.recipe.steps + 1 if recorded is None else len(recorded)
+        expected = (count, *np.shape(self.recipe.observed))
+        if np.shape(self.predicted) != expected:
+            raise ValueError(
+                f"predicted of training {self.name!r} must have the shape {expected}, the outputs "
+                f"of every recorded step; got {np.shape(self.predicted)}"
+            )
+
+    @property
+    def points(self) -> LabelledPoints:
+        """Labels and predictions at every recorded step."""
+        labels = self.recipe.observed if self.labels is None else self.labels
+        return LabelledPoints(np.asarray(labels, dtype=float), np.asarray(self.predicted))
+
+    def looked_at(self, on: str | None) -> LabelledPoints:
+        """The training points, or the held-out ones of that name."""
+        return self.points if on is None else self.held_out[on].points
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A predicted number and how it is measured: a functional, of a training, at a step, in a norm.
+
+    Attributes:
+        name: of the number; the table shows it after the training's.
+        training: whose outputs are looked at.
+        functional: what is read off them.
+        at: index of a recorded step, or a slice of them; the last when left out.
+        reduce: what makes one number of several steps, as `np.min`.
+        on: name of held-out points to look at in place of the training points.
+        norm: in which deviations of the outputs bound the functional: a name of `NORMS` or a
+            function (see `relative_to`). A functional that changes by no more than the outputs do
+            in that norm may be as far off as they are.
+        expect: the prediction as its own closed form. It is held against the functional of the
+            predicted outputs, which stands in for it when left out.
+        resolves: the largest tolerance under which the row still distinguishes what it is about.
+        relation: "equal", or one-sided; then against `bound`.
+        bound: what a one-sided row is held against, if not its own prediction.
+        every_width: look at the nets of all widths, and show the one that leaves least room.
+        tolerance: what follows for the functional from a bound on the deviation, if not the same.
+        claimed: what a control shows instead of its failure if the claim holds all the same.
+    """
+
+    name: str
+    training: Training
+    functional: Functional
+    at: int | slice = -1
+    reduce: Callable[..., Any] | None = None
+    on: str | None = None
+    norm: str | Norm = "largest"
+    expect: float | None = None
+    resolves: float = math.inf
+    relation: Relation = Relation.EQUAL
+    bound: float | None = None
+    every_width: bool = False
+    tolerance: Callable[[float], float] | None = None
+    claimed: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.at, slice) and self.reduce is None:
+            raise ValueError(f"row {self.name!r} looks at several steps, and needs reduce=")
+        if self.bound is not None and self.relation is Relation.EQUAL:
+            raise ValueError(f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST")
+        if isinstance(self.norm, str) and self.norm not in NORMS:
+            raise ValueError(f"norm must be one of {', '.join(NORMS)}; got {self.norm!r}")
+
+    @property
+    def title(self) -> str:
+        """Name of the training and of the number."""
+        return f"{self.training.name}: {self.name}"
+
+    @property
+    def steps(self) -> slice:
+        """Recorded steps it looks at."""
+        if isinstance(self.at, slice):
+            return self.at
+        return slice(self.at, None if self.at == -1 else self.at + 1)
+
+    def read(self, outputs: Array) -> Array:
+        """The number of each net.
+
+        Args:
+            outputs: at every recorded step, (S, k, n); of held-out points those of the last one,
+                (S, 1, p).
+        """
+        points, steps = self.training.looked_at(self.on), self.steps
+        points = points._replace(predicted=points.predicted[steps])
+        values = self.functional(outputs[:, steps], points)
+        return np.asarray(values[:, 0] if self.reduce is None else self.reduce(values, axis=-1))
+
+    @property
+    def of_predicted(self) -> float:
+        """The functional of the predicted outputs."""
+        return float(self.read(self.training.looked_at(self.on).predicted[None])[0])
+
+    @property
+    def predicted(self) -> float:
+        """The bound, or the closed form, or else the functional of the predicted outputs."""
+        if self.bound is not None:
+            return float(self.bound)
+        return self.of_predicted if self.expect is None else float(self.expect)
+
+    def deviation(self, outputs: Array) -> Array:
+        """Deviation of each net from the prediction in the row's norm, at most, shape (S,)."""
+        points = self.training.looked_at(self.on)
+        norm = NORMS[self.norm] if isinstance(self.norm, str) else self.norm
+        length = outputs.shape[1]  # shorter than predicted if a net has diverged
+        found = norm(outputs - points.predicted[:length], points.predicted[:length])
+        return np.asarray(found[:, self.steps].max(axis=1))
+
+    def under(self, training: Training, on: str | None = None, **changes: Any) -> Row:
+        """The same number of a training with something replaced: what a control looks at.
+
+        Args:
+            training: the replaced one.
+            on: its held-out points, if others than the row's.
+            changes: other attributes that change.
+        """
+        own: dict[str, Any] = {"expect": None, "claimed": self.predicted, **changes}
+        return replace(self, training=training, on=on or self.on, **own)
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """A row on a training with one thing replaced: the claim's own prediction must fail there.
+
+    Attributes:
+        id: short name.
+        broken_premise: what is replaced, as "a holds: here b".
+        row: made with `Row.under`, or with its own `claimed`. Its prediction is what theory says
+            is seen there instead.
+        unmet: premise that this must violate, if there is one.
+    """
+
+    id: str
+    broken_premise: str
+    row: Row
+    unmet: Premise | None = None
+
+    def __post_init__(self) -> None:
+        if self.row.claimed is None:
+            raise ValueError(
+                f"control {self.id!r} needs what the claim would show: make its row with "
+                "`row.under(training)`, or give the row `claimed=`"
+            )

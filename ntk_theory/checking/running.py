@@ -1,0 +1,484 @@
+"""A run of a claim: kernel limits first, then nets of growing width, rows, and controls."""
+
+from __future__ import annotations
+
+__all__ = ["Run", "WidthResult", "run"]
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntk_theory import jobs, kernels, spectrum, training
+from ntk_theory.checking.claim import Claim, Declaration, declare
+from ntk_theory.checking.functionals import margins, rms_error
+from ntk_theory.checking.rows import NORMS, Control, Row, Training
+from ntk_theory.experiments import net_seeds, train_nets
+from ntk_theory.fitting import PowerLaw, fit_power_law
+from ntk_theory.ladder import (
+    BOOTSTRAP_STREAM,
+    CONTROL_STREAM,
+    NETS_STREAM,
+    NetPlan,
+    control_width,
+    falling_row,
+)
+from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
+from ntk_theory.training import Trajectory
+from ntk_theory.verdicts import (
+    ClaimResult,
+    Measurement,
+    Options,
+    Premise,
+    Progress,
+    Relation,
+)
+
+Array = NDArray[np.float64]
+
+_RISK = 1e-3
+"""Probability that some bound of a run is exceeded by chance, if deviations are log-normal."""
+
+_EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class WidthResult:
+    """Nets of one width after one training.
+
+    Attributes:
+        width: m.
+        trajectory: of S nets, without their weights.
+        held_out: outputs on other points after the last step, by name, shape (S, 1, p).
+    """
+
+    width: int
+    trajectory: Trajectory
+    held_out: Mapping[str, Array]
+
+    def outputs(self, on: str | None = None) -> Array:
+        """Outputs at the recorded steps, or those on held-out points."""
+        return self.trajectory.outputs if on is None else self.held_out[on]
+
+
+@dataclass
+class Run:
+    """What a claim declares, and what its nets have done so far.
+
+    Attributes:
+        declared: all that was known before.
+        progress: told how far it has come.
+        evidence: premises, measurements and controls so far.
+        results: nets of each width, by the name of the training.
+    """
+
+    declared: Declaration
+    progress: Progress
+    evidence: Evidence = field(default_factory=Evidence)
+    results: dict[str, list[WidthResult]] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> Any:
+        """As the claim builds it."""
+        return self.declared.problem
+
+    @property
+    def nets(self) -> NetPlan:
+        """Which nets are trained."""
+        return self.declared.nets
+
+    @property
+    def trainings(self) -> Mapping[str, Training]:
+        """By name."""
+        return self.declared.trainings
+
+    # ------------------------------------------------------------ nets
+
+    def train(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
+        """Train nets of one width.
+
+        Args:
+            one: the training.
+            width: m.
+            stream: keeps nets of the claim and of its controls apart.
+            count: how many.
+        """
+        seed = self.nets.seed if one.seed is None else one.seed
+        trajectory = train_nets(
+            one.recipe,
+            width,
+            net_seeds(seed, width, count, stream),
+            dtype=self.nets.dtype,
+            device=self.nets.device,
+            progress=self.progress,
+            keep_network=bool(one.held_out),
+        )
+        held_out = {}
+        if trajectory.network is not None and trajectory.stopped is None:
+            held_out = {
+                name: np.asarray(trajectory.network(points.inputs))[:, None]
+                for name, points in one.held_out.items()
+            }
+        return WidthResult(width, replace(trajectory, network=None), held_out)
+
+    def climb(self) -> bool:
+        """Train nets of all widths in all ways; says whether they all stayed finite."""
+        for one in self.trainings:
+            self.results[one] = []
+        for width in self.nets.widths:
+            self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
+            calls = (
+                partial(self.train, one, width, NETS_STREAM, self.nets.count)
+                for one in self.trainings.values()
+            )
+            for name, found in zip(self.trainings, jobs.side_by_side(calls), strict=True):
+                if self.evidence.diverged(found.trajectory.stopped):
+                    return False
+                self.results[name].append(found)
+        return True
+
+    def widest(self, one: Training | str) -> WidthResult:
+        """Nets of the largest width."""
+        return self.results[one if isinstance(one, str) else one.name][-1]
+
+    def measured(self, row: Row) -> Array:
+        """A row's number for each of the widest nets, shape (S,)."""
+        return row.read(self.widest(row.training).outputs(row.on))
+
+    # ------------------------------------------------------------ what nets may be off by
+
+    @property
+    def bounds(self) -> int:
+        """Bounds of the run that its risk is shared by."""
+        widest = sum(not row.every_width for row in self.declared.rows)
+        every = len(self.declared.rows) - widest
+        nets = len(self.nets.widths) * self.nets.count
+        return widest + every * nets + len(self.declared.controls)
+
+    def confidence(self, bounds: int = 0) -> float:
+        """Of each bound, if there are so many besides those of the rows and controls."""
+        return 1 - _RISK / (self.bounds + bounds)
+
+    def fit(self, values: Sequence[Array]) -> PowerLaw:
+        """Power law in the width of positive numbers of each net, from the narrowest width on."""
+        key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
+        widths = self.nets.widths[: len(values)]
+        return fit_power_law(widths, values, rng=np.random.default_rng(key))
+
+    def deviations(self, row: Row) -> list[Array]:
+        """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
+        return [row.deviation(one.outputs(row.on)) for one in self.results[row.training.name]]
+
+    def bound(self, row: Row, width: int, *, from_all: bool = False) -> float:
+        """Bound on the deviation of a net of some width that the other widths put on it.
+
+        Args:
+            row: it says in which norm and at which steps.
+            width: m.
+            from_all: use the widest nets as well.
+        """
+        found = self.deviations(row)
+        law = self.fit(found if from_all else found[:-1])
+        return law.upper(width, self.confidence()) + self.nets.rounding_allowance(width)
+
+    def tolerance(self, row: Row, width: int, *, from_all: bool = False) -> float:
+        """What a row may be off by at a width."""
+        bound = self.bound(row, width, from_all=from_all)
+        return bound if row.tolerance is None else row.tolerance(bound)
+
+    # ------------------------------------------------------------ rows
+
+    def measure(self, row: Row) -> Measurement:
+        """A row, measured."""
+        if row.every_width:
+            return self._of_every_width(row)
+        tolerance = self.tolerance(row, self.nets.widths[-1])
+        values = self.measured(row)
+        return over_nets(
+            row.title, row.predicted, values, tolerance, row.resolves, row.relation
+        )
+
+    def _of_every_width(self, row: Row) -> Measurement:
+        """The net of any width that leaves least of what its width allows."""
+        predicted, entries = row.predicted, []
+        for one in self.results[row.training.name]:
+            values = row.read(one.outputs(row.on))
+            allowed = self.tolerance(row, one.width)
+            if row.relation is Relation.AT_MOST:
+                worst = float(values.max())
+                spare = allowed - (worst - predicted)
+            elif row.relation is Relation.AT_LEAST:
+                worst = float(values.min())
+                spare = allowed + (worst - predicted)
+            else:
+                worst = float(values[np.abs(values - predicted).argmax()])
+                spare = allowed - abs(worst - predicted)
+            entries.append((spare, worst, allowed, values))
+        _, worst, allowed, values = min(entries, key=lambda entry: entry[0])
+        ends = (float(values.min()), float(values.max()))
+        return Measurement(
+            row.title, predicted, worst, allowed, ends, row.relation, resolution=row.resolves
+        )
+
+    def falling_rows(self) -> Iterator[Measurement]:
+        """Each deviation that sets a tolerance falls with the width.
+
+        Once for each training, norm and set of points: at all steps if some row looks at several.
+        """
+        chosen: dict[tuple[str, str | None, Any], Row] = {}
+        for row in self.declared.rows:
+            key = (row.training.name, row.on, row.norm)
+            if key not in chosen or isinstance(row.at, slice):
+                chosen.setdefault(key, row)
+                if isinstance(row.at, slice):
+                    chosen[key] = row
+        for row in chosen.values():
+            norm = row.norm if isinstance(row.norm, str) else "relative"
+            where = "" if row.on is None else f", {row.on} points"
+            yield falling_row(
+                self.nets.widths, self.deviations(row), f"{row.training.name}{where}, {norm}"
+            )
+
+    # ------------------------------------------------------------ controls
+
+    def control(self, control: Control) -> Any:
+        """Train the nets of a control, and judge it."""
+        row, width = control.row, control_width(self.nets)
+        found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
+        tolerance = self._control_tolerance(row, width)
+        assert row.claimed is not None
+        return judged_control(
+            control.id,
+            control.broken_premise,
+            over_nets(row.name, row.predicted, row.read(found.outputs(row.on)), tolerance),
+            row.claimed,
+            tolerance,
+            None if control.unmet is None else not control.unmet.holds,
+        )
+
+    def _control_tolerance(self, row: Row, width: int) -> float:
+        """What control nets may be off by: as much as nets of any training, in the row's norm."""
+        alike = [
+            one
+            for one in self.declared.rows
+            if one.norm == row.norm and (one.on is None) == (row.on is None)
+        ]
+        return max(self.tolerance(one, width, from_all=True) for one in alike)
+
+    # ------------------------------------------------------------ what is kept
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """One row for each trained net."""
+        for name, found in self.results.items():
+            points = self.trainings[name].points
+            for one in found:
+                made = one.trajectory.steps.size
+                error = rms_error(one.outputs(), points)
+                off = NORMS["rms"](one.outputs() - points.predicted[:made], points.predicted[:made])
+                margin = margins(one.outputs()[:, -1], points)
+                for net in range(len(error)):
+                    yield {
+                        "training": name,
+                        "width": one.width,
+                        "net": net,
+                        "steps": int(one.trajectory.steps[-1]),
+                        "final_rms_error": float(error[net, -1]),
+                        "best_rms_error": float(error[net].min()),
+                        "largest_deviation": float(off[net].max()),
+                        "final_deviation": float(off[net, -1]),
+                        "margin": float(margin[net].min()),
+                        "zero_one_error": float((margin[net] <= 0).mean()),
+                        "movement": float(one.trajectory.movement[net]),
+                        "distance": float(one.trajectory.distance[net]),
+                        "flipped_activations": float(one.trajectory.flipped_activations[net]),
+                    }
+
+    def arrays(self) -> dict[str, Any]:
+        """What pictures draw, and what the claim keeps besides."""
+        kept: dict[str, Any] = {"widths": np.array(self.nets.widths)}
+        for panel in self.declared.claim.panels.values():
+            if hasattr(panel, "arrays"):
+                kept |= panel.arrays(self)
+        more = self.declared.claim.part("arrays")
+        return kept if more is None else kept | dict(more(self))
+
+    def finding(self) -> str:
+        """What was found, in a sentence."""
+        own = self.declared.claim.part("finding")
+        if own is not None:
+            return str(own(self))
+        listed = "; ".join(
+            f"{row.title} {self.measured(row).mean():.4g}, predicted {row.predicted:.4g}"
+            for row in self.declared.rows[:3]
+        )
+        return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"
+
+
+# ---------------------------------------------------------------- kernel limits
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """The infinitely wide net of one training, run on the measured kernel."""
+
+    training: Training
+
+    @cached_property
+    def gram(self) -> Array:
+        return np.asarray(kernels.ntk_limit(self.training.recipe.inputs, layers=self.training.recipe.layers))
+
+    @cached_property
+    def outputs(self) -> Array:
+        """At the recorded steps."""
+        recipe = self.training.recipe
+        found = training.train_kernel_limit(
+            self.gram,
+            recipe.observed,
+            recipe.distillation,
+            learning_rate=recipe.learning_rate,
+            steps=recipe.steps,
+            loss=recipe.loss,
+        )
+        return found if recipe.record is None else found[np.asarray(recipe.record)]
+
+    @cached_property
+    def rounding(self) -> float:
+        """Rounding of a product with H, n eps λ_max, over the steps that the slowest mode remembers.
+
+        Those are 1/(ηλ_min), and no more than the run has.
+        """
+        bottom, top = spectrum.eigendecomposition(self.gram).eigenvalues[[0, -1]]
+        rate = float(np.max(self.training.recipe.learning_rate))
+        remembered = 1 / (rate * bottom) if bottom > 0 else math.inf
+        steps = max(1.0, min(self.training.recipe.steps, remembered))
+        return float(len(self.gram) * _EPS * max(rate * top, 1.0) * steps)
+
+    @property
+    def gap(self) -> tuple[float, float]:
+        """Largest distance of the outputs from the closed form, and what rounding allows."""
+        return float(np.abs(self.outputs - self.training.predicted).max()), self.rounding
+
+    def held_out(self) -> Iterator[tuple[float, float]]:
+        """The same on other points: k(x, X) H^{-1} u, which divides rounding by λ_min once more."""
+        least = float(spectrum.eigendecomposition(self.gram).eigenvalues[0])
+        solved = np.linalg.solve(self.gram, self.outputs[-1])
+        for points in self.training.held_out.values():
+            kernel = kernels.ntk_limit(points.inputs, self.training.recipe.inputs)
+            off = np.abs(kernel @ solved - points.points.predicted[0]).max()
+            yield float(off), self.rounding * len(self.gram) / (2 * least)
+
+
+def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measurement]:
+    """The gap that is largest in units of its own rounding; NaN is larger than any."""
+    if gaps:
+        gap, allowed = max(gaps, key=lambda one: math.inf if math.isnan(one[0]) else one[0] / one[1])
+        yield Measurement(name, 0.0, gap, allowed)
+
+
+def kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
+    """Closed forms of trainings, controls and rows, before any net is trained."""
+    own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
+    broken = {id(c.row.training): c.row.training for c in declared.controls}
+    of_controls = [_Limit(one) for one in broken.values() if one.kernel_limit]
+    yield from _worst("kernel limit: outputs − closed form, largest", [one.gap for one in own])
+    yield from _worst(
+        "kernel limit on held-out points: outputs − closed form, largest",
+        [gap for one in own for gap in one.held_out()],
+    )
+    yield from _worst(
+        "kernel limit of the controls: outputs − closed form, largest",
+        [gap for one in of_controls for gap in (one.gap, *one.held_out())],
+    )
+    yield from _worst(
+        "rows: closed form − functional of the predicted outputs, largest",
+        [_formula_gap(row) for row in declared.rows if row.expect is not None],
+    )
+
+
+def _formula_gap(row: Row) -> tuple[float, float]:
+    """How far a row's closed form is from the functional of the predicted outputs."""
+    steps, points = row.training.predicted.shape[:2]
+    scale = max(1.0, abs(row.predicted))
+    return abs(row.predicted - row.of_predicted), 16 * _EPS * max(steps, points) * scale
+
+
+# ---------------------------------------------------------------- the run
+
+
+def _scatter_premise(one: Training, outputs: Array) -> Premise:
+    """Nets learn from right predictions as long as they scatter less than the predicted margin.
+
+    Scatter about their own mean is what a larger width takes away. The distance of that mean from
+    the prediction is left to the rows: sharing a bias violates no premise.
+
+    Args:
+        one: a training in which predictions teach.
+        outputs: of the narrowest nets, shape (S, k, n).
+    """
+    scatter = np.abs(outputs - outputs.mean(axis=0))
+    scatter = scatter.reshape(*scatter.shape[:2], -1).max(axis=2)
+    predicted = margins(one.predicted, one.points).min(axis=-1)
+    spare = float((predicted - scatter)[:, one.signs_from :].min())
+    return Premise(
+        f"{one.name}: margin above the scatter of the narrowest nets",
+        spare,
+        spare > 0,
+        f"predicted margin − largest distance of an output to the nets' mean > 0 from step "
+        f"{one.signs_from} on",
+    )
+
+
+def _work(declared: Declaration) -> float:
+    """Neuron-steps of the whole run, controls included."""
+    nets = declared.nets
+    steps = sum(one.recipe.steps for one in declared.trainings.values())
+    broken = sum(control.row.training.recipe.steps for control in declared.controls)
+    return float(
+        sum(nets.widths) * nets.count * steps
+        + control_width(nets) * declared.claim.control_nets * broken
+    )
+
+
+def _gather(run: Run, evidence: Evidence) -> str:
+    declared, run.evidence = run.declared, evidence
+    evidence.premises += declared.premises
+    if not evidence.premises_hold:
+        return ""
+    evidence.measurements += kernel_limit_rows(declared)
+    if any(row.holds is not True for row in evidence.measurements):
+        return ""  # a wrong formula costs no net
+    run.progress.start(declared.claim.id, _work(declared))
+    finite = run.climb()
+    evidence.metrics += run.metrics()
+    if not finite:
+        return ""
+    for one in declared.trainings.values():
+        if one.signs_from is not None:
+            evidence.premises.append(_scatter_premise(one, run.results[one.name][0].outputs()))
+    evidence.measurements += [run.measure(row) for row in declared.rows]
+    more: Callable[[Run], Any] | None = declared.claim.part("measure")
+    if more is not None:
+        evidence.measurements += list(more(run))
+    evidence.measurements += run.falling_rows()
+    evidence.arrays |= run.arrays()
+    if evidence.sound:
+        evidence.progress_note = "at the controls"
+        for control in declared.controls:
+            evidence.controls.append(run.control(control))
+    return run.finding()
+
+
+def run(claim: Claim, options: Options, progress: Progress) -> ClaimResult:
+    """Check a claim."""
+    declared = declare(claim, options)
+    return conduct(
+        claim,
+        options,
+        declared.config,
+        lambda evidence: _gather(Run(declared, progress), evidence),
+        [control.id for control in declared.controls],
+    )

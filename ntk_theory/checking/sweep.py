@@ -1,0 +1,60 @@
+"""Which nets a run trains: widths, how many of each, with which seeds."""
+
+from __future__ import annotations
+
+__all__ = ["PRESETS", "Sweep"]
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_WIDEST = 2**20
+"""Width that no sweep passes unless it says so itself."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Widths from one to another, as evenly as powers of 2 times the first can be.
+
+    Attributes:
+        first: narrowest width.
+        last: widest one, a power of 2 times the first.
+        count: how many widths.
+        nets: trained at each width.
+    """
+
+    first: int
+    last: int
+    count: int
+    nets: int
+
+    def widths(self, lazy_width: float = 0.0) -> tuple[int, ...]:
+        """The widths where narrow nets are lazy.
+
+        A sweep starts later where narrow nets would not be, and then it ends later, too, if its
+        steps would be smaller than factors of 2; but it does not pass 2^20.
+
+        Args:
+            lazy_width: m_lazy; the narrowest width is to be four times as large.
+
+        >>> Sweep(512, 2**17, 5, nets=4).widths()
+        (512, 2048, 8192, 32768, 131072)
+        >>> Sweep(256, 4096, 5, nets=4).widths(lazy_width=321.0)
+        (2048, 4096, 8192, 16384, 32768)
+        """
+        first, shortest = self.first, 2 ** (self.count - 1)
+        while first < 4 * lazy_width and 2 * first * shortest <= _WIDEST:
+            first *= 2
+        span = math.log2(max(self.last // first, shortest))
+        return tuple(
+            first * 2 ** round(span * place / (self.count - 1)) for place in range(self.count)
+        )
+
+
+PRESETS: Mapping[str, Sweep] = {
+    "quick": Sweep(1024, 8192, 4, nets=6),
+    "standard": Sweep(2048, 2**17, 4, nets=8),
+    "wide": Sweep(4096, 2**20, 5, nets=6),
+    "thorough": Sweep(2048, 2**18, 8, nets=12),
+}
+"""Sweeps of a claim that has none of its own."""
