@@ -37,10 +37,16 @@ class PowerLaw:
         """Fitted value at a width."""
         return float(self.constant * width**self.exponent)
 
-    def upper(self, width: float, confidence: float = 0.99) -> float:
-        """Bound that one further run at this width stays below, with this confidence.
+    def upper(self, width: float, confidence: float = 0.99, mean_of: int = 1) -> float:
+        """Bound that one further run at this width, or the mean of several, stays below.
 
-        The one-sided prediction interval of the log-log regression.
+        The one-sided prediction interval of the log-log regression. The mean of log-normal values
+        is larger than their geometric mean, by a factor of up to exp(σ²/2).
+
+        Args:
+            width: m.
+            confidence: one-sided.
+            mean_of: how many runs the mean is taken of.
 
         Reference: docs/theory.md, section 11.
         """
@@ -48,8 +54,9 @@ class PowerLaw:
         offset = np.log(width) - self.log_widths.mean()
         spread = np.square(self.log_widths - self.log_widths.mean()).sum()
         quantile = student_t.ppf(confidence, count - 2)
-        margin = quantile * self.residual * np.sqrt(1 + 1 / count + offset**2 / spread)
-        return float(self.at(width) * np.exp(margin))
+        margin = quantile * self.residual * np.sqrt(1 / mean_of + 1 / count + offset**2 / spread)
+        skewed = self.residual**2 / 2 * (1 - 1 / mean_of)
+        return float(self.at(width) * np.exp(margin + skewed))
 
 
 def _slope(log_widths: Array, mean_logs: Array) -> Array:

@@ -65,6 +65,28 @@ class Recipe:
     init_scale: float | None = None
     record: Sequence[int] | None = None
 
+    @classmethod
+    def plain(
+        cls, inputs: Array, observed: Array, *, share: float = 0.5, steps: int, **more: Any
+    ) -> Recipe:
+        """Gradient descent on labels, at a learning rate in units of the kernel's top eigenvalue.
+
+        Args:
+            inputs: unit rows, shape (n, d).
+            observed: labels, shape (n,) or (n, C).
+            share: ηλ_max, below 2; up to 1 nothing overshoots.
+            steps: T.
+            more: other attributes.
+        """
+        layers = more.get("layers", "first")
+        kernel = nt.kernels.ntk_limit(inputs, layers=layers)
+        top = float(nt.spectrum.eigendecomposition(kernel).eigenvalues[-1])
+        return cls(inputs, observed, nt.targets.PLAIN, share / top, steps, **more)
+
+    def relabelled(self, observed: Array) -> Recipe:
+        """The same with other labels."""
+        return replace(self, observed=observed)
+
 
 @dataclass(frozen=True)
 class NoisyClusters:
@@ -234,8 +256,11 @@ class NoisyClusters:
                 "new": HeldOut(new, np.ones(len(new)), float(of_new)),
             }
         return Training(
-            **({"name": name, "recipe": recipe, "predicted": outputs, "labels": dataset.clean}
-            | {"held_out": held_out} | more)
+            **(
+                {"name": name, "recipe": recipe, "predicted": outputs, "labels": dataset.clean}
+                | {"held_out": held_out}
+                | more
+            )
         )
 
     def distilled_training(self, name: str = "self-distillation", **more: Any) -> Training:
@@ -407,7 +432,9 @@ def noisy_clusters(
         raise ValueError(
             f"noise_rate must lie in (0, 1), the share of wrong labels; got {noise_rate}"
         )
-    design = nt.data.equicorrelated_clusters(clusters, points, ratio=ratio, cross_cosine=cross_cosine)
+    design = nt.data.equicorrelated_clusters(
+        clusters, points, ratio=ratio, cross_cosine=cross_cosine
+    )
     dataset = nt.data.noisy_labels(design, noise_rate=noise_rate, rng=np.random.default_rng(seed))
     angle = nt.predictions.cluster_angle(points, ratio, cross_cosine)
     levels = nt.predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
@@ -424,7 +451,9 @@ def noisy_clusters(
             "(leave it out for the antisymmetric start, whose output is zero)"
         )
     quarter = nt.predictions.memorisation_time(rho, learning_rate, levels.noise) / 4
-    parsed = nt.targets.parse_schedule(schedule, burn_in=max(1, round(quarter)), decay=max(quarter, 0.25))
+    parsed = nt.targets.parse_schedule(
+        schedule, burn_in=max(1, round(quarter)), decay=max(quarter, 0.25)
+    )
     if steps is None:
         steps = math.ceil(noise_times / min(learning_rate * levels.noise, 1.0))
         steps = max(steps, 4 * (parsed.steps + 1))

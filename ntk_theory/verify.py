@@ -21,9 +21,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from ntk_theory.checking.foreign import ClaimError, claims_of_file, installed_claims
 from ntk_theory.claims import all_claims
 from ntk_theory.command import signals, terminal
-from ntk_theory.command.parser import STDOUT, parsed
+from ntk_theory.command.parser import STDOUT, all_knobs, claim_files, parsed
 from ntk_theory.command.program import complain, guarded, say_error
 from ntk_theory.command.recording import NOWHERE, Outputs, Recording
 from ntk_theory.command.statuses import (
@@ -43,8 +44,11 @@ if TYPE_CHECKING:
 
 _PROG = "python -m ntk_theory.verify"
 
-_SHARED = {"preset", "seed", "device"}
-"""Knobs that every claim takes."""
+_SHARED = ("preset", "seed", "device")
+"""Options that every claim takes."""
+
+_OF_NETS = ("seeds", "widths", "dtype")
+"""Options of the nets that a claim trains."""
 
 _MOST_JOBS = 61 if os.name == "nt" else 1024
 """Windows waits for no more processes at once; elsewhere more are assumed a mistake."""
@@ -78,11 +82,10 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
     A knob that no claim takes is refused, and so is one that a claim called by its name does not
     take; of `all` claims those that take it get it.
     """
-    names = Options.__dataclass_fields__
-    given = {name: getattr(arguments, name) for name in names}
-    shared = {name: given[name] for name in _SHARED}
-    knobs = {name: value for name, value in given.items() if value is not None}
-    for knob in knobs.keys() - _SHARED:
+    shared = {name: getattr(arguments, name) for name in _SHARED}
+    run = {name: getattr(arguments, name) for name in _OF_NETS}
+    knobs = arguments.given | {name: value for name, value in run.items() if value is not None}
+    for knob in knobs:
         takers = [claim.id for claim in claims if knob in claim.knobs]
         if not takers or ("all" not in arguments.claims and len(takers) < len(claims)):
             flag = f"--{knob.replace('_', '-')}"
@@ -99,6 +102,8 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
         for claim in claims:
             own = {name: value for name, value in knobs.items() if name in claim.knobs}
             options[claim.id] = Options(**(shared | own))
+            if len(claims) > 1 and getattr(claim, "origin", ""):
+                continue  # what is wrong with it shows when it is run, and the others are run too
             config, _ = claim.predict(options[claim.id])
             _check_noise_rate(claim, own.get("noise_rate"), config)
     except ValueError as error:
@@ -284,13 +289,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: Sequence[str]) -> int:
     try:
-        return _answer(parsed(words))
+        claims = _known(words)
+        return _answer(parsed(words, all_knobs(claims.values())), claims)
     except Refusal as refusal:
         if _launched().rank:
             time.sleep(_HEARD)  # torchrun ends the first process as soon as another one has
         else:
             complain(_PROG, f"error: {refusal}")
         return Status.REFUSED
+
+
+def _known(words: Sequence[str]) -> dict[str, Any]:
+    """Claims by id: of this package, of installed ones, of files that the command line names.
+
+    An installed claim that cannot be read is complained of; a file that cannot be is refused.
+    """
+    claims: dict[str, Any] = dict(all_claims())
+    installed, complaints = installed_claims(claims)
+    for line in complaints:
+        complain(_PROG, line)
+    claims |= installed
+    try:
+        for file in claim_files(words):
+            claims |= claims_of_file(file, claims)
+    except ClaimError as error:
+        raise Refusal(str(error)) from None
+    return claims
 
 
 def _launched() -> Launch:
@@ -301,16 +325,17 @@ def _launched() -> Launch:
         return Launch()
 
 
-def _answer(arguments: argparse.Namespace) -> int:
+def _answer(arguments: argparse.Namespace, claims: dict[str, Any]) -> int:
     """Do what the arguments ask for."""
-    claims = all_claims()
     out = terminal.output()
     if arguments.list:
         for claim in claims.values():
-            out.write(f"{claim.id:16} {', '.join(claim.paper_claims):12} {claim.statement}\n")
+            where = getattr(claim, "origin", "") or ", ".join(claim.paper_claims)
+            out.write(f"{claim.id:16} {where:12} {claim.statement}\n")
         out.flush()
         return Status.SUPPORTED
-    chosen = _chosen(arguments.claims, claims)
+    of_files = [id_ for id_, one in claims.items() if getattr(one, "origin", "").endswith(".py")]
+    chosen = _chosen(arguments.claims or of_files, claims)
     if arguments.explain:
         out.write("\n\n\n".join(explanation(claim) for claim in chosen) + "\n")
         out.flush()
@@ -320,7 +345,7 @@ def _answer(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise Refusal(str(error)) from None
     try:
-        status = _run(arguments, chosen)
+        status = _run(arguments, chosen, list(claims))
     except _ApartError as apart:
         status = apart.status
     if several and launched().rank == 0:
@@ -329,7 +354,7 @@ def _answer(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _run(arguments: argparse.Namespace, chosen: Sequence[Claim]) -> int:
+def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], known: Sequence[str]) -> int:
     """Refuse what cannot be done, run, and write; of several processes the first one speaks."""
     from ntk_theory import ranks
     from ntk_theory.resources import limited_memory
@@ -350,7 +375,7 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim]) -> int:
             if silent.failed:
                 raise _ApartError(Status.LOST_PROCESS)
             return Status.SUPPORTED
-        outputs = Outputs.of(arguments, list(all_claims()))
+        outputs = Outputs.of(arguments, known)
         checkpoints = _checkpoints(arguments, options)
         recording = Recording(outputs, ids, _typed([*_PROG.split(), *arguments.command]))
         with signals.heeded():

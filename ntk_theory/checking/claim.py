@@ -48,6 +48,7 @@ class Claim:
         panels: what draws prediction over measurement, by the name of the picture.
         knobs: names of what a user may set, besides preset, seed and device.
         plans: what says how long a preset takes, for presets where that matters.
+        origin: where a claim of somebody else's comes from; empty for those of this package.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Claim:
         self.precisions = tuple(precisions)
         self.panels: dict[str, Callable[[Axes, ClaimResult], None]] = {}
         self.plans: Mapping[str, Callable[[Options], str]] = {}
+        self.origin = ""
         self._builder: Callable[..., Any] | None = None
         self._defaults: dict[str, Any] = {}
         self._fixed: dict[str, Any] = {}
@@ -140,13 +142,28 @@ class Claim:
         """What was declared under a name, or None."""
         return self._parts.get(name)
 
+    def made(self, name: str, *given: Any) -> list[Any]:
+        """What a part makes of what it is given; nothing of a part that was not declared."""
+        part = self._parts.get(name)
+        found = [] if part is None else part(*given)
+        return list(found) if isinstance(found, Iterable) else [found]
+
     # ------------------------------------------------------------ what follows from that
+
+    def check_declared(self) -> None:
+        """Raise TypeError for a claim that lacks a part, or whose knobs cannot be read."""
+        if self._builder is None:
+            raise TypeError(f"claim {self.id} has no problem: decorate what builds it")
+        for name in ("trainings", "rows", "controls"):
+            if name not in self._parts and not (name == "rows" and "measure" in self._parts):
+                raise TypeError(f"claim {self.id} has no {name}: decorate what yields them")
+        assert self.own_knobs is not None
 
     @cached_property
     def own_knobs(self) -> dict[str, Knob]:
         """Parameters of the problem that a user may set, by name."""
         if self._builder is None:
-            raise TypeError(f"claim {self.id} declares no problem: decorate its builder with it")
+            raise TypeError(f"claim {self.id} has no problem: decorate what builds it")
         return knobs_of(self._builder, self._defaults, self._fixed)
 
     @property
@@ -161,7 +178,9 @@ class Claim:
 
     def build(self, options: Options) -> Any:
         """The problem for some options; raises ValueError for values that make no sense."""
-        given = {name: options.knobs.get(name, knob.default) for name, knob in self.own_knobs.items()}
+        given = {
+            name: options.knobs.get(name, knob.default) for name, knob in self.own_knobs.items()
+        }
         assert self._builder is not None
         return self._builder(seed=options.seed, **given, **self._fixed)
 
@@ -215,10 +234,6 @@ class _Titled(dict[str, Any]):
         raise KeyError(f"no row {key!r}; there are {', '.join(map(repr, self))}")
 
 
-def _listed(made: Any) -> list[Any]:
-    return list(made) if isinstance(made, Iterable) else [made]
-
-
 def _premises(claim: Claim, problem: Any, widths: Sequence[int]) -> Iterator[Premise]:
     """Those of the problem, of the claim, and that narrow nets move little."""
     from ntk_theory.problems import lazy_premise
@@ -229,9 +244,7 @@ def _premises(claim: Claim, problem: Any, widths: Sequence[int]) -> Iterator[Pre
         return  # what follows need not exist
     if hasattr(problem, "lazy_width"):
         yield lazy_premise(problem.lazy_width, widths[0])
-    more = claim.part("premises")
-    if more is not None:
-        yield from more(problem)
+    yield from claim.made("premises", problem)
 
 
 def declare(claim: Claim, options: Options) -> Declaration:
@@ -252,14 +265,11 @@ def declare(claim: Claim, options: Options) -> Declaration:
     rows: list[Row] = []
     controls: list[Control] = []
     if all(premise.holds for premise in premises):
-        parts = {name: claim.part(name) for name in ("trainings", "rows", "controls")}
-        for name, part in parts.items():
-            if part is None and not (name == "rows" and claim.part("measure")):
-                raise TypeError(f"claim {claim.id} declares no {name}")
-        trainings = {one.name: one for one in _listed(parts["trainings"](problem))}  # type: ignore[misc]
-        rows = [] if parts["rows"] is None else _listed(parts["rows"](problem, *trainings.values()))
+        claim.check_declared()
+        trainings = {one.name: one for one in claim.made("trainings", problem)}
+        rows = claim.made("rows", problem, *trainings.values())
         titled = _Titled((row.title, row) for row in rows)
-        controls = _listed(parts["controls"](problem, trainings, titled))  # type: ignore[misc]
+        controls = claim.made("controls", problem, trainings, titled)
         if not controls:
             raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
         for training in trainings.values():
@@ -278,4 +288,6 @@ def declare(claim: Claim, options: Options) -> Declaration:
 
 def _lazy_width(problem: Any) -> float:
     """m_lazy of a problem that has one, and closed forms to evaluate it."""
-    return float(getattr(problem, "lazy_width", 0.0)) if getattr(problem, "predictable", True) else 0.0
+    return (
+        float(getattr(problem, "lazy_width", 0.0)) if getattr(problem, "predictable", True) else 0.0
+    )

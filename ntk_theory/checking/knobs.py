@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Knob", "knobs_of"]
 
+import builtins
 import inspect
 import re
 import textwrap
@@ -52,7 +53,6 @@ def knobs_of(
     Raises:
         TypeError: for a parameter that is not annotated so, or has no value.
     """
-    hints = typing.get_type_hints(builder)
     said = _arguments(inspect.getdoc(builder) or "")
     knobs = {}
     for name, parameter in inspect.signature(builder).parameters.items():
@@ -63,7 +63,7 @@ def knobs_of(
             raise TypeError(
                 f"parameter {name} of {_name(builder)} needs a default: it is a knob of the claim"
             )
-        knobs[name] = Knob(name, _kind(builder, name, hints.get(name)), default, said.get(name, ""))
+        knobs[name] = Knob(name, _kind(builder, parameter), default, said.get(name, ""))
     unknown = (set(defaults) - set(knobs)) - ({"seed"} if "seed" in defaults else set())
     if unknown:
         raise TypeError(f"{_name(builder)} has no keyword parameter {', '.join(sorted(unknown))}")
@@ -74,13 +74,16 @@ def _name(builder: Callable[..., Any]) -> str:
     return getattr(builder, "__name__", repr(builder))
 
 
-def _kind(builder: Callable[..., Any], name: str, hint: Any) -> type:
+def _kind(builder: Callable[..., Any], parameter: inspect.Parameter) -> type:
+    hint = parameter.annotation
+    if isinstance(hint, str):  # of this parameter alone: others may name what is not loaded yet
+        hint = eval(hint, vars(builtins) | getattr(builder, "__globals__", {}))
     parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kinds = [part for part in parts if part is not type(None)]
     if len(kinds) != 1 or kinds[0] not in _KINDS:
         raise TypeError(
-            f"parameter {name} of {_name(builder)} must be annotated as int, float, str or bool, "
-            f"or one of them or None, to be a knob; got {hint}"
+            f"parameter {parameter.name} of {_name(builder)} must be annotated as int, float, str "
+            f"or bool, or one of them or None, to be a knob; got {parameter.annotation}"
         )
     return typing.cast(type, kinds[0])
 

@@ -36,7 +36,7 @@ class Curves:
 
     Attributes:
         functional: what is shown.
-        of: names of trainings.
+        of: names of trainings, or f(problem) that gives them.
         ylabel: of the axis, in mathtext.
         bounds: levels that theory knows, by what the legend calls them: f(config).
         marks: steps that theory names, by their symbol: f(config).
@@ -45,38 +45,39 @@ class Curves:
     """
 
     functional: Functional
-    of: Sequence[str]
+    of: Sequence[str] | Callable[[Any], Sequence[str]]
     ylabel: str
     bounds: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
     marks: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     legend: str = "best"
 
-    def _key(self, training: str) -> str:
-        return f"{self.functional.__name__} of {training}"
+    @property
+    def _prefix(self) -> str:
+        return f"{self.functional.__name__} of "
 
     def arrays(self, run: Run) -> dict[str, Array]:
         """The functional of nets, shape (S, T + 1), and of the prediction."""
         kept = {}
-        for name in self.of:
+        for name in self.of(run.problem) if callable(self.of) else self.of:
             points, outputs = run.trainings[name].points, run.widest(name).outputs()
-            kept[self._key(name)] = self.functional(outputs, points)
-            kept[f"predicted {self._key(name)}"] = self.functional(points.predicted, points)
+            kept[f"{self._prefix}{name}"] = self.functional(outputs, points)
+            kept[f"predicted {self._prefix}{name}"] = self.functional(points.predicted, points)
         return kept
 
     def __call__(self, axes: Axes, result: ClaimResult) -> None:
         """Draw it, if the run came so far."""
-        drawing, arrays, last = nt.drawing, result.arrays, 0
-        shown = [name for name in self.of if self._key(name) in arrays]
+        drawing, arrays = nt.drawing, result.arrays
+        shown = {key.removeprefix(self._prefix): arrays[key] for key in arrays
+                 if key.startswith(self._prefix)}  # fmt: skip
         if not shown:
             return
-        for place, name in enumerate(self.of):
-            curves = arrays[self._key(name)]
-            last = max(last, curves.shape[1] - 1)
+        last = max(curves.shape[1] for curves in shown.values()) - 1
+        for place, (name, curves) in enumerate(shown.items()):
             drawing.band(axes, np.arange(curves.shape[1]), curves, _colour(place), name)
-        for place, name in enumerate(self.of):
-            predicted = arrays[f"predicted {self._key(name)}"]
-            label = None if place else "closed forms" if len(self.of) > 1 else "closed form"
+        for place, name in enumerate(shown):
+            predicted = arrays[f"predicted {self._prefix}{name}"]
+            label = None if place else "closed forms" if len(shown) > 1 else "closed form"
             drawing.prediction(axes, np.arange(len(predicted)), predicted, label, of=name)
         for label, level in self.bounds.items():
             drawing.bound(axes, level(result.config), label)

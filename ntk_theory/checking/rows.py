@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ALL_STEPS",
     "NORMS",
+    "OWN",
     "Control",
     "HeldOut",
     "Row",
@@ -15,7 +16,7 @@ __all__ = [
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Norm = Callable[[Array, Array], Array]
 """f(u − predicted, predicted), both (..., k, n): the size of the deviation, (..., k)."""
+
+Sides = tuple[float, float]
+"""Below and above a prediction."""
+
+OWN = "own"
+"""`norm=` of a row whose functional's own deviation is what narrower nets bound."""
 
 ALL_STEPS = slice(None)
 """`at=` of a row that looks at every recorded step."""
@@ -156,15 +163,20 @@ class Row:
         on: name of held-out points to look at in place of the training points.
         norm: in which deviations of the outputs bound the functional: a name of `NORMS` or a
             function (see `relative_to`). A functional that changes by no more than the outputs do
-            in that norm may be as far off as they are.
+            in that norm may be as far off as they are. With `OWN` it is the functional's own
+            deviation, step by step, that narrower nets bound.
         expect: the prediction as its own closed form. It is held against the functional of the
             predicted outputs, which stands in for it when left out.
-        resolves: the largest tolerance under which the row still distinguishes what it is about.
+        resolves: the largest tolerance under which the row still distinguishes what it is about;
+            a pair, below and above, where the two sides differ.
         relation: "equal", or one-sided; then against `bound`.
         bound: what a one-sided row is held against, if not its own prediction.
-        every_width: look at the nets of all widths, and show the one that leaves least room.
-        tolerance: what follows for the functional from a bound on the deviation, if not the same.
+        nets: whose number is shown: the mean of the widest nets, or of "each" of them the one that
+            leaves least room, or of "each of every width".
+        tolerance: what follows for the functional from a bound on the deviation, if not the same;
+            a pair where the two sides differ.
         claimed: what a control shows instead of its failure if the claim holds all the same.
+        like: the claim's own row that a control's was made from; it says how far nets deviate.
     """
 
     name: str
@@ -175,20 +187,23 @@ class Row:
     on: str | None = None
     norm: str | Norm = "largest"
     expect: float | None = None
-    resolves: float = math.inf
+    resolves: float | Sides = math.inf
     relation: Relation = Relation.EQUAL
     bound: float | None = None
-    every_width: bool = False
-    tolerance: Callable[[float], float] | None = None
+    nets: Literal["mean", "each", "each of every width"] = "mean"
+    tolerance: Callable[[float], float | Sides] | None = None
     claimed: float | None = None
+    like: Row | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.at, slice) and self.reduce is None:
             raise ValueError(f"row {self.name!r} looks at several steps, and needs reduce=")
         if self.bound is not None and self.relation is Relation.EQUAL:
-            raise ValueError(f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST")
-        if isinstance(self.norm, str) and self.norm not in NORMS:
-            raise ValueError(f"norm must be one of {', '.join(NORMS)}; got {self.norm!r}")
+            raise ValueError(
+                f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST"
+            )
+        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN}:
+            raise ValueError(f"norm must be one of {', '.join([*NORMS, OWN])}; got {self.norm!r}")
 
     @property
     def title(self) -> str:
@@ -229,6 +244,10 @@ class Row:
     def deviation(self, outputs: Array) -> Array:
         """Deviation of each net from the prediction in the row's norm, at most, shape (S,)."""
         points = self.training.looked_at(self.on)
+        if self.norm == OWN:
+            made = points._replace(predicted=points.predicted[: outputs.shape[1]])
+            own = self.functional(outputs, made) - self.functional(made.predicted, made)
+            return np.asarray(np.abs(own[:, self.steps]).max(axis=1))
         norm = NORMS[self.norm] if isinstance(self.norm, str) else self.norm
         length = outputs.shape[1]  # shorter than predicted if a net has diverged
         found = norm(outputs - points.predicted[:length], points.predicted[:length])
@@ -242,7 +261,7 @@ class Row:
             on: its held-out points, if others than the row's.
             changes: other attributes that change.
         """
-        own: dict[str, Any] = {"expect": None, "claimed": self.predicted, **changes}
+        own: dict[str, Any] = {"expect": None, "claimed": self.predicted, "like": self, **changes}
         return replace(self, training=training, on=on or self.on, **own)
 
 

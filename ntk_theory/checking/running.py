@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Run", "WidthResult", "run"]
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ntk_theory import jobs, kernels, spectrum, training
 from ntk_theory.checking.claim import Claim, Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
-from ntk_theory.checking.rows import NORMS, Control, Row, Training
+from ntk_theory.checking.rows import ALL_STEPS, NORMS, Control, Row, Training
 from ntk_theory.experiments import net_seeds, train_nets
 from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.ladder import (
@@ -153,11 +153,11 @@ class Run:
 
     @property
     def bounds(self) -> int:
-        """Bounds of the run that its risk is shared by."""
-        widest = sum(not row.every_width for row in self.declared.rows)
-        every = len(self.declared.rows) - widest
-        nets = len(self.nets.widths) * self.nets.count
-        return widest + every * nets + len(self.declared.controls)
+        """Bounds of the run that its risk is shared by: one a row, net and width it looks at."""
+        shares = {"mean": 1, "each": self.nets.count}
+        every = len(self.nets.widths) * self.nets.count
+        rows = sum(shares.get(row.nets, every) for row in self.declared.rows)
+        return rows + len(self.declared.controls)
 
     def confidence(self, bounds: int = 0) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""
@@ -174,54 +174,57 @@ class Run:
         return [row.deviation(one.outputs(row.on)) for one in self.results[row.training.name]]
 
     def bound(self, row: Row, width: int, *, from_all: bool = False) -> float:
-        """Bound on the deviation of a net of some width that the other widths put on it.
+        """Bound on the deviation of a net of some width, or on its mean over the nets.
+
+        The narrower widths put it on the nets that the row looks at, and all of them on others.
 
         Args:
-            row: it says in which norm and at which steps.
+            row: it says in which norm and at which steps, and whether a mean is shown.
             width: m.
             from_all: use the widest nets as well.
         """
         found = self.deviations(row)
         law = self.fit(found if from_all else found[:-1])
-        return law.upper(width, self.confidence()) + self.nets.rounding_allowance(width)
+        together = self.nets.count if row.nets == "mean" and not from_all else 1
+        bound = law.upper(width, self.confidence(), together)
+        return bound + self.nets.rounding_allowance(width)
 
-    def tolerance(self, row: Row, width: int, *, from_all: bool = False) -> float:
-        """What a row may be off by at a width."""
+    def sides(self, row: Row, width: int, *, from_all: bool = False) -> tuple[float, float]:
+        """What a row may be off by at a width, below and above its prediction."""
         bound = self.bound(row, width, from_all=from_all)
-        return bound if row.tolerance is None else row.tolerance(bound)
+        return _both(bound if row.tolerance is None else row.tolerance(bound))
 
     # ------------------------------------------------------------ rows
 
     def measure(self, row: Row) -> Measurement:
         """A row, measured."""
-        if row.every_width:
-            return self._of_every_width(row)
-        tolerance = self.tolerance(row, self.nets.widths[-1])
-        values = self.measured(row)
-        return over_nets(
-            row.title, row.predicted, values, tolerance, row.resolves, row.relation
-        )
+        found = self.results[row.training.name]
+        looked_at = found if row.nets == "each of every width" else found[-1:]
+        entries = []
+        for one in looked_at:
+            values, sides = row.read(one.outputs(row.on)), self.sides(row, one.width)
+            shown = [values.mean()] if row.nets == "mean" else values
+            entries += [self._entry(row, float(value), sides, values) for value in shown]
+        return min(entries, key=lambda entry: entry.slack)
 
-    def _of_every_width(self, row: Row) -> Measurement:
-        """The net of any width that leaves least of what its width allows."""
-        predicted, entries = row.predicted, []
-        for one in self.results[row.training.name]:
-            values = row.read(one.outputs(row.on))
-            allowed = self.tolerance(row, one.width)
-            if row.relation is Relation.AT_MOST:
-                worst = float(values.max())
-                spare = allowed - (worst - predicted)
-            elif row.relation is Relation.AT_LEAST:
-                worst = float(values.min())
-                spare = allowed + (worst - predicted)
-            else:
-                worst = float(values[np.abs(values - predicted).argmax()])
-                spare = allowed - abs(worst - predicted)
-            entries.append((spare, worst, allowed, values))
-        _, worst, allowed, values = min(entries, key=lambda entry: entry[0])
-        ends = (float(values.min()), float(values.max()))
+    def _entry(
+        self, row: Row, value: float, sides: tuple[float, float], values: Array
+    ) -> Measurement:
+        """The row, with one value for the number it shows."""
+        predicted, resolves = row.predicted, _both(row.resolves)
+        side = int(value > predicted)
+        # A side that distinguishes nothing leaves the row open, on whichever the value lies.
+        for other in (0, 1):
+            if sides[other] > resolves[other]:
+                side = other
         return Measurement(
-            row.title, predicted, worst, allowed, ends, row.relation, resolution=row.resolves
+            row.title,
+            predicted,
+            value,
+            sides[side],
+            (float(values.min()), float(values.max())),
+            row.relation,
+            resolution=resolves[side],
         )
 
     def falling_rows(self) -> Iterator[Measurement]:
@@ -261,13 +264,17 @@ class Run:
         )
 
     def _control_tolerance(self, row: Row, width: int) -> float:
-        """What control nets may be off by: as much as nets of any training, in the row's norm."""
+        """What control nets may be off by: as nets of any training of the claim at any step.
+
+        Their training is not one of the claim's, whose deviation at the same step may be smaller.
+        """
+        own = row.like or row
         alike = [
-            one
-            for one in self.declared.rows
-            if one.norm == row.norm and (one.on is None) == (row.on is None)
+            replace(own, training=one, at=ALL_STEPS, reduce=np.max)
+            for one in self.trainings.values()
+            if own.on is None or own.on in one.held_out
         ]
-        return max(self.tolerance(one, width, from_all=True) for one in alike)
+        return max(max(self.sides(one, width, from_all=True)) for one in alike)
 
     # ------------------------------------------------------------ what is kept
 
@@ -318,6 +325,10 @@ class Run:
         return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"
 
 
+def _both(sides: float | tuple[float, float]) -> tuple[float, float]:
+    return sides if isinstance(sides, tuple) else (sides, sides)
+
+
 # ---------------------------------------------------------------- kernel limits
 
 
@@ -329,7 +340,9 @@ class _Limit:
 
     @cached_property
     def gram(self) -> Array:
-        return np.asarray(kernels.ntk_limit(self.training.recipe.inputs, layers=self.training.recipe.layers))
+        return np.asarray(
+            kernels.ntk_limit(self.training.recipe.inputs, layers=self.training.recipe.layers)
+        )
 
     @cached_property
     def outputs(self) -> Array:
@@ -375,7 +388,9 @@ class _Limit:
 def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measurement]:
     """The gap that is largest in units of its own rounding; NaN is larger than any."""
     if gaps:
-        gap, allowed = max(gaps, key=lambda one: math.inf if math.isnan(one[0]) else one[0] / one[1])
+        gap, allowed = max(
+            gaps, key=lambda one: math.inf if math.isnan(one[0]) else one[0] / one[1]
+        )
         yield Measurement(name, 0.0, gap, allowed)
 
 
@@ -460,9 +475,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
         if one.signs_from is not None:
             evidence.premises.append(_scatter_premise(one, run.results[one.name][0].outputs()))
     evidence.measurements += [run.measure(row) for row in declared.rows]
-    more: Callable[[Run], Any] | None = declared.claim.part("measure")
-    if more is not None:
-        evidence.measurements += list(more(run))
+    evidence.measurements += declared.claim.made("measure", run)
     evidence.measurements += run.falling_rows()
     evidence.arrays |= run.arrays()
     if evidence.sound:

@@ -94,7 +94,7 @@ def rows(
     yield nt.Row("best least margin at any step", plain, least_margin, **best, expect=top,
                  resolves=(reached - top) / 2)  # fmt: skip
     yield nt.Row("best least margin of any net of any width (bound 1 − 2ρ)", plain, least_margin,
-                 **best, every_width=True, relation=nt.Relation.AT_MOST, bound=1 - 2 * rho,
+                 **best, nets="each of every width", relation=nt.Relation.AT_MOST, bound=1 - 2 * rho,
                  resolves=2 * rho)  # fmt: skip
     yield nt.Row("least margin in the end (limit −1)", plain, least_margin,
                  expect=float(curve[-1]), resolves=1 - rho)  # fmt: skip
@@ -122,9 +122,7 @@ def controls(
         "targets are hardened: here h(u) = u, which only slows plain training down",
         margin.under(problem.soft_training()),
     )
-    constant = problem.with_schedule(
-        nt.targets.BurnIn(problem.burn_in, nt.targets.Constant(0.25))
-    )
+    constant = problem.with_schedule(nt.targets.BurnIn(problem.burn_in, nt.targets.Constant(0.25)))
     yield nt.Control(
         "constant-weight",
         "the observed labels fade out: here α_t = 0.25 for ever",

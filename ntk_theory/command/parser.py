@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["STDOUT", "Parser", "parsed"]
+__all__ = ["STDOUT", "Parser", "all_knobs", "claim_files", "parsed", "shared_knobs"]
 
 import argparse
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ntk_theory import __version__
+from ntk_theory.checking.knobs import Knob, knobs_of
 from ntk_theory.command import terminal
-from ntk_theory.command.statuses import listed
+from ntk_theory.command.statuses import Refusal, listed
 
 STDOUT = Path("-")
 """Where results go that are asked for as `-`: standard output."""
+
+_CLAIMS = "--claims"
 
 _LARGEST = 2**31 - 1
 """Of whole numbers: what machines of every kind can count to."""
@@ -66,6 +70,12 @@ def _widths(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(
             f"expected whole numbers separated by commas, as in 256,512,1024; got {text!r}"
         ) from None
+
+
+def _truth(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"expected yes or no; got {_short(text)!r}")
+    return text == "yes"
 
 
 def _minutes(text: str) -> float:
@@ -126,16 +136,63 @@ def _joined(words: Sequence[str]) -> list[str]:
     return joined
 
 
-def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Arguments of the command line; exits with 2, in one line, where they cannot be read."""
-    parser = _parser()
+def claim_files(words: Sequence[str]) -> list[Path]:
+    """Files that a command line names with --claims; their claims have a say in what it may hold."""
+    files = [word.removeprefix(f"{_CLAIMS}=") for word in words if word.startswith(f"{_CLAIMS}=")]
+    files += [after for word, after in pairwise(words) if word == _CLAIMS]
+    return [Path(file) for file in files]
+
+
+def parsed(
+    argv: Sequence[str] | None, knobs: Mapping[str, Knob] | None = None
+) -> argparse.Namespace:
+    """Arguments of the command line; exits with 2, in one line, where they cannot be read.
+
+    Args:
+        argv: its words.
+        knobs: parameters of problems that it may set, by name; those of noisy clusters when left
+            out. Those that it does set are `given` in what is returned.
+    """
+    taken = shared_knobs() if knobs is None else knobs
+    parser = _parser(taken)
     words = list(sys.argv[1:] if argv is None else argv)
     options = parser.parse_intermixed_args(_joined(words))
     options.command = words
+    values = {name: getattr(options, name) for name in taken}
+    options.given = {name: value for name, value in values.items() if value is not None}
     return options
 
 
-def _parser() -> Parser:
+def shared_knobs() -> dict[str, Knob]:
+    """Knobs that noisy clusters have, by name."""
+    from ntk_theory.problems import noisy_clusters
+
+    needed = dict.fromkeys(("clusters", "points", "ratio", "noise_rate"))
+    return knobs_of(noisy_clusters, needed, {"share", "noise_times", "held_out"})
+
+
+def all_knobs(claims: Iterable[Any]) -> dict[str, Knob]:
+    """Knobs of all claims, by name; raises a refusal where one name stands for two things."""
+    knobs = shared_knobs()
+    dests = {action.dest for action in _parser({})._actions}
+    for claim in claims:
+        for name, knob in getattr(claim, "own_knobs", {}).items():
+            known = knobs.setdefault(name, knob)
+            if name in dests:
+                raise Refusal(f"claim {claim.id}: {knob.flag} is an option of every run; rename it")
+            if known.kind is not knob.kind:
+                raise Refusal(
+                    f"claim {claim.id}: {knob.flag} is {_of(knob)} here and {_of(known)} elsewhere; "
+                    "rename it"
+                )
+    return knobs
+
+
+def _of(knob: Knob) -> str:
+    return {int: "a whole number", float: "a number", bool: "yes or no"}.get(knob.kind, "a text")
+
+
+def _parser(knobs: Mapping[str, Knob]) -> Parser:
     parser = Parser(
         prog="python -m ntk_theory.verify",
         description="Check the claims of arXiv 1910.01255 on trained nets, against closed forms.",
@@ -144,6 +201,14 @@ def _parser() -> Parser:
         allow_abbrev=False,
     )
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="claims to check, or all")
+    parser.add_argument(
+        _CLAIMS,
+        dest="claim_files",
+        action="append",
+        type=_place,
+        metavar="FILE.py",
+        help="read claims of your own from a file (docs/write-a-claim.md); may be given repeatedly",
+    )
     parser.add_argument("--list", action="store_true", help="list the claims and stop")
     parser.add_argument(
         "--explain",
@@ -154,7 +219,7 @@ def _parser() -> Parser:
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--preset",
-        choices=("quick", "standard", "wide", "paper", "cifar-mini", "cifar"),
+        metavar="NAME",
         default="standard",
         help="how many widths and seeds (default: standard); wide goes up to a width of 2^20; the "
         "last two are of the size of an image data set, for claims that can be checked there",
@@ -180,29 +245,11 @@ def _parser() -> Parser:
         "are that of the products of float32 nets",
     )
     problem = parser.add_argument_group("the problem (each claim has its own defaults)")
-    problem.add_argument("--clusters", type=_whole, metavar="K", help="number of clusters")
-    problem.add_argument("--points", type=_whole, metavar="S", help="points in each cluster")
-    problem.add_argument(
-        "--ratio", type=_number, metavar="R", help="λ_+/λ_−, information over noise"
-    )
-    problem.add_argument(
-        "--cross-cosine", type=_number, metavar="A", help="cosine between clusters"
-    )
-    problem.add_argument("--noise-rate", type=_number, metavar="RHO", help="share of wrong labels")
-    problem.add_argument("--steps", type=_whole, metavar="T", help="steps of gradient descent")
-    problem.add_argument(
-        "--schedule",
-        metavar="NAME[:KEY=VALUE,…]",
-        help="weight of the observed labels: power, geometric, constant or agreement; keys "
-        "burn_in, decay, exponent, level",
-    )
-    problem.add_argument("--learning-rate", type=_number, metavar="ETA", help="of the summed loss")
-    problem.add_argument(
-        "--init-scale",
-        type=_number,
-        metavar="S",
-        help="plain initialisation w ~ N(0, S² I) instead of the antisymmetric one",
-    )
+    for name, knob in knobs.items():
+        convert = {int: _whole, float: _number, bool: _truth}.get(knob.kind, str)
+        metavar = {int: "N", float: "X"}.get(knob.kind, "TEXT")
+        about = knob.help.replace("%", "%%")
+        problem.add_argument(knob.flag, dest=name, type=convert, metavar=metavar, help=about)
     long = parser.add_argument_group("long runs")
     long.add_argument(
         "--jobs",

@@ -85,20 +85,22 @@ def command_line(result: ClaimResult) -> str:
     Where it chose several values of one, they follow from the others.
     """
     words = ["python", "-m", "ntk_theory.verify", result.claim.id]
-    for flag in (
-        "preset", "seed", "seeds", "widths", "clusters", "points", "ratio", "cross_cosine",
-        "noise_rate", "steps", "schedule", "learning_rate", "init_scale", "device", "dtype",
-    ):  # fmt: skip
-        taken = flag in result.claim.knobs or flag in ("preset", "seed", "device")
-        value = getattr(result.options, flag)
-        if value is None:
-            value = result.config.get(flag)
-        if flag == "widths" and value is not None:
+    options, knobs = result.options, sorted(result.claim.knobs - {"seeds", "widths", "dtype"})
+    given = {name: getattr(options, name) for name in ("preset", "seed", "seeds", "widths")}
+    given |= {name: options.knobs.get(name) for name in knobs}
+    given |= {"device": options.device, "dtype": options.dtype}
+    for name, asked in given.items():
+        value = result.config.get(name) if asked is None else asked
+        if name == "widths" and value is not None:
             value = ",".join(map(str, value))
         elif isinstance(value, list):
             value = None
-        if taken and value is not None:
-            words += [f"--{flag.replace('_', '-')}", str(value)]
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
+        if value is not None and (
+            name in result.claim.knobs or name in ("preset", "seed", "device")
+        ):
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 
