@@ -55,7 +55,7 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
-__all__ = ["__version__", *_MODULES, *_HOMES]  # noqa: PLE0604  (names are loaded when asked for)
+__all__ = ["__version__", *_MODULES, *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,15 +6,15 @@ __all__ = [
     "BOOTSTRAP_STREAM",
     "CONTROL_STREAM",
     "NETS_STREAM",
-    "control_width",
-    "planned",
     "Ladder",
     "NetPlan",
+    "control_width",
     "dyadic_widths",
     "falling_row",
     "first_step_row",
     "margin_premise",
     "plan_nets",
+    "planned",
 ]
 
 import math

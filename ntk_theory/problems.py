@@ -255,13 +255,8 @@ class NoisyClusters:
                 "fresh": HeldOut(fresh, labels, labels * seen),
                 "new": HeldOut(new, np.ones(len(new)), float(of_new)),
             }
-        return Training(
-            **(
-                {"name": name, "recipe": recipe, "predicted": outputs, "labels": dataset.clean}
-                | {"held_out": held_out}
-                | more
-            )
-        )
+        own: dict[str, Any] = {"predicted": outputs, "labels": dataset.clean, "held_out": held_out}
+        return Training(name, recipe, **(own | more))
 
     def distilled_training(self, name: str = "self-distillation", **more: Any) -> Training:
         """Hard self-distillation under the schedule."""
@@ -381,8 +376,12 @@ def lazy_premise(lazy_width: float, width: int) -> Premise:
     )
 
 
-def _default_learning_rate(spectrum_: ClusterSpectrum, noise_rate: float) -> float:
-    """ηλ_+ in [1/4, 1], towards t_mem = 40 steps, and at most 1/λ_0."""
+def _default_learning_rate(
+    spectrum_: ClusterSpectrum, noise_rate: float, share: float | None
+) -> float:
+    """ηλ_+ as asked for, or in [1/4, 1], towards t_mem = 40 steps; at most 1/λ_0."""
+    if share is not None:
+        return min(share / spectrum_.information, 1 / spectrum_.mean)
     log_ratio = math.log(max(2 * (1 - noise_rate), 1.0))
     share = min(max(log_ratio * spectrum_.ratio / _STEPS_TO_MEMORISE, 0.25), 1.0)
     return min(share / spectrum_.information, 1 / spectrum_.mean)
@@ -439,10 +438,8 @@ def noisy_clusters(
     angle = nt.predictions.cluster_angle(points, ratio, cross_cosine)
     levels = nt.predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
     rho = dataset.noise_rate
-    if learning_rate is None and share is None:
-        learning_rate = _default_learning_rate(levels, rho)
-    elif learning_rate is None:
-        learning_rate = min(share / levels.information, 1 / levels.mean)
+    if learning_rate is None:
+        learning_rate = _default_learning_rate(levels, rho, share)
     if not (math.isfinite(learning_rate) and learning_rate > 0):
         raise ValueError(f"learning_rate must be positive and finite; got {learning_rate}")
     if init_scale is not None and not (math.isfinite(init_scale) and init_scale > 0):

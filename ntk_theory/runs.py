@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ntk_theory.verdicts import (
-    Claim,
     ClaimResult,
     Control,
     Measurement,
@@ -70,7 +69,7 @@ class Evidence:
 
 
 def conduct(
-    claim: Claim,
+    claim: Any,
     options: Options,
     config: Mapping[str, Any],
     gather: Callable[[Evidence], str],

@@ -181,7 +181,7 @@ class ClaimResult:
         interrupted: whether the run was cut short.
     """
 
-    claim: Claim
+    claim: Any
     options: Options
     config: Mapping[str, Any]
     premises: tuple[Premise, ...]

@@ -101,7 +101,8 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
     try:
         for claim in claims:
             own = {name: value for name, value in knobs.items() if name in claim.knobs}
-            options[claim.id] = Options(**(shared | own))
+            asked: dict[str, Any] = shared | own
+            options[claim.id] = Options(**asked)
             if len(claims) > 1 and getattr(claim, "origin", ""):
                 continue  # what is wrong with it shows when it is run, and the others are run too
             config, _ = claim.predict(options[claim.id])

@@ -1,1 +1,1 @@
-"""How a claim is declared (`claim`, `rows`, `functionals`, `sweep`, `knobs`) and run (`running`)."""
+"""How a claim is declared (`claim`, `rows`, `functionals`, `sweep`) and run (`running`)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ["Claim", "Declaration", "declare"]
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,7 +54,7 @@ class Claim:
 
     def __init__(
         self,
-        id: str,
+        id_: str,
         *,
         statement: str,
         source: str,
@@ -65,7 +66,7 @@ class Claim:
         control_nets: int = 3,
         precisions: Sequence[str] = ("float64", "float32"),
     ) -> None:
-        self.id = id
+        self.id = id_
         self.statement = statement
         self.source = source
         self.formulas = tuple(formulas)
@@ -123,7 +124,7 @@ class Claim:
         return self._part("rows", function)
 
     def controls(self, function: Callable[..., Iterable[Control]]) -> Any:
-        """Declare the controls: f(problem, trainings, rows), both by their names."""
+        """Declare the controls: f(problem, trainings, rows), both by name; it may take fewer."""
         return self._part("controls", function)
 
     def measure(self, function: Callable[[Run], Iterable[Measurement]]) -> Any:
@@ -234,6 +235,11 @@ class _Titled(dict[str, Any]):
         raise KeyError(f"no row {key!r}; there are {', '.join(map(repr, self))}")
 
 
+def _asked(part: Callable[..., Any] | None, *given: Any) -> tuple[Any, ...]:
+    """As many of some arguments as a function takes."""
+    return given if part is None else given[: len(inspect.signature(part).parameters)]
+
+
 def _premises(claim: Claim, problem: Any, widths: Sequence[int]) -> Iterator[Premise]:
     """Those of the problem, of the claim, and that narrow nets move little."""
     from ntk_theory.problems import lazy_premise
@@ -269,7 +275,9 @@ def declare(claim: Claim, options: Options) -> Declaration:
         trainings = {one.name: one for one in claim.made("trainings", problem)}
         rows = claim.made("rows", problem, *trainings.values())
         titled = _Titled((row.title, row) for row in rows)
-        controls = claim.made("controls", problem, trainings, titled)
+        controls = claim.made(
+            "controls", *_asked(claim.part("controls"), problem, trainings, titled)
+        )
         if not controls:
             raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
         for training in trainings.values():

@@ -6,7 +6,7 @@ __all__ = ["Curves", "Ecdf"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ class Curves:
             drawing.mark(axes, step(result.config), label)
         drawing.step_axis(axes, last)
         axes.set(ylabel=self.ylabel, **self.more)
-        axes.legend(loc=self.legend)
+        axes.legend(loc=cast(Any, self.legend))
 
 
 def _share_below(values: Array) -> tuple[Array, Array]:

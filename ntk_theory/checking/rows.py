@@ -43,7 +43,7 @@ ALL_STEPS = slice(None)
 
 def _flat(difference: Array, predicted: Array) -> Array:
     points = predicted.ndim - 1  # axes of a step's outputs
-    return difference.reshape(*difference.shape[: difference.ndim - points], -1)
+    return np.asarray(difference.reshape(*difference.shape[: difference.ndim - points], -1))
 
 
 def _largest(difference: Array, predicted: Array) -> Array:
@@ -56,7 +56,7 @@ def _rms(difference: Array, predicted: Array) -> Array:
 
 
 def _l2(difference: Array, predicted: Array) -> Array:
-    return np.sqrt(np.square(_flat(difference, predicted)).sum(axis=-1))
+    return np.asarray(np.sqrt(np.square(_flat(difference, predicted)).sum(axis=-1)))
 
 
 NORMS: Mapping[str, Norm] = {"largest": _largest, "rms": _rms, "l2": _l2}

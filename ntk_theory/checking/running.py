@@ -35,7 +35,6 @@ from ntk_theory.verdicts import (
     Options,
     Premise,
     Progress,
-    Relation,
 )
 
 Array = NDArray[np.float64]
@@ -360,7 +359,7 @@ class _Limit:
 
     @cached_property
     def rounding(self) -> float:
-        """Rounding of a product with H, n eps λ_max, over the steps that the slowest mode remembers.
+        """Rounding of a product with H, n eps λ_max, over the steps that the slowest mode keeps.
 
         Those are 1/(ηλ_min), and no more than the run has.
         """

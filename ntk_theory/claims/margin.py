@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["CLAIM"]
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,8 @@ def rows(
     """Margins on training points, of every stopping time, and on fresh points."""
     rho, flipped = problem.noise_rate, problem.dataset.flipped
     reached, curve = float(problem.distilled.margin()[-1]), problem.plain.margin()
-    top, best = float(curve.max()), {"at": nt.ALL_STEPS, "reduce": np.max}
+    top = float(curve.max())
+    best: dict[str, Any] = {"at": nt.ALL_STEPS, "reduce": np.max}
     # ρ distinguishes the margin of clean labels, 1, from that of the best stopping time, 1 − 2ρ.
     yield nt.Row("least training margin", distilled, least_margin, expect=reached, resolves=rho)
     for name, which in (("flipped", flipped), ("clean", ~flipped)):
@@ -94,8 +96,8 @@ def rows(
     yield nt.Row("best least margin at any step", plain, least_margin, **best, expect=top,
                  resolves=(reached - top) / 2)  # fmt: skip
     yield nt.Row("best least margin of any net of any width (bound 1 − 2ρ)", plain, least_margin,
-                 **best, nets="each of every width", relation=nt.Relation.AT_MOST, bound=1 - 2 * rho,
-                 resolves=2 * rho)  # fmt: skip
+                 **best, nets="each of every width", relation=nt.Relation.AT_MOST,
+                 bound=1 - 2 * rho, resolves=2 * rho)  # fmt: skip
     yield nt.Row("least margin in the end (limit −1)", plain, least_margin,
                  expect=float(curve[-1]), resolves=1 - rho)  # fmt: skip
     # 1/(2r) distinguishes 1 − 1/r from 1; ρ the margin with E = 0 from that with E = −2ρ.

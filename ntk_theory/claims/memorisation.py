@@ -85,6 +85,7 @@ def grid(
     The reference case runs until it has memorised its noise up to e^{-5}.
 
     Args:
+        seed: of the choice of wrong labels, and of all nets.
         clusters: K.
         points: s per cluster.
         ratio: r = λ_+/λ_−; 10, 20 and 40 when left out.
@@ -191,7 +192,7 @@ def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
         ends = (best - before[-1] if before.size else best + 1, after[0] if after.size else np.inf)
         return float(max(ends)) - 1
 
-    every = {"at": nt.ALL_STEPS, "norm": "own"}
+    every: dict[str, Any] = {"at": nt.ALL_STEPS, "norm": "own"}
     yield nt.Row("error curve: largest distance", training, distance, **every, reduce=np.max,
                  resolves=(min(1.0, 2 * math.sqrt(rho)) - float(error[best])) / 2)  # fmt: skip
     yield nt.Row("best RMS error (bound 2ρ)", training, rms_error, **every, reduce=np.min,
@@ -205,9 +206,7 @@ def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
 
 
 @CLAIM.controls
-def controls(
-    grid: ClusterGrid, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
-) -> Iterator[nt.Control]:
+def controls(grid: ClusterGrid) -> Iterator[nt.Control]:
     """Each breaks one premise."""
     from ntk_theory.grids import whole_clusters
 

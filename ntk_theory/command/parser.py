@@ -137,7 +137,7 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 def claim_files(words: Sequence[str]) -> list[Path]:
-    """Files that a command line names with --claims; their claims have a say in what it may hold."""
+    """Files that a command line names with --claims: their claims add knobs to it."""
     files = [word.removeprefix(f"{_CLAIMS}=") for word in words if word.startswith(f"{_CLAIMS}=")]
     files += [after for word, after in pairwise(words) if word == _CLAIMS]
     return [Path(file) for file in files]
@@ -182,8 +182,8 @@ def all_knobs(claims: Iterable[Any]) -> dict[str, Knob]:
                 raise Refusal(f"claim {claim.id}: {knob.flag} is an option of every run; rename it")
             if known.kind is not knob.kind:
                 raise Refusal(
-                    f"claim {claim.id}: {knob.flag} is {_of(knob)} here and {_of(known)} elsewhere; "
-                    "rename it"
+                    f"claim {claim.id}: {knob.flag} is {_of(knob)} here and {_of(known)} "
+                    "elsewhere; rename it"
                 )
     return knobs
 

@@ -28,7 +28,7 @@ def unseen_margin(
     label_mean: float = 0.0,
     label: ArrayLike | None = None,
 ) -> Array:
-    """y f(x) on fresh points of the training clusters: (1 − 1/r)(1 + E_+) for ȳ = 0.
+    """Y f(x) on fresh points of the training clusters: (1 − 1/r)(1 + E_+) for ȳ = 0.
 
     In general y f = (1 − λ_−/λ_0) ȳy (1 + E_0) + (1 − λ_−/λ_+)(1 − ȳy)(1 + E_+). The noise part of
     the outputs does not reach a fresh point.
