@@ -76,6 +76,11 @@ def _chosen(names: Sequence[str], claims: dict[str, Claim]) -> list[Claim]:
     return [claims[name] for name in dict.fromkeys(names)]
 
 
+def _origin(claim: Any) -> str:
+    """Where a claim of somebody else's comes from; empty for those of this package."""
+    return str(getattr(claim, "origin", ""))
+
+
 def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> dict[str, Options]:
     """Options of each claim, of which it can make a plan.
 
@@ -103,7 +108,7 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
             own = {name: value for name, value in knobs.items() if name in claim.knobs}
             asked: dict[str, Any] = shared | own
             options[claim.id] = Options(**asked)
-            if len(claims) > 1 and getattr(claim, "origin", ""):
+            if len(claims) > 1 and _origin(claim):
                 continue  # what is wrong with it shows when it is run, and the others are run too
             config, _ = claim.predict(options[claim.id])
             _check_noise_rate(claim, own.get("noise_rate"), config)
@@ -331,11 +336,11 @@ def _answer(arguments: argparse.Namespace, claims: dict[str, Any]) -> int:
     out = terminal.output()
     if arguments.list:
         for claim in claims.values():
-            where = getattr(claim, "origin", "") or ", ".join(claim.paper_claims)
+            where = _origin(claim) or ", ".join(claim.paper_claims)
             out.write(f"{claim.id:16} {where:12} {claim.statement}\n")
         out.flush()
         return Status.SUPPORTED
-    of_files = [id_ for id_, one in claims.items() if getattr(one, "origin", "").endswith(".py")]
+    of_files = [id_ for id_, one in claims.items() if _origin(one).endswith(".py")]
     chosen = _chosen(arguments.claims or of_files, claims)
     if arguments.explain:
         out.write("\n\n\n".join(explanation(claim) for claim in chosen) + "\n")
