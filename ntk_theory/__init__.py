@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ntk_theory.checking.rows import Training as Training
     from ntk_theory.checking.running import Run as Run
     from ntk_theory.checking.sweep import Sweep as Sweep
+    from ntk_theory.notebook import check as check
+    from ntk_theory.notebook import known_claims as claims
     from ntk_theory.problems import NoisyClusters as NoisyClusters
     from ntk_theory.problems import Recipe as Recipe
     from ntk_theory.problems import noisy_clusters as noisy_clusters
@@ -50,17 +52,20 @@ _NAMES = {
     "ntk_theory.checking.rows": ("ALL_STEPS", "Control", "HeldOut", "Row", "Training"),
     "ntk_theory.checking.running": ("Run",),
     "ntk_theory.checking.sweep": ("Sweep",),
+    "ntk_theory.notebook": ("check",),
     "ntk_theory.problems": ("NoisyClusters", "Recipe", "noisy_clusters"),
     "ntk_theory.verdicts": ("Measurement", "Premise", "Relation"),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
-__all__ = ["__version__", *_MODULES, *_HOMES]
+__all__ = ["__version__", "claims", *_MODULES, *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(_MODULES[name])
+    if name == "claims":
+        return import_module("ntk_theory.claims")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

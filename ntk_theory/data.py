@@ -280,7 +280,7 @@ def equicorrelated_clusters(
             raise ValueError(
                 f"rng is needed: dimension {dimension} is below {full}, so directions are random"
             )
-        inputs = _unit_rows(coordinates @ _unit_rows(rng.standard_normal((full, dimension))))
+        inputs = unit_rows(coordinates @ unit_rows(rng.standard_normal((full, dimension))))
         return Design("equicorrelated clusters (random directions)", inputs, groups)
     if dimension is not None:
         coordinates = np.pad(coordinates, ((0, 0), (0, dimension - full)))
@@ -382,7 +382,7 @@ def circle(points: int, *, arcs: int = 2) -> Design:
 # ---------------------------------------------------------------- designs with a measured spectrum
 
 
-def _unit_rows(rows: Array) -> Array:
+def unit_rows(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
@@ -416,7 +416,7 @@ def power_law(
     )
     scales = np.arange(1, dimension + 1) ** (-exponent / 2)
     drawn = int(np.ceil(points / kept))
-    inputs = _unit_rows(rng.standard_normal((drawn, dimension)) * scales)
+    inputs = unit_rows(rng.standard_normal((drawn, dimension)) * scales)
     if drawn > points:
         inputs = inputs[np.argsort(-np.abs(inputs[:, 0]), kind="stable")[:points]]
     inputs = inputs[np.argsort(inputs[:, 0] < 0, kind="stable")]
@@ -444,9 +444,9 @@ def gaussian_clusters(
     radius = arguments.positive("radius", radius)
     rng = arguments.generator("rng", rng)
     groups = np.repeat(np.arange(clusters), points)
-    centres = _unit_rows(rng.standard_normal((clusters, dimension)))
+    centres = unit_rows(rng.standard_normal((clusters, dimension)))
     offsets = rng.standard_normal((clusters * points, dimension)) * radius / np.sqrt(dimension)
-    return Design("gaussian clusters", _unit_rows(centres[groups] + offsets), groups)
+    return Design("gaussian clusters", unit_rows(centres[groups] + offsets), groups)
 
 
 # ---------------------------------------------------------------- labels

@@ -10,9 +10,12 @@ from __future__ import annotations
 __all__ = [
     "Functional",
     "LabelledPoints",
+    "distance_from",
     "first_wrong",
     "from_prediction",
+    "learned_measure",
     "least_margin",
+    "length_along",
     "margins",
     "mean_margin",
     "rescaled_rms_error",
@@ -98,10 +101,44 @@ def rescaled_rms_error(outputs: Array, points: LabelledPoints) -> Array:
     return rms_error(outputs / np.where(scale > 0, scale, 1.0), points)
 
 
+def learned_measure(gram: Array) -> Functional:
+    """sqrt(2 uᵀH⁻¹u/n), the generalisation measure of what is learned (arXiv 1901.08584).
+
+    Args:
+        gram: H of the points, shape (n, n), positive definite.
+    """
+    inverse = np.linalg.inv(gram)
+
+    def measure(outputs: Array, points: LabelledPoints) -> Array:
+        square = np.einsum("...i,ij,...j->...", outputs, inverse, outputs)
+        return np.asarray(np.sqrt(2 / len(points.labels) * square))
+
+    return measure
+
+
 def from_prediction(outputs: Array, points: LabelledPoints) -> Array:
     """max_i |u_i − predicted_i|."""
     axes = tuple(range(-points.labels.ndim, 0))
     return np.asarray(np.abs(outputs - points.predicted).max(axis=axes))
+
+
+def distance_from(values: ArrayLike) -> Functional:
+    """max_i |u_i − v_i| from given values, shape (n,) or (n, C)."""
+
+    def distance(outputs: Array, points: LabelledPoints) -> Array:
+        axes = tuple(range(-points.labels.ndim, 0))
+        return np.asarray(np.abs(outputs - np.asarray(values)).max(axis=axes))
+
+    return distance
+
+
+def length_along(vectors: Array) -> Functional:
+    """‖Vᵀu‖, the length of the outputs along orthonormal columns, shape (n, r)."""
+
+    def length(outputs: Array, _: LabelledPoints) -> Array:
+        return np.asarray(np.linalg.norm(outputs @ vectors, axis=-1))
+
+    return length
 
 
 def first_wrong(values: Array, axis: int = -1) -> Array:

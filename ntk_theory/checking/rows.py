@@ -116,6 +116,9 @@ class Training:
             when left out.
         kernel_limit: whether `predicted` is held against the recursion on the measured kernel, for
             outputs that start at 0.
+        simulate: what is done with nets in place of gradient descent on the recipe, if something
+            else: f(width, seed) gives the outputs of one net at the recorded steps, and those of
+            the infinitely wide net for the width None.
         curves: other predicted numbers that rows and pictures want, by name.
     """
 
@@ -127,6 +130,7 @@ class Training:
     signs_from: int | None = None
     seed: int | None = None
     kernel_limit: bool = True
+    simulate: Callable[[int | None, int], Array] | None = None
     curves: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -107,10 +107,15 @@ class Run:
             count: how many.
         """
         seed = self.nets.seed if one.seed is None else one.seed
+        seeds = net_seeds(seed, width, count, stream)
+        if one.simulate is not None:
+            outputs = np.stack([one.simulate(width, net) for net in seeds])
+            self.progress.advance(one.recipe.steps * width * count)
+            return WidthResult(width, _unmoved(outputs), {})
         trajectory = train_nets(
             one.recipe,
             width,
-            net_seeds(seed, width, count, stream),
+            seeds,
             dtype=self.nets.dtype,
             device=self.nets.device,
             progress=self.progress,
@@ -328,6 +333,14 @@ class Run:
         return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"
 
 
+def _unmoved(outputs: Array) -> Trajectory:
+    """Outputs of nets that were not trained."""
+    count, steps = outputs.shape[:2]
+    zeros = np.zeros(count)
+    weights = np.ones((count, steps - 1))
+    return Trajectory(np.arange(steps), outputs, weights, None, zeros, zeros, zeros)
+
+
 def _both(sides: float | tuple[float, float]) -> tuple[float, float]:
     return sides if isinstance(sides, tuple) else (sides, sides)
 
@@ -350,7 +363,9 @@ class _Limit:
     @cached_property
     def outputs(self) -> Array:
         """At the recorded steps."""
-        recipe = self.training.recipe
+        recipe, simulate = self.training.recipe, self.training.simulate
+        if simulate is not None:
+            return simulate(None, 0)
         found = training.train_kernel_limit(
             self.gram,
             recipe.observed,

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-__all__ = ["save_picture", "svg_pictures"]
+__all__ = ["picture", "save_picture", "svg_pictures"]
 
 import math
 import re
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ntk_theory import drawing
 from ntk_theory.atomic import write_whole
 from ntk_theory.verdicts import ClaimResult
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _IN_A_ROW = 3
 """Panels beside each other in the picture of a claim, at most."""
 
 
-def save_picture(file: Path, result: ClaimResult) -> None:
-    """Draw a claim's prediction over its measurement, panels in rows of three, and save it."""
+def picture(result: ClaimResult) -> Figure:
+    """A claim's prediction over its measurement, panels in rows of three."""
     width, height = drawing.COLUMN
     panels = list(result.claim.panels.values())
     columns = min(len(panels), _IN_A_ROW)
@@ -32,9 +36,15 @@ def save_picture(file: Path, result: ClaimResult) -> None:
         for empty in axes[len(panels) :]:
             empty.remove()
         figure.draw_without_rendering()  # labels above a panel find their place in a first layout
-        picture = BytesIO()
-        figure.savefig(picture, format="png")
-    write_whole(file, picture.getvalue())
+    return figure
+
+
+def save_picture(file: Path, result: ClaimResult) -> None:
+    """Draw `picture` and save it."""
+    content = BytesIO()
+    with drawing.style():
+        picture(result).savefig(content, format="png")
+    write_whole(file, content.getvalue())
 
 
 def svg_pictures(result: ClaimResult) -> dict[str, str]:
