@@ -104,6 +104,7 @@ def falling_row(widths: Sequence[int], deviations: Sequence[Array], title: str) 
         widest / narrowest,
         math.sqrt(predicted) - predicted,
         relation=Relation.AT_MOST,
+        kind="falling",
     )
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +74,10 @@ class Measurement:
         relation: "equal" within the tolerance, or one-sided up to it.
         whole_interval: the interval too must lie within the tolerance; if only the estimate does,
             nothing can be concluded.
-        resolution: the largest tolerance that still tells success from failure; under a wider one
-            nothing can be concluded.
+        resolution: the largest tolerance that still distinguishes success from failure; under a
+            wider one nothing can be concluded.
+        kind: "row" of the claim; "formula" that is held against another computation of it, without
+            nets; or "falling", a deviation that must fall with the width.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Measurement:
     relation: Relation = Relation.EQUAL
     whole_interval: bool = False
     resolution: float = math.inf
+    kind: Literal["row", "formula", "falling"] = "row"
 
     def _slack_of(self, value: float) -> float:
         difference = value - self.predicted

@@ -222,6 +222,7 @@ def run_claims(
     *,
     show_progress: bool,
     debug: bool = False,
+    verbose: bool = False,
     to: TextIO | None = None,
 ) -> None:
     """Run claims one after the other; put each result on disk, then print and draw it.
@@ -235,6 +236,7 @@ def run_claims(
         recording: takes the results.
         show_progress: draw a progress bar, if standard error is a terminal.
         debug: show the traceback of what is raised.
+        verbose: print every row.
         to: where results are printed; standard output when left out.
     """
     from ntk_theory import ranks
@@ -252,7 +254,7 @@ def run_claims(
                 break
             continue
         _say(recording.add(result))
-        print_result(console, result)
+        print_result(console, result, verbose=verbose)
         stream.flush()
         if result.interrupted:
             break
@@ -417,6 +419,7 @@ def _recorded(
                 recording,
                 show_progress=not arguments.no_progress,
                 debug=arguments.debug,
+                verbose=arguments.verbose,
                 to=results_to,
             )
     except KeyboardInterrupt:

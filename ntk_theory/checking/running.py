@@ -409,7 +409,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
         gap, allowed = max(
             gaps, key=lambda one: math.inf if math.isnan(one[0]) else one[0] / one[1]
         )
-        yield Measurement(name, 0.0, gap, allowed)
+        yield Measurement(name, 0.0, gap, allowed, kind="formula")
 
 
 def kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:

@@ -287,6 +287,9 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
         metavar="FILE",
         help="write a report to read: FILE.html (one page, needs no network) or FILE.md",
     )
+    output.add_argument(
+        "--verbose", action="store_true", help="print every premise and every row of each claim"
+    )
     output.add_argument("--no-progress", action="store_true", help="no progress bar")
     output.add_argument(
         "--debug", action="store_true", help="show the traceback of a fault of this program"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 __all__ = ["print_result", "print_summary"]
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ntk_theory.verdicts import Claim, ClaimResult, Relation, Verdict
+from ntk_theory.verdicts import ClaimResult, Measurement, Relation, Verdict
 
 _COLOURS = {
     Verdict.SUPPORTED: "bold green",
@@ -18,6 +20,9 @@ _COLOURS = {
     Verdict.PREMISE_UNMET: "bold yellow",
     Verdict.INCONCLUSIVE: "bold yellow",
 }
+_DECIDING = 8
+"""Rows that are shown of a claim, unless more fail."""
+
 _SIGNS = {Relation.EQUAL: "±", Relation.AT_LEAST: "≥ −", Relation.AT_MOST: "≤ +"}
 
 
@@ -42,13 +47,13 @@ def _premise_table(result: ClaimResult) -> Table:
     return table
 
 
-def _measurement_table(result: ClaimResult) -> Table:
-    table = Table(title="Measurements", title_justify="left", box=None, pad_edge=False)
+def _measurement_table(measurements: Sequence[Measurement], title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("quantity")
     for heading in ("predicted", "measured", "interval", "tolerance", "slack"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("holds")
-    for m in result.measurements:
+    for m in measurements:
         interval = "" if m.interval is None else " … ".join(map(_number, m.interval))
         table.add_row(
             m.name,
@@ -60,6 +65,29 @@ def _measurement_table(result: ClaimResult) -> Table:
             _mark(m.holds),
         )
     return table
+
+
+def _tightness(measurement: Measurement) -> float:
+    """How near a row is to failing: 0 where it has failed or is open, 1 where all is left."""
+    if measurement.holds is not True:
+        return 0.0
+    return measurement.slack / measurement.tolerance if measurement.tolerance > 0 else 1.0
+
+
+def _deciding(result: ClaimResult) -> list[Measurement]:
+    """Rows that decide, in their order: all that do not hold, and those nearest to failing."""
+    rows = [m for m in result.measurements if m.kind == "row" or m.holds is not True]
+    shown = {id(m) for m in sorted(rows, key=_tightness)[:_DECIDING]}
+    return [m for m in rows if id(m) in shown or m.holds is not True]
+
+
+def _left_out(result: ClaimResult, shown: Sequence[Measurement]) -> str:
+    """What the rows that are not shown are about."""
+    there = {id(m) for m in shown}
+    kinds: Counter[str] = Counter(m.kind for m in result.measurements if id(m) not in there)
+    said = {"row": "rows", "formula": "closed forms without nets", "falling": "falling deviations"}
+    parts = [f"{kinds[kind]} {words}" for kind, words in said.items() if kinds[kind]]
+    return f"and {', '.join(parts)} that hold (--verbose)" if parts else ""
 
 
 def _control_table(result: ClaimResult) -> Table:
@@ -83,26 +111,43 @@ def _control_table(result: ClaimResult) -> Table:
     return table
 
 
-def print_result(console: Console, result: ClaimResult) -> None:
-    """Print one claim: statement, tables, and a last line that says what was found."""
+def _verdict(result: ClaimResult) -> Text:
+    return Text(result.verdict.value, style=_COLOURS[result.verdict])
+
+
+def print_result(console: Console, result: ClaimResult, *, verbose: bool = False) -> None:
+    """Print one claim: what was found, premises, the rows that decide, controls.
+
+    Args:
+        console: to print on.
+        result: of the claim.
+        verbose: print statement, premises and all rows as tables, too.
+    """
     console.print()
-    console.print(Text(result.claim.id, style="bold"), Text(f"({result.claim.source})"))
-    console.print(Text(result.claim.statement))
-    tables = [_premise_table(result)]
-    if result.measurements:
-        tables.append(_measurement_table(result))
-    if result.controls:
-        tables.append(_control_table(result))
-    for table in tables:
+    console.print(_verdict(result), Text(f"{result.claim.id}: {result.finding}."))
+    if verbose:
+        console.print(Text(f"{result.claim.statement} ({result.claim.source})"))
+    console.print()
+    unmet = [premise for premise in result.premises if not premise.holds]
+    if verbose or unmet:
+        console.print(_premise_table(result))
         console.print()
-        console.print(table)
-    console.print()
-    verdict = Text(result.verdict.value, style=_COLOURS[result.verdict])
-    console.print(verdict, Text(f"{result.claim.id}: {result.finding}."))
+    elif result.premises:
+        console.print(Text(f"Premises: all {len(result.premises)} hold (--verbose)"))
+        console.print()
+    if result.measurements:
+        rows = list(result.measurements) if verbose else _deciding(result)
+        title = "Measurements" if verbose else "Measurements that decide"
+        console.print(_measurement_table(rows, title))
+        if not verbose:
+            console.print(Text(_left_out(result, rows)))
+        console.print()
+    if result.controls:
+        console.print(_control_table(result))
 
 
 def print_summary(
-    console: Console, results: Sequence[ClaimResult], not_run: Sequence[Claim] = ()
+    console: Console, results: Sequence[ClaimResult], not_run: Sequence[Any] = ()
 ) -> None:
     """Print one line a claim: verdict, checks made, time; `not_run` are those not come to."""
     table = Table(title="Summary", title_justify="left", box=None, pad_edge=False)

@@ -34,6 +34,7 @@ def finite(value: Any) -> Any:
 def _measurement(measurement: Measurement) -> dict[str, Any]:
     return {
         "name": measurement.name,
+        "kind": measurement.kind,
         "predicted": measurement.predicted,
         "relation": measurement.relation.value,
         "measured": measurement.measured,

@@ -6,8 +6,9 @@ Each module defines `TOY`, options at which a whole run takes seconds and is SUP
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
+from ntk_theory.testing import Mutant as Mutant
 from ntk_theory.verdicts import Options
 
 
@@ -15,14 +16,6 @@ def toy(claim: str) -> Options:
     """Options of the toy run of a claim."""
     options: Options = import_module(f"cases.{claim.replace('-', '_')}").TOY
     return options
-
-
-class Mutant(NamedTuple):
-    """A function replaced by a wrong version of itself."""
-
-    name: str
-    target: str
-    change: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def times_rate(factor: float, index: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
