@@ -50,7 +50,7 @@ _SHARED = {"preset", "seed", "device"}
 _MOST_JOBS = 61 if os.name == "nt" else 1024
 """Windows waits for no more processes at once; elsewhere more are assumed a mistake."""
 
-_PATIENCE = 3.0
+_PATIENCE = 2.0
 """Seconds that claims in workers have, after Ctrl-C, to say how far they have come."""
 
 _HEARD = 2.0

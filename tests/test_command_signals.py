@@ -256,12 +256,13 @@ def start(code, tmp_path, *words):
 
 
 def working(process, count):
-    """Ids of the processes that say that they have begun."""
-    found = []
+    """Ids of the processes that have begun, when the first claim is on disk."""
+    found, first = [], False
     for line in process.stdout:
+        first = first or "SUPPORTED first" in line
         if line.startswith("working"):
             found.append(int(line.split()[1]))
-        if len(found) == count:
+        if first and len(found) == count:
             return found
     return pytest.fail(process.stderr.read())
 

@@ -60,8 +60,8 @@ def document(folder):
 
 def without_seconds(text):
     document = json.loads(text)
-    for claim in document["claims"]:
-        del claim["seconds"]
+    for entry in document["claims"]:
+        del entry["seconds"]
     return document
 
 
