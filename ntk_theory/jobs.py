@@ -59,6 +59,9 @@ class _Workers:
     board: Board
 
 
+_TICK = 0.1
+"""Seconds between two looks at whether a signal has come."""
+
 _workers: ContextVar[_Workers | None] = ContextVar("workers", default=None)
 
 _board: Board | None = None
@@ -186,8 +189,13 @@ def submitted(
 
 
 def result_of(future: Future[Result]) -> Result:
-    """Wait for a result of what was submitted."""
+    """Wait for a result of what was submitted.
+
+    Looks up now and then: a signal that was put off would not wake a thread that waits for a lock.
+    """
     with _none_lost():
+        while not wait([future], timeout=_TICK).done:
+            pass
         return future.result()
 
 
