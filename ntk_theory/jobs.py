@@ -1,19 +1,28 @@
-"""Worker processes that train nets side by side (`--jobs N`), one thread or a few each.
+"""Worker processes that do side by side what shares nothing (`--jobs N`), a thread or a few each.
 
-Nets of different seeds share nothing, so whoever trains one makes the same of it to the bit, as
-long as the number of threads is the same.
+That is whole claims, or nets of different seeds: whoever trains one makes the same of it to the
+bit, as long as the number of threads is the same.
 """
 
 from __future__ import annotations
 
-__all__ = ["in_workers", "side_by_side", "spread", "workers"]
+__all__ = [
+    "board",
+    "in_workers",
+    "rescued",
+    "result_of",
+    "side_by_side",
+    "spread",
+    "submitted",
+    "workers",
+]
 
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -25,6 +34,7 @@ from typing import Any, TypeVar
 import torch
 
 from ntk_theory.command import signals
+from ntk_theory.progress import Board
 from ntk_theory.ranks import LostProcessError
 from ntk_theory.resources import limited_memory, memory_limit
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed, current
@@ -40,14 +50,31 @@ class _Workers:
         pool: takes the work.
         count: how many there are.
         others: children that this process had before.
+        board: where they say how far they are.
     """
 
     pool: Executor
     count: int
     others: frozenset[BaseProcess]
+    board: Board
 
+
+_TICK = 0.1
+"""Seconds between two looks at whether a signal has come."""
 
 _workers: ContextVar[_Workers | None] = ContextVar("workers", default=None)
+
+_board: Board | None = None
+"""Of a worker; see `board`."""
+
+
+def board() -> Board:
+    """Where workers say how far they are: of all of them, or of those that this one belongs to."""
+    there = _workers.get()
+    found = _board if there is None else there.board
+    if found is None:
+        raise RuntimeError("there are no workers outside the context of `spread`")
+    return found
 
 
 def workers() -> int:
@@ -57,17 +84,22 @@ def workers() -> int:
 
 
 @contextmanager
-def spread(count: int) -> Iterator[None]:
-    """Let every training inside this context be done by so many processes; by this one if 1."""
+def spread(count: int, places: int = 0) -> Iterator[None]:
+    """Let so many processes do the work inside this context; this one if 1.
+
+    Args:
+        count: how many.
+        places: on the board, where they say how far they are.
+    """
     if count == 1:
         yield
         return
     threads = max(1, torch.get_num_threads() // count)
-    others = frozenset(active_children())
+    others, shared = frozenset(active_children()), Board(places)
     with ProcessPoolExecutor(
-        count, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
+        count, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads, shared)
     ) as pool:
-        there = _Workers(pool, count, others)
+        there = _Workers(pool, count, others, shared)
         token = _workers.set(there)
         try:
             # All of them are started now, each for a task that finds none idle: one that is given
@@ -99,8 +131,10 @@ def _deaf_children() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(threads: int) -> None:
+def _begin(threads: int, shared: Board) -> None:
     """Ctrl-C is for the process that gives the work; when that is gone, so is this one."""
+    global _board
+    _board = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
@@ -125,27 +159,70 @@ def in_workers(call: Callable[..., Result], items: Sequence[tuple[Any, ...]]) ->
     Raises:
         LostProcessError: if a worker was killed.
     """
-    there = _workers.get()
-    if there is None:
-        raise RuntimeError("there are no workers outside the context of `spread`")
-    futures: list[Future[Result]] = []
+    futures: Sequence[Future[Result]] = ()
     try:
-        futures += [
-            there.pool.submit(_inside, memory_limit(), current(), call, item) for item in items
-        ]
+        futures = submitted(call, items)
         for future in futures:
-            yield future.result()
-    except BrokenProcessPool:
-        raise LostProcessError(
-            "a worker of --jobs was killed, or took more memory than there is; try fewer of them"
-        ) from None
+            yield result_of(future)
+    except LostProcessError:
+        raise
     except GeneratorExit:
         _cancel(futures)  # the rest is not needed, but the workers are
         raise
     except BaseException:
         _cancel(futures)
-        _dismiss(there)
+        there = _workers.get()
+        if there is not None:
+            _dismiss(there)
         raise
+
+
+def submitted(
+    call: Callable[..., Result], items: Sequence[tuple[Any, ...]]
+) -> list[Future[Result]]:
+    """The same, under way."""
+    there = _workers.get()
+    if there is None:
+        raise RuntimeError("there are no workers outside the context of `spread`")
+    with _none_lost():
+        return [there.pool.submit(_inside, memory_limit(), current(), call, item) for item in items]
+
+
+def result_of(future: Future[Result]) -> Result:
+    """Wait for a result of what was submitted.
+
+    Looks up now and then: a signal that was put off would not wake a thread that waits for a lock.
+    """
+    with _none_lost():
+        while not wait([future], timeout=_TICK).done:
+            pass
+        return future.result()
+
+
+def rescued(futures: Sequence[Future[Result]], patience: float) -> list[Result | None]:
+    """Ask the workers to stop; what they have done in so many seconds, None where that is nothing.
+
+    Args:
+        futures: what was submitted, and is to be stopped.
+        patience: seconds.
+    """
+    _cancel(futures)
+    board().stop()
+    done, _ = wait(futures, timeout=patience)
+    whole = [
+        future in done and not future.cancelled() and not future.exception() for future in futures
+    ]
+    return [future.result() if one else None for future, one in zip(futures, whole, strict=True)]
+
+
+@contextmanager
+def _none_lost() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise LostProcessError(
+            "a worker of --jobs was killed, or took more memory than there is; try fewer of them"
+        ) from None
 
 
 def _cancel(futures: Iterable[Future[Any]]) -> None:

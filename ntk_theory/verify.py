@@ -16,16 +16,18 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ntk_theory.checking.foreign import ClaimError, claims_of_file, installed_claims
 from ntk_theory.claims import all_claims
 from ntk_theory.command import signals, terminal
 from ntk_theory.command.parser import STDOUT, all_knobs, claim_files, parsed
-from ntk_theory.command.program import complain, guarded, say_error
+from ntk_theory.command.program import complain, guarded, say_error, warnings_in_a_line
 from ntk_theory.command.recording import NOWHERE, Outputs, Recording
 from ntk_theory.command.statuses import (
     Refusal,
@@ -53,8 +55,25 @@ _OF_NETS = ("seeds", "widths", "dtype")
 _MOST_JOBS = 61 if os.name == "nt" else 1024
 """Windows waits for no more processes at once; elsewhere more are assumed a mistake."""
 
+_PATIENCE = 2.0
+"""Seconds that claims in workers have, after Ctrl-C, to say how far they have come."""
+
 _HEARD = 2.0
 """Seconds that the first of several processes has to say why all of them refuse."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What was raised in place of a result."""
+
+    status: Status
+    line: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        told = "".join(traceback.format_exception(error))
+        return cls(of_error(error), explain_crash(error), told)
 
 
 class _ApartError(Exception):
@@ -196,17 +215,33 @@ def _checkpoints(
 
 def _check_jobs(arguments: argparse.Namespace) -> None:
     """Refuse what goes with a single process, or with processors, only."""
-    several = launched().size > 1
-    if arguments.jobs < 1:
-        raise Refusal(f"--jobs must be at least 1; got {arguments.jobs}")
-    if arguments.jobs > _MOST_JOBS:
-        raise Refusal(f"--jobs must be at most {_MOST_JOBS}; got {arguments.jobs}")
-    if arguments.jobs > 1 and (several or arguments.device != "cpu"):
+    several, jobs = launched().size > 1, arguments.jobs
+    if jobs is not None and jobs < 1:
+        raise Refusal(f"--jobs must be at least 1; got {jobs}")
+    if jobs is not None and jobs > _MOST_JOBS:
+        raise Refusal(f"--jobs must be at most {_MOST_JOBS}; got {jobs}")
+    if jobs is not None and jobs > 1 and (several or arguments.device != "cpu"):
         raise Refusal(
             "--jobs is for a single process on CPUs; on GPUs, or to share one net, use torchrun"
         )
     if arguments.checkpoint is not None and several:
         raise Refusal("--checkpoint takes a single process, without torchrun")
+
+
+def _threads() -> int:
+    """How many threads this process works with: one for each core that it has, unless told."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _jobs_to_try(arguments: argparse.Namespace, claims: int) -> list[int]:
+    """As many as were asked for; or as several claims can use, or one if they have no room."""
+    if arguments.jobs is not None:
+        return [arguments.jobs if claims == 1 else min(arguments.jobs, claims)]
+    if launched().size > 1 or arguments.device != "cpu":
+        return [1]
+    return sorted({min(_threads(), claims), 1}, reverse=True)
 
 
 def _console(stream: TextIO) -> Any:
@@ -225,16 +260,16 @@ def run_claims(
     verbose: bool = False,
     to: TextIO | None = None,
 ) -> None:
-    """Run claims one after the other; put each result on disk, then print and draw it.
+    """Run claims, side by side if there are workers; put each on disk, then print and draw it.
 
-    A claim that raises ends without a verdict, and the next one is run; an interrupted one is the
+    A claim that raises ends without a verdict, and the others are run; an interrupted one is the
     last, as is one that has lost a process.
 
     Args:
-        claims: in the order in which they are run.
+        claims: in the order in which they are recorded.
         options: of each claim, by its id.
         recording: takes the results.
-        show_progress: draw a progress bar, if standard error is a terminal.
+        show_progress: draw progress bars, if standard error is a terminal.
         debug: show the traceback of what is raised.
         verbose: print every row.
         to: where results are printed; standard output when left out.
@@ -244,44 +279,119 @@ def run_claims(
 
     stream = terminal.output() if to is None else to
     console = _console(stream)
-    for claim in claims:
-        try:
-            result = _run_one(claim, options[claim.id], show_progress)
-        except Exception as error:  # whatever it is, the other claims are not lost
-            _take_failure(recording, claim, error, debug)
-            # Processes that share a net would wait for each other at different places.
-            if of_error(error) is Status.LOST_PROCESS or ranks.size() > 1:
-                break
-            continue
-        _say(recording.add(result))
-        print_result(console, result, verbose=verbose)
+
+    def take(claim: Claim, outcome: ClaimResult | _Failure) -> None:
+        if isinstance(outcome, _Failure):
+            if ranks.rank() == 0:
+                terminal.errors().write(outcome.traceback if debug else "")
+                complain(_PROG, f"error: {claim.id}: {outcome.line}")
+            _say(recording.fail(claim.id, outcome.status, outcome.line))
+            return
+        _say(recording.add(outcome))
+        print_result(console, outcome, verbose=verbose)
         stream.flush()
-        if result.interrupted:
-            break
-        _say(recording.draw())
-    if len(claims) > 1:
-        done = {result.claim.id for result in recording.results}
-        print_summary(console, recording.results, [one for one in claims if one.id not in done])
-    stream.flush()
+        if not (outcome.interrupted or signals.received()):
+            _say(recording.draw())
+
+    outcomes = _outcomes(claims, options, show_progress)
+    try:
+        for one in outcomes:
+            take(*one)
+    except KeyboardInterrupt as stop:
+        take(*outcomes.throw(stop))  # what workers have done by now, or raises it again
+        for one in outcomes:
+            take(*one)
+    finally:
+        if len(claims) > 1:
+            done = {result.claim.id for result in recording.results}
+            print_summary(console, recording.results, [one for one in claims if one.id not in done])
+        stream.flush()
 
 
-def _run_one(claim: Claim, options: Options, show_progress: bool) -> ClaimResult:
-    from ntk_theory import ranks
+def _outcomes(
+    claims: Sequence[Claim], options: Mapping[str, Options], show_progress: bool
+) -> Generator[tuple[Claim, ClaimResult | _Failure], None, None]:
+    """What comes of each claim, in order."""
+    from ntk_theory import jobs, ranks
     from ntk_theory.progress import Bar, bars
 
-    if options.preset in claim.plans and ranks.rank() == 0:
-        terminal.errors().write(f"{claim.plans[options.preset](options)}\n")
-    with bars(show_progress) as shown:
-        return claim.run(options, Bar(shown))
+    for claim in claims if ranks.rank() == 0 else ():
+        if options[claim.id].preset in claim.plans:
+            text = claim.plans[options[claim.id].preset](options[claim.id])
+            terminal.errors().write(f"{text}\n")
+    if jobs.workers() and len(claims) > 1:
+        yield from _of_workers(claims, options, show_progress)
+        return
+    for claim in claims:
+        try:
+            with bars(show_progress) as shown:
+                outcome: ClaimResult | _Failure = claim.run(options[claim.id], Bar(shown))
+        except Exception as error:  # whatever it is, the other claims are not lost
+            outcome = _Failure.of(error)
+        yield claim, outcome
+        if isinstance(outcome, ClaimResult):
+            last = outcome.interrupted
+        else:
+            # Processes that share a net would wait for each other at different places.
+            last = outcome.status is Status.LOST_PROCESS or ranks.size() > 1
+        if last:
+            return
 
 
-def _take_failure(recording: Recording, claim: Claim, error: Exception, debug: bool) -> None:
-    """Say and record that a claim came to no verdict."""
-    from ntk_theory import ranks
+def _of_workers(
+    claims: Sequence[Claim], options: Mapping[str, Options], show_progress: bool
+) -> Generator[tuple[Claim, ClaimResult | _Failure], None, None]:
+    """The same of claims that workers run side by side; if interrupted, of all that have begun."""
+    from ntk_theory import jobs
 
-    if ranks.rank() == 0:
-        say_error(_PROG, error, about=f"{claim.id}: ", debug=debug)
-    _say(recording.fail(claim.id, of_error(error), explain_crash(error)))
+    names = [claim.id for claim in claims]
+    items = [(c.id, _origin(c), options[c.id], place) for place, c in enumerate(claims)]
+    futures = jobs.submitted(_in_worker, items)
+    taken = 0
+    try:
+        for claim, future in zip(claims, futures, strict=True):
+            try:
+                with jobs.board().shown(names, show_progress):
+                    outcome = _of_worker(claim, jobs.result_of(future))
+            except Exception as error:
+                outcome = _Failure.of(error)
+            taken += 1
+            yield claim, outcome
+            if isinstance(outcome, _Failure) and outcome.status is Status.LOST_PROCESS:
+                return
+    except KeyboardInterrupt:
+        late = jobs.rescued(futures[taken:], _PATIENCE)
+        for claim, found in zip(claims[taken:], late, strict=True):
+            if found is not None:
+                yield claim, _of_worker(claim, found)
+        raise
+
+
+def _in_worker(name: str, origin: str, options: Options, place: int) -> dict[str, Any] | _Failure:
+    """What comes of a claim; a result without its claim, whose functions stay where they are."""
+    from ntk_theory import jobs
+
+    board = jobs.board()
+    with warnings_in_a_line(_PROG):
+        try:
+            result = _loaded(name, origin).run(options, board.told(place))
+        except Exception as error:
+            return _Failure.of(error)
+        finally:
+            board.set(place, 1.0)
+    return {key: value for key, value in vars(result).items() if key != "claim"}
+
+
+def _loaded(name: str, origin: str) -> Any:
+    """A claim, from where it comes."""
+    own = all_claims()
+    if origin.endswith(".py"):
+        return claims_of_file(Path(origin), own)[name]
+    return own[name] if name in own else installed_claims(own)[0][name]
+
+
+def _of_worker(claim: Claim, found: dict[str, Any] | _Failure) -> ClaimResult | _Failure:
+    return found if isinstance(found, _Failure) else ClaimResult(claim, **found)
 
 
 def _say(lines: Sequence[str]) -> None:
@@ -371,26 +481,55 @@ def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], known: Sequence
         arguments.device = _best_device()
     _check_jobs(arguments)
     _check_device(arguments.device)
-    memory = _memory(arguments.memory, arguments.device, arguments.jobs)
+    with ranks.joined(arguments.device):
+        *more, last = _jobs_to_try(arguments, len(chosen))
+        plan = None
+        for jobs in more:
+            with suppress(Refusal):
+                plan = _planned(arguments, chosen, jobs)
+        memory, options = plan or _planned(arguments, chosen, last)
+        with limited_memory(memory):
+            return _run_planned(arguments, chosen, known, options)
+
+
+def _planned(
+    arguments: argparse.Namespace, chosen: Sequence[Claim], jobs: int
+) -> tuple[float, dict[str, Options]]:
+    """Settle on so many jobs: what memory each has, and options that fit it."""
+    from ntk_theory import ranks
+    from ntk_theory.resources import limited_memory
+
+    arguments.jobs = jobs
     # All processes have to decide alike what fits.
-    with ranks.joined(arguments.device), limited_memory(ranks.agreed(memory)):
-        options = _checked_options(arguments, chosen)
-        ids = [claim.id for claim in chosen]
-        if ranks.rank():
-            silent = Recording(NOWHERE, ids, "")
-            nowhere: Any = terminal.Steady(None)
-            run_claims(chosen, options, silent, show_progress=False, to=nowhere)
-            if silent.failed:
-                raise _ApartError(Status.LOST_PROCESS)
-            return Status.SUPPORTED
-        outputs = Outputs.of(arguments, known)
-        checkpoints = _checkpoints(arguments, options)
-        recording = Recording(outputs, ids, _typed([*_PROG.split(), *arguments.command]))
-        with signals.heeded():
-            status = _recorded(arguments, chosen, options, recording, checkpoints)
-        if recording.failed and ranks.size() > 1:
-            raise _ApartError(status)
-        return status
+    memory = ranks.agreed(_memory(arguments.memory, arguments.device, jobs))
+    with limited_memory(memory):
+        return memory, _checked_options(arguments, chosen)
+
+
+def _run_planned(
+    arguments: argparse.Namespace,
+    chosen: Sequence[Claim],
+    known: Sequence[str],
+    options: Mapping[str, Options],
+) -> int:
+    from ntk_theory import ranks
+
+    ids = [claim.id for claim in chosen]
+    if ranks.rank():
+        silent = Recording(NOWHERE, ids, "")
+        nowhere: Any = terminal.Steady(None)
+        run_claims(chosen, options, silent, show_progress=False, to=nowhere)
+        if silent.failed:
+            raise _ApartError(Status.LOST_PROCESS)
+        return Status.SUPPORTED
+    outputs = Outputs.of(arguments, known)
+    checkpoints = _checkpoints(arguments, options)
+    recording = Recording(outputs, ids, _typed([*_PROG.split(), *arguments.command]))
+    with signals.heeded():
+        status = _recorded(arguments, chosen, options, recording, checkpoints)
+    if recording.failed and ranks.size() > 1:
+        raise _ApartError(status)
+    return status
 
 
 def _typed(words: Sequence[str]) -> str:
@@ -412,7 +551,7 @@ def _recorded(
     results_to = terminal.errors() if arguments.json == STDOUT else terminal.output()
     stopped = False
     try:
-        with checkpointed(checkpoints), jobs.spread(arguments.jobs):
+        with checkpointed(checkpoints), jobs.spread(arguments.jobs, len(chosen)):
             run_claims(
                 chosen,
                 options,

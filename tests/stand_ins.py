@@ -52,7 +52,8 @@ def claim(id_, run=None, verdict=Verdict.SUPPORTED, panel=None):
 
 
 def use(monkeypatch, *claims):
-    """Let the command line have these claims and no others."""
+    """Let the command line have these claims and no others, and run them in this process."""
     from ntk_theory import verify
 
+    monkeypatch.setattr(verify, "_threads", lambda: 1)
     monkeypatch.setattr(verify, "all_claims", lambda: {one.id: one for one in claims})

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,20 +18,25 @@ from ntk_theory.claims.generalisation.closed_forms import (
     predicted_measure,
     ways_of,
 )
-from ntk_theory.claims.generalisation.comparison import Comparison, separation_premise
+from ntk_theory.claims.generalisation.comparison import (
+    Comparison,
+    both_ways,
+    separation_premise,
+    untrained,
+)
 from ntk_theory.claims.generalisation.families import (
     COUNTEREXAMPLE,
     FAMILIES,
     Fresh,
     Task,
-    distilled_limits,
     draw_task,
 )
 from ntk_theory.claims.generalisation.nets import Norms, climb
 from ntk_theory.claims.generalisation.plan import SWEEP_RATES, SWEEP_TRAINED, make_plan
+from ntk_theory.claims.generalisation.together import distilled_limits, trained
 from ntk_theory.runs import Evidence
 from ntk_theory.targets import PLAIN
-from ntk_theory.training import train_kernel_limit
+from ntk_theory.training import train, train_kernel_limit
 from ntk_theory.verdicts import Verdict
 from progress import Silent
 
@@ -119,6 +125,34 @@ def test_plain_training_at_the_stopping_times_is_the_recursion(family):
     assert task.grid[-1] == task.steps
     assert len(task.grid[:: families.EVERY]) == 16
     assert task.grid[:: families.EVERY][-1] == task.steps
+
+
+@every_family
+def test_nets_trained_together_are_those_of_train(family):
+    """In parts of several lengths, each from its own start and with its own targets."""
+    plan, tasks = make_plan(TOY), tasks_of(family, 9)
+    together = both_ways(plan, tasks, 256, range(9))
+    networks = untrained(plan, tasks, 256, range(9))
+    for task, network, fresh in zip(tasks, networks, together, strict=True):
+        run = partial(train, network, task.dataset.inputs, learning_rate=task.learning_rate)
+        alone = run(task.dataset.observed, task.distillation, steps=task.steps)
+        np.testing.assert_allclose(
+            fresh.distilled, alone.network(task.fresh_inputs)[0], rtol=0, atol=1e-11
+        )
+        assert len(fresh.plain) == len(task.grid[:: families.EVERY])
+        for stop, read in list(zip(task.plain_job.stops, fresh.plain, strict=True))[::5]:
+            stopped = run(task.dataset.observed, PLAIN, steps=stop)
+            np.testing.assert_allclose(
+                read, stopped.network(task.fresh_inputs)[0], rtol=0, atol=1e-11
+            )
+
+
+def test_a_net_that_diverges_is_no_result(monkeypatch):
+    plan, (task,) = make_plan(TOY), tasks_of(FAMILIES[2], 1)
+    job = task.plain_job
+    monkeypatch.setattr(Task, "learning_rate", 1e12)
+    with pytest.raises(RuntimeError, match="training diverged"):
+        trained([task], untrained(plan, [task], 32, [0]), [job])
 
 
 def test_the_information_ratio_is_the_squared_ratio_of_two_measures():

@@ -193,7 +193,7 @@ def test_a_run_that_does_not_end_is_ended(monkeypatch, tmp_path, capsys):
 
 # ---------------------------------------------------------------- processes of their own
 
-WORKING = """
+NETS = """
 import os, sys, time
 from ntk_theory import jobs, verify
 from stand_ins import claim
@@ -204,15 +204,50 @@ def work(made, options, progress):
     return list(jobs.in_workers(time.sleep, [(600.0,), (600.0,)]))
 
 if __name__ == "__main__":
-    verify.all_claims = lambda: {"one": claim("one"), "two": claim("two", work)}
-    sys.exit(verify.main(["one", "two", "--jobs", "2", "--json", sys.argv[1]]))
+    verify.all_claims = lambda: {"one": claim("one", work)}
+    sys.exit(verify.main(["one", "--jobs", "2", "--json", sys.argv[1]]))
 """
+"""Workers train the nets of one claim."""
+
+CLAIMS = """
+import os, sys, time
+from ntk_theory import verify
+from stand_ins import claim, result_of
+
+def slow(made, options, progress):
+    progress.start("slow", 1.0)
+    print("working", os.getpid(), flush=True)
+    try:
+        for _ in range(6000):
+            time.sleep(0.1)
+            progress.advance(0.0)
+    except KeyboardInterrupt:
+        return result_of(made, options, interrupted=True)
+
+def stuck(made, options, progress):
+    print("working", os.getpid(), flush=True)
+    time.sleep(600)
+
+def raises(made, options, progress):
+    raise KeyError("rho")
+
+def ends(made, options, progress):
+    print("working", os.getpid(), flush=True)
+    os._exit(9)
+
+RUNS = {"first": None, "slow": slow, "done": None, "stuck": stuck, "raises": raises, "ends": ends}
+verify.all_claims = lambda: {name: claim(name, run) for name, run in RUNS.items()}
+
+if __name__ == "__main__":
+    sys.exit(verify.main([*sys.argv[2:], "--json", sys.argv[1]]))
+"""
+"""Workers run claims that do this or that."""
 
 
-def start(code, tmp_path):
+def start(code, tmp_path, *words):
     (tmp_path / "work.py").write_text(code, encoding="utf-8")
     return subprocess.Popen(
-        [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "r.json")],
+        [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "r.json"), *words],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -220,13 +255,15 @@ def start(code, tmp_path):
     )
 
 
-def first_line(process, after):
-    """The first line that a process prints after some words."""
-    seen = False
+def working(process, count):
+    """Ids of the processes that have begun, when the first claim is on disk."""
+    found, first = [], False
     for line in process.stdout:
-        if seen and line.strip():
-            return line
-        seen = seen or after in line
+        first = first or "SUPPORTED first" in line
+        if line.startswith("working"):
+            found.append(int(line.split()[1]))
+        if first and len(found) == count:
+            return found
     return pytest.fail(process.stderr.read())
 
 
@@ -237,19 +274,76 @@ def alive(pid):
         return False
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)])
-def test_workers_are_gone_with_the_run_however_it_ends(number, tmp_path):
-    process = start(WORKING, tmp_path)
-    workers = [int(word) for word in first_line(process, "SUPPORTED one").split()]
+def gone(workers):
+    deadline = time.monotonic() + 10
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(alive, workers))
+
+
+in_proc = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc"
+)
+either_end = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
+)
+
+
+@in_proc
+@either_end
+def test_workers_that_train_nets_are_gone_with_the_run_however_it_ends(number, tmp_path):
+    process = start(NETS, tmp_path)
+    workers = [int(word) for word in process.stdout.readline().split()]
     assert workers
     assert all(map(alive, workers))
     process.send_signal(number)
     assert process.wait(20) == (143 if number == signal.SIGTERM else -9)
-    deadline = time.monotonic() + 10
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, workers))
-    assert ids(tmp_path / "r.json") == ["one"]
+    assert gone(workers)
+    assert "Traceback" not in process.communicate()[1]
+
+
+@in_proc
+@either_end
+def test_workers_that_run_claims_are_gone_with_the_run_however_it_ends(number, tmp_path):
+    process = start(CLAIMS, tmp_path, "first", "slow", "done", "stuck", "--jobs", "3")
+    workers = working(process, 2)
+    assert all(map(alive, workers))
+    process.send_signal(number)
+    assert process.wait(20) == (143 if number == signal.SIGTERM else -9)
+    assert gone(workers)
     _, err = process.communicate()
     assert "Traceback" not in err
+    document = read(tmp_path / "r.json")
+    if number == signal.SIGTERM:
+        # What has ended meanwhile is kept, and what has begun, as far as it had come.
+        assert ids(tmp_path / "r.json") == ["first", "slow", "done"]
+        assert [entry["interrupted"] for entry in document["claims"]] == [False, True, False]
+        assert document["not_run"] == ["stuck"]
+        assert err.count("\n") == 1
+    else:
+        assert ids(tmp_path / "r.json") == ["first"]
+
+
+@in_proc
+def test_a_claim_that_raises_in_a_worker_loses_no_other_one(tmp_path):
+    process = start(CLAIMS, tmp_path, "raises", "first", "done", "--jobs", "2")
+    _, err = process.communicate()
+    assert process.returncode == 5
+    assert ids(tmp_path / "r.json") == ["first", "done"]
+    (failed,) = read(tmp_path / "r.json")["failed"]
+    assert "raises" in failed.values()
+    assert err.count("\n") == 1
+    assert "raises: a fault of ntk_theory" in err
+    assert "KeyError: 'rho'" in err
+
+
+@in_proc
+def test_a_worker_that_is_killed_ends_the_run(tmp_path):
+    process = start(CLAIMS, tmp_path, "first", "ends", "slow", "--jobs", "2")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "a worker of --jobs was killed" in err
+    assert "Traceback" not in err
+    document = read(tmp_path / "r.json")
+    assert "slow" in document["not_run"]
+    assert len(document["failed"]) == 1

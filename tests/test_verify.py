@@ -5,16 +5,21 @@ import math
 import re
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from ntk_theory import progress, verify
+from ntk_theory import jobs, progress, verify
 from ntk_theory.command import parser
 from ntk_theory.command.recording import Outputs
 from ntk_theory.command.statuses import Refusal
 from ntk_theory.report.document import finite, to_json
+from ntk_theory.resources import memory_limit
+from stand_ins import claim, use
 
 TOY = [
     *("convergence", "--clusters", "4", "--points", "5", "--ratio", "12", "--noise-rate", "0.2"),
@@ -32,6 +37,14 @@ TORCHRUN = {
 }
 
 
+@pytest.fixture
+def single_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Files of one supported toy run."""
@@ -47,8 +60,8 @@ def document(folder):
 
 def without_seconds(text):
     document = json.loads(text)
-    for claim in document["claims"]:
-        del claim["seconds"]
+    for entry in document["claims"]:
+        del entry["seconds"]
     return document
 
 
@@ -234,6 +247,26 @@ def test_the_same_command_writes_the_same_files(folder, tmp_path):
             np.testing.assert_array_equal(a[key], b[key])
 
 
+@pytest.mark.usefixtures("single_thread")
+def test_claims_side_by_side_find_the_same_to_the_bit_and_in_order(tmp_path):
+    """With as many threads each; finished trainings are saved by either."""
+    words = ["margin", "soft-identity", "--preset", "quick", "--no-progress"]
+    documents = []
+    for count in ("1", "2"):
+        place = tmp_path / count
+        extra = ["--jobs", count, "--out", str(place), "--checkpoint", str(place / "states")]
+        assert verify.main([*words, *extra]) == 0
+        text = (place / "results.json").read_text(encoding="utf-8")
+        documents.append(without_seconds(text)["claims"])
+        assert list((place / "states").rglob("*.state"))
+    for one in documents[0] + documents[1]:
+        del one["command"]
+    assert [one["id"] for one in documents[1]] == ["margin", "soft-identity"]
+    assert documents[0] == documents[1]
+    for file in (tmp_path / "1").glob("*.jsonl"):
+        assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes()
+
+
 def test_the_metrics_have_one_row_for_each_net(folder):
     lines = (folder / "convergence.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
@@ -288,7 +321,7 @@ def test_an_interrupted_command_names_the_claims_it_did_not_come_to(monkeypatch,
     files = [tmp_path / name for name in ("partial.json", "report.html", "report.md")]
     for file in files:
         flag = "--json" if file.suffix == ".json" else "--report"
-        command = ["margin", "lazy", "air", "--preset", "quick", flag, str(file)]
+        command = ["margin", "lazy", "air", *("--preset", "quick", "--jobs", "1"), flag, str(file)]
         assert verify.main(command) == 130
         assert capsys.readouterr().out.count("not run") == 2
     assert json.loads(files[0].read_text(encoding="utf-8"))["not_run"] == ["lazy", "air"]
@@ -301,6 +334,24 @@ def test_the_progress_bar_shows_on_a_terminal_only(capsys, monkeypatch):
     arguments = [argument for argument in TOY if argument != "--no-progress"]
     assert verify.main(arguments) == 0
     assert "convergence" in capsys.readouterr().err
+
+
+def test_the_bars_of_workers_show_how_far_they_are(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    board = progress.Board(3)
+    with board.shown(["begun", "waiting", "done"], enabled=True):
+        told = board.told(0)
+        told.start("", 8.0)
+        told.advance(2.0)
+        board.set(2, 1.0)
+        time.sleep(3 * progress._LOOK)
+    drawn = capsys.readouterr().err
+    assert "begun" in drawn
+    assert "25 %" in drawn
+    assert "waiting" not in drawn
+    board.stop()
+    with pytest.raises(KeyboardInterrupt):
+        told.advance(1.0)
 
 
 # ---------------------------------------------------------------- explanations and knobs
@@ -347,6 +398,46 @@ def test_of_all_claims_those_that_take_a_knob_get_it(monkeypatch):
     arguments = parser._parser().parse_args(["convergence", "other", "--seeds", "7"])
     with pytest.raises(Refusal, match="other takes no --seeds"):
         verify._checked_options(arguments, both)
+
+
+def jobs_of(monkeypatch, *words, threads=4, claims=("one", "two", "three"), predict=None):
+    """How many jobs a command comes to, on so many threads."""
+    found = []
+    made = [claim(name) for name in claims]
+    if predict is not None:
+        made = [replace(one, predict=predict) for one in made]
+    use(monkeypatch, *made)
+    monkeypatch.setattr(verify, "_threads", lambda: threads)
+    monkeypatch.setattr(jobs, "spread", lambda count, places: found.append(count) or nullcontext())
+    assert verify.main([*claims, *words]) == 0
+    return found
+
+
+def test_several_claims_have_a_worker_for_each_core_unless_told(monkeypatch):
+    assert jobs_of(monkeypatch) == [3]
+    assert jobs_of(monkeypatch, threads=2) == [2]
+    assert jobs_of(monkeypatch, threads=1) == [1]
+    assert jobs_of(monkeypatch, claims=["one"]) == [1]
+    assert jobs_of(monkeypatch, "--jobs", "7") == [3]  # as many as there are claims
+    assert jobs_of(monkeypatch, "--jobs", "7", claims=["one"]) == [7]  # for its nets
+    assert jobs_of(monkeypatch, "--jobs", "1") == [1]
+    monkeypatch.setattr(verify, "_best_device", lambda: "cuda")
+    monkeypatch.setattr(verify, "_check_device", lambda device: None)
+    monkeypatch.setattr(verify, "_memory", lambda *_: 1e9)
+    assert jobs_of(monkeypatch, "--device", "auto") == [1]
+
+
+def test_claims_that_need_all_of_the_memory_are_run_one_after_the_other(monkeypatch, capsys):
+    def predict(options):
+        if memory_limit() < 5e8:
+            raise ValueError("too little memory")
+        return {}, {}
+
+    assert jobs_of(monkeypatch, "--memory", "1GB", predict=predict) == [1]
+    assert jobs_of(monkeypatch, "--memory", "2GB", predict=predict) == [3]
+    capsys.readouterr()
+    assert verify.main(["one", "two", "--memory", "0.1GB"]) == 2
+    assert "too little memory" in capsys.readouterr().err
 
 
 def test_on_a_gpu_its_free_memory_is_the_limit(monkeypatch):

@@ -49,7 +49,7 @@ def _rounds(ridge: Ridge, name: str = "rounds") -> nt.Training:
 def _rows(ridge: Ridge, training: nt.Training) -> list[nt.Row]:
     limit = _rounds((ridge[0], 1.0, ridge[2] / ridge[1])).predicted[-1]
     low = nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(ridge[0].inputs)).eigenvectors[:, :20]
-    return [nt.Row("distance from λ/α", training, distance_from(limit), resolves=0.1),  # single: 0.3
+    return [nt.Row("distance from λ/α", training, distance_from(limit), resolves=0.1),  # one: .3
             nt.Row("lower part", training, length_along(low), norm="l2", resolves=0.2)]  # fmt: skip
 
 

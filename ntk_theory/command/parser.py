@@ -254,9 +254,9 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
     long.add_argument(
         "--jobs",
         type=_whole,
-        default=1,
         metavar="N",
-        help="processes that train nets side by side, for machines of many cores (default: 1)",
+        help="processes that run claims side by side, or train the nets of one (default: of "
+        "several claims one a core, as far as memory goes; of one claim 1)",
     )
     long.add_argument(
         "--checkpoint",

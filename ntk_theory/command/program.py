@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["complain", "guarded", "say_error"]
+__all__ = ["complain", "guarded", "say_error", "warnings_in_a_line"]
 
 import traceback
 import warnings
@@ -41,7 +41,7 @@ def say_error(prog: str, error: BaseException, *, about: str = "", debug: bool =
 
 
 @contextmanager
-def _warnings_in_a_line(prog: str) -> Iterator[None]:
+def warnings_in_a_line(prog: str) -> Iterator[None]:
     """What a run warns of is one line; which warnings are shown is left as it is."""
     shown = warnings.showwarning
 
@@ -66,7 +66,7 @@ def guarded(prog: str, main: Callable[[], int], *, debug: bool = False) -> int:
         main: does the work; returns its status.
         debug: show the traceback of a fault.
     """
-    with _warnings_in_a_line(prog):
+    with warnings_in_a_line(prog):
         try:
             return int(main())
         except Exception as error:

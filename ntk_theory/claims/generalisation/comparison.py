@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Comparison", "Trainer", "compare", "in_threads", "kernel_limits", "separation_premise"]
+__all__ = ["Comparison", "both_ways", "compare", "kernel_limits", "separation_premise", "untrained"]
 
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,95 +14,46 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from ntk_theory import predictions
-from ntk_theory.claims.generalisation.families import EVERY, Fresh, Job, Task, distilled_limits
+from ntk_theory.claims.generalisation.families import Fresh, Task
 from ntk_theory.claims.generalisation.plan import Plan
+from ntk_theory.claims.generalisation.together import distilled_limits, in_threads, trained
 from ntk_theory.experiments import net_seeds
 from ntk_theory.network import TwoLayerReLU, initialise
-from ntk_theory.targets import PLAIN
-from ntk_theory.training import train
 from ntk_theory.verdicts import Premise, Progress
 
 Array = NDArray[np.float64]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _LEAD_RISK = 1e-3
 """Probability that a bound on accuracies is exceeded: it is wider than its level (`Comparison`)."""
 
 _FRESH_STREAM = 5
 
-_TOGETHER = 16
-"""Tasks whose kernel limits take their steps together; each such part has one thread."""
 
-
-def in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Results in order; one thread an item, as nets share nothing."""
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            return list(pool.map(function, items))
-        finally:
-            torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class Trainer:
-    """Trains one net on one task and reads it on the fresh points."""
-
-    plan: Plan
-
-    def network(self, task: Task, width: int, seed: int) -> TwoLayerReLU:
-        """An untrained net for the task."""
-        classes = task.family.classes
-        return initialise(
+def untrained(
+    plan: Plan, tasks: Sequence[Task], width: int, seeds: Sequence[int]
+) -> list[TwoLayerReLU]:
+    """A net for each task."""
+    classes = tasks[0].family.classes
+    return [
+        initialise(
             width,
             task.dataset.inputs.shape[1],
             seeds=[seed],
             outputs=1 if classes == 2 else classes,
-            dtype=getattr(torch, self.plan.nets.dtype),
-            device=self.plan.nets.device,
+            dtype=getattr(torch, plan.nets.dtype),
+            device=plan.nets.device,
         )
+        for task, seed in zip(tasks, seeds, strict=True)
+    ]
 
-    def distilled(self, task: Task, network: TwoLayerReLU, job: Job) -> Array:
-        """Fresh outputs after a job, shape (k,) or (k, C)."""
-        trained = train(
-            network,
-            task.dataset.inputs,
-            job.observed,
-            job.distillation,
-            learning_rate=task.learning_rate,
-            steps=job.steps,
-            record=[job.steps],
-        )
-        if trained.network is None or trained.stopped:
-            raise RuntimeError(trained.stopped)
-        return np.asarray(trained.network(task.fresh_inputs)[0])
 
-    def plain(self, task: Task, network: TwoLayerReLU) -> Array:
-        """Fresh outputs at every third stopping time of one run, shape (G/3, k) or (G/3, k, C)."""
-        outputs, made = [], 0
-        for step in task.grid[::EVERY]:
-            if step > made:
-                segment = train(
-                    network,
-                    task.dataset.inputs,
-                    task.dataset.observed,
-                    PLAIN,
-                    learning_rate=task.learning_rate,
-                    steps=step - made,
-                    record=[step - made],
-                )
-                if segment.network is None or segment.stopped:
-                    raise RuntimeError(segment.stopped)
-                network, made = segment.network, step
-                reading = np.asarray(network(task.fresh_inputs)[0])
-            outputs.append(reading)
-        return np.stack(outputs)
-
-    def both(self, task: Task, width: int, seed: int) -> Fresh:
-        """Self-distillation and plain training from the same start."""
-        network = self.network(task, width, seed)
-        return Fresh(self.distilled(task, network, task.job), self.plain(task, network))
+def both_ways(plan: Plan, tasks: Sequence[Task], width: int, seeds: Sequence[int]) -> list[Fresh]:
+    """Self-distillation and plain training of a net for each task, from the same start."""
+    twice = [task for task in tasks for _ in range(2)]
+    networks = [net for net in untrained(plan, tasks, width, seeds) for _ in range(2)]
+    jobs = [job for task in tasks for job in (task.job, task.plain_job)]
+    outputs = trained(twice, networks, jobs)
+    return [Fresh(end, plain) for (end,), plain in zip(outputs[::2], outputs[1::2], strict=True)]
 
 
 @dataclass
@@ -176,46 +125,40 @@ class Comparison:
 def kernel_limits(tasks: Sequence[Task]) -> list[Fresh]:
     """Fresh outputs of the infinitely wide net on each task, at all stopping times."""
     plain = in_threads(lambda task: task.plain_limit(), tasks)
-    parts = [tasks[start : start + _TOGETHER] for start in range(0, len(tasks), _TOGETHER)]
-    ends = in_threads(lambda part: distilled_limits(part, [task.job for task in part]), parts)
-    distilled = [end for part in ends for end in part]
+    distilled = distilled_limits(tasks, [task.job for task in tasks])
     return [Fresh(*pair) for pair in zip(distilled, plain, strict=True)]
 
 
 def compare(plan: Plan, family: int, progress: Progress) -> Comparison:
     """Kernel limit and nets on one family."""
-    tasks, trainer = plan.tasks(family), Trainer(plan)
+    tasks = plan.tasks(family)
     in_threads(lambda task: task.information_ratio, tasks)
     finest = kernel_limits(tasks)
     limit = [fresh.coarse for fresh in finest]
     limits = np.array([task.gains(fresh) for task, fresh in zip(tasks, limit, strict=True)])
     top, nets = plan.family_widths[-1], plan.family_nets
-
-    def trained(job: tuple[int, int]) -> tuple[Array, Array]:
-        width, index = job
-        task = tasks[index]
-        seed = net_seeds(plan.nets.seed, width, nets, _FRESH_STREAM + family)[index]
-        outputs = trainer.both(task, width, seed)
-        progress.advance(2 * width)
-        # Deviations ∝ m^{-1/2}: what this net would be at the largest width.
+    gains, curves = [], []
+    for width in plan.family_widths:
+        seeds = net_seeds(plan.nets.seed, width, nets, _FRESH_STREAM + family)
+        reached = both_ways(plan, tasks[:nets], width, seeds)
+        progress.advance(2 * width * nets)
+        # Deviations ∝ m^{-1/2}: what these nets would be at the largest width.
         shrunk = math.sqrt(width / top)
-        pairs = zip(outputs, limit[index], strict=True)
-        moved = Fresh(*(wide + shrunk * (own - wide) for own, wide in pairs))
-        return task.gains(moved), task.accuracy(moved.plain)
-
-    jobs = [(width, index) for width in plan.family_widths for index in range(nets)]
-    results = in_threads(trained, jobs)
-    gains = np.array([gain for gain, _ in results])
-    narrower = len(jobs) - nets
-    shifts = gains[:narrower].reshape(-1, nets, 3) - limits[:nets]
+        moved = [
+            Fresh(*(wide + shrunk * (own - wide) for own, wide in zip(*pair, strict=True)))
+            for pair in zip(reached, limit[:nets], strict=True)
+        ]
+        gains.append([task.gains(one) for task, one in zip(tasks, moved, strict=False)])
+        curves = [task.accuracy(one.plain) for task, one in zip(tasks, moved, strict=False)]
+    shifts = np.array(gains[:-1]) - limits[:nets]
     return Comparison(
         tasks,
         np.array([task.gains(fresh)[2] for task, fresh in zip(tasks, finest, strict=True)]),
         np.array([t.lead_over_validated(fresh) for t, fresh in zip(tasks, finest, strict=True)]),
         limits,
-        gains[narrower:],
+        np.array(gains[-1]),
         shifts.reshape(-1, 3),
-        np.array([curve for _, curve in results[narrower:]]),
+        np.array(curves),
         np.array([task.accuracy(fresh.plain) for task, fresh in zip(tasks, limit, strict=True)]),
     )
 

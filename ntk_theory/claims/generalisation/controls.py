@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ntk_theory import data
 from ntk_theory.claims.generalisation.closed_forms import predicted_distance, soft_targets
-from ntk_theory.claims.generalisation.comparison import Comparison, Trainer, in_threads
-from ntk_theory.claims.generalisation.families import Job, Task, distilled_limits
+from ntk_theory.claims.generalisation.comparison import Comparison, untrained
+from ntk_theory.claims.generalisation.families import Job, Task
 from ntk_theory.claims.generalisation.nets import Norms
 from ntk_theory.claims.generalisation.plan import CONTROL_NETS, CONTROL_STREAM
+from ntk_theory.claims.generalisation.together import distilled_limits, trained
 from ntk_theory.experiments import net_seeds
 from ntk_theory.runs import judged_control, over_nets
 from ntk_theory.targets import BurnIn, Power
@@ -52,17 +53,11 @@ class ControlSetting:
     def accuracies(self, jobs: Sequence[Job]) -> list[float]:
         """Of fresh nets of the largest width, each trained on another task and its job."""
         plan, tasks = self.found.plan, self.tasks
-        width, trainer = plan.family_widths[-1], Trainer(plan)
+        width = plan.family_widths[-1]
         seeds = net_seeds(plan.nets.seed, width, plan.family_nets, CONTROL_STREAM)
-
-        def accuracy(index: int) -> float:
-            task = tasks[index]
-            network = trainer.network(task, width, seeds[index])
-            outputs = trainer.distilled(task, network, jobs[index])
-            self.progress.advance(width)
-            return float(task.accuracy(outputs))
-
-        return in_threads(accuracy, range(len(tasks)))
+        outputs = trained(tasks, untrained(plan, tasks, width, seeds), jobs)
+        self.progress.advance(width * len(tasks))
+        return [float(task.accuracy(end)) for task, (end,) in zip(tasks, outputs, strict=True)]
 
     def relative_allowance(self, width: int) -> float:
         """Relative deviation of a distance on the clusters, in either way, at this width."""
@@ -102,9 +97,9 @@ def _late_burn_in(setting: ControlSetting) -> Control:
         assert isinstance(schedule, BurnIn)
         assert isinstance(schedule.then, Power)
         late = replace(task.distillation, schedule=BurnIn(task.steps, schedule.then))
-        jobs.append(Job(late, task.dataset.observed, 3 * task.steps // 2))
-    (outputs,) = in_threads(lambda part: distilled_limits(tasks, part), [jobs])
-    limits = [task.accuracy(fresh) for task, fresh in zip(tasks, outputs, strict=True)]
+        jobs.append(Job(late, task.dataset.observed, [3 * task.steps // 2]))
+    ends = distilled_limits(tasks, jobs)
+    limits = [task.accuracy(fresh) for task, fresh in zip(tasks, ends, strict=True)]
     predicted = float(np.mean(limits))
     tolerance = (setting.claimed - predicted) / 2  # nearer to the one than to the other
     return judged_control(
@@ -134,7 +129,7 @@ def _random_labels(setting: ControlSetting) -> Control:
     jobs = []
     for seed, task in zip(root.spawn(len(tasks)), tasks, strict=True):
         drawn = np.random.default_rng(seed).integers(0, family.classes, len(task.gram))
-        jobs.append(Job(task.distillation, data.encode(drawn, family.classes), task.steps))
+        jobs.append(Job(task.distillation, data.encode(drawn, family.classes), [task.steps]))
     chance = 1 / family.classes
     tolerance = 4 * math.sqrt(chance * (1 - chance) / (family.groups * len(tasks)))
     return judged_control(

@@ -1,7 +1,7 @@
 """Data without the symmetry of the exact design: families, their tasks, and the kernel limit.
 
 A task is a data set of a family with fresh points of it. What nets and kernel limit do on a task
-is told apart by jobs: targets, and for how many steps.
+is told apart by jobs: targets, and when they are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ __all__ = [
     "Fresh",
     "Job",
     "Task",
-    "distilled_limits",
     "draw_task",
 ]
 
@@ -30,7 +29,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ntk_theory import data, kernels
-from ntk_theory.targets import BurnIn, Distillation, Power, harden, weights
+from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
 
 Array = NDArray[np.float64]
 
@@ -171,7 +170,12 @@ class Task:
     @property
     def job(self) -> Job:
         """Self-distillation on the labels that training sees."""
-        return Job(self.distillation, self.dataset.observed, self.steps)
+        return Job(self.distillation, self.dataset.observed, [self.steps])
+
+    @property
+    def plain_job(self) -> Job:
+        """Plain training on them, read at the stopping times of the nets."""
+        return Job(PLAIN, self.dataset.observed, self.grid[::EVERY])
 
     def fresh(self, outputs: Array) -> Array:
         """Fresh outputs k(x, X) H^{-1} u of training outputs u, shape (k,) or (k, C)."""
@@ -222,34 +226,16 @@ class Fresh(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Targets of a run on a task, and its length."""
+    """Targets of a run on a task, and after which steps it is read, the last of them included."""
 
     distillation: Distillation
     observed: Array
-    steps: int
+    stops: Sequence[int]
 
-
-def distilled_limits(tasks: Sequence[Task], jobs: Sequence[Job]) -> list[Array]:
-    """Fresh outputs of the infinitely wide net after each task's job, all tasks step by step.
-
-    The recursion of `training.train_kernel_limit` for hard targets, as one product for all.
-    """
-    points = len(tasks[0].gram)
-    longest = max(job.steps for job in jobs)
-    rates = torch.from_numpy(np.array([task.learning_rate for task in tasks]))[:, None, None]
-    kernels = rates * torch.from_numpy(np.stack([task.gram for task in tasks]))
-    observed = torch.from_numpy(np.stack([job.observed.reshape(points, -1) for job in jobs]))
-    alpha = np.stack([weights(job.distillation.schedule, longest) for job in jobs])
-    outputs = torch.zeros_like(observed)
-    last: dict[int, Array] = {}
-    for step in range(longest):
-        share = torch.from_numpy(alpha[:, step])[:, None, None]
-        target = share * observed + (1 - share) * harden(outputs)
-        outputs = outputs + kernels @ (target - outputs)
-        for index, job in enumerate(jobs):
-            if job.steps == step + 1:
-                last[index] = outputs[index].numpy().reshape(job.observed.shape)
-    return [task.fresh(last[index]) for index, task in enumerate(tasks)]
+    @property
+    def steps(self) -> int:
+        """Length of the run."""
+        return self.stops[-1]
 
 
 def draw_task(family: Family, fresh: int, seed: np.random.SeedSequence) -> Task:

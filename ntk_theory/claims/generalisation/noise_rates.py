@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from ntk_theory.claims.generalisation.comparison import (
     Comparison,
-    Trainer,
-    in_threads,
+    both_ways,
     kernel_limits,
 )
 from ntk_theory.claims.generalisation.families import Task
@@ -45,14 +44,10 @@ class Sweep:
 
 def _errors(plan: Plan, tasks: Sequence[Task], seeds: Sequence[int], progress: Progress) -> Array:
     """Test errors of one net a task, shape (D, 3)."""
-    trainer, width = Trainer(plan), plan.signed_width
-
-    def trained(index: int) -> Array:
-        errors = tasks[index].errors(trainer.both(tasks[index], width, seeds[index]))
-        progress.advance(2 * width)
-        return errors
-
-    return np.array(in_threads(trained, range(len(tasks))))
+    width = plan.signed_width
+    reached = both_ways(plan, tasks, width, seeds)
+    progress.advance(2 * width * len(tasks))
+    return np.array([task.errors(fresh) for task, fresh in zip(tasks, reached, strict=True)])
 
 
 def signed_errors(plan: Plan, compared: Comparison, progress: Progress) -> Array:
