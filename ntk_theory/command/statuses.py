@@ -17,6 +17,7 @@ import errno
 import traceback
 from collections.abc import Iterable
 from enum import IntEnum
+from itertools import pairwise
 from pathlib import Path
 
 import ntk_theory
@@ -155,6 +156,18 @@ def _where(error: BaseException) -> str:
     return f"{place}:{own[-1].lineno}"
 
 
+def _in_a_claim(error: BaseException) -> str:
+    """Where the code of somebody else's claim was called that the error came through, or empty."""
+    package = Path(ntk_theory.__file__).parent
+    caller, place = package / "checking" / "claim.py", ""
+    frames = traceback.extract_tb(error.__traceback__)
+    for before, frame in pairwise(frames):
+        called = Path(before.filename) == caller and before.name in ("made", "build")
+        if called and not Path(frame.filename).is_relative_to(package):
+            place = f"{frame.filename}:{frame.lineno}"
+    return place
+
+
 def _in_one_line(error: BaseException) -> str:
     words = " ".join(str(error).split())
     name = type(error).__name__
@@ -173,6 +186,9 @@ def explain_crash(error: BaseException) -> str:
         return f"cannot write{place}: {error.strerror}"
     if status is Status.INTERRUPTED:
         return "interrupted"
+    foreign = _in_a_claim(error)
+    if foreign:
+        return f"the claim's own code raised {what} in {foreign} (--debug shows the traceback)"
     return (
         f"a fault of ntk_theory {ntk_theory.__version__}, not a verdict: {what} in "
         f"{_where(error)}; please report this line with your command (--debug shows the traceback)"
