@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ntk_theory.ladder import NetPlan
     from ntk_theory.verdicts import ClaimResult, Measurement, Progress
 
+Panel = Callable[["Axes", "ClaimResult"], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -46,7 +47,6 @@ class Claim:
         presets: sweeps over the width, by name.
         control_nets: nets of each control.
         precisions: of nets, that it can be checked in.
-        panels: what draws prediction over measurement, by the name of the picture.
         knobs: names of what a user may set, besides preset, seed and device.
         plans: what says how long a preset takes, for presets where that matters.
         origin: where a claim of somebody else's comes from; empty for those of this package.
@@ -76,7 +76,7 @@ class Claim:
         self.presets = dict(presets)
         self.control_nets = control_nets
         self.precisions = tuple(precisions)
-        self.panels: dict[str, Callable[[Axes, ClaimResult], None]] = {}
+        self._panels: dict[str, Panel] = {}
         self.plans: Mapping[str, Callable[[Options], str]] = {}
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
@@ -138,6 +138,22 @@ class Claim:
     def finding(self, function: Callable[[Run], str]) -> Any:
         """Declare the sentence that says what was found: f(run)."""
         return self._part("finding", function)
+
+    @property
+    def panels(self) -> dict[str, Panel]:
+        """What draws prediction over measurement, by name; deviations over the width by default.
+
+        `CLAIM.panels = {…}` declares others: of `ntk_theory.panels`, or any f(axes, result).
+        """
+        if self._panels:
+            return self._panels
+        from ntk_theory.checking.panels import OverWidth
+
+        return {"deviation-over-width": OverWidth()}
+
+    @panels.setter
+    def panels(self, panels: Mapping[str, Panel]) -> None:
+        self._panels = dict(panels)
 
     def part(self, name: str) -> Callable[..., Any] | None:
         """What was declared under a name, or None."""

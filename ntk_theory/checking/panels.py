@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Curves", "Ecdf"]
+__all__ = ["Curves", "Ecdf", "OverWidth"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import Functional, margins
+from ntk_theory.checking.rows import NORMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,6 +87,36 @@ class Curves:
         drawing.step_axis(axes, last)
         axes.set(ylabel=self.ylabel, **self.more)
         axes.legend(loc=cast(Any, self.legend))
+
+
+@dataclass(frozen=True)
+class OverWidth:
+    """Largest RMS deviation from the prediction at any step, over the width, of every training."""
+
+    def arrays(self, run: Run) -> dict[str, Array]:
+        """Of each net of each width, shape (M, S)."""
+        kept = {}
+        for name, found in run.results.items():
+            predicted = run.trainings[name].predicted
+            off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in found]
+            kept[f"deviation of {name}"] = np.stack([one.max(axis=1) for one in off])
+        return kept
+
+    def __call__(self, axes: Axes, result: ClaimResult) -> None:
+        """Draw it, if the run came so far."""
+        drawing, prefix = nt.drawing, "deviation of "
+        shown = {key: value for key, value in result.arrays.items() if key.startswith(prefix)}
+        if not shown:
+            return
+        widths = result.arrays["widths"]
+        for place, (key, values) in enumerate(shown.items()):
+            name = key.removeprefix(prefix)
+            drawing.dots(axes, widths, values, _colour(place), name)
+            law = values[0].mean() * np.sqrt(widths[0] / widths)
+            label = None if place else "$m^{-1/2}$"
+            drawing.prediction(axes, widths, law, label, of=name)
+        axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel="largest RMS deviation")
+        axes.legend(loc="lower left")
 
 
 def _share_below(values: Array) -> tuple[Array, Array]:

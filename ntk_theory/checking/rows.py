@@ -228,9 +228,7 @@ class Row:
             outputs: at every recorded step, (S, k, n); of held-out points those of the last one,
                 (S, 1, p).
         """
-        points, steps = self.training.looked_at(self.on), self.steps
-        points = points._replace(predicted=points.predicted[steps])
-        values = self.functional(outputs[:, steps], points)
+        values = self.functional(outputs, self.training.looked_at(self.on))[:, self.steps]
         return np.asarray(values[:, 0] if self.reduce is None else self.reduce(values, axis=-1))
 
     @property

@@ -35,6 +35,7 @@ from ntk_theory.verdicts import (
     Options,
     Premise,
     Progress,
+    Relation,
 )
 
 Array = NDArray[np.float64]
@@ -327,7 +328,9 @@ class Run:
         if own is not None:
             return str(own(self))
         listed = "; ".join(
-            f"{row.title} {self.measured(row).mean():.4g}, predicted {row.predicted:.4g}"
+            f"{row.title} {self.measured(row).mean():.4g}, "
+            f"{'predicted' if row.relation is Relation.EQUAL else row.relation.value} "
+            f"{row.predicted:.4g}"
             for row in self.declared.rows[:3]
         )
         return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"

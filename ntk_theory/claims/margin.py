@@ -162,7 +162,7 @@ def finding(run: nt.Run) -> str:
     )
 
 
-CLAIM.panels |= {
+CLAIM.panels = {
     "least-margin": Curves(
         least_margin,
         of=("plain training", "self-distillation"),

@@ -295,7 +295,7 @@ def _reference_rate(config: Mapping[str, Any]) -> float:
     return float(config["noise_rate"][config["reference"]])
 
 
-CLAIM.panels |= {
+CLAIM.panels = {
     "error-curve": Curves(
         rms_error,
         of=lambda grid: [_name(grid.chosen)],

@@ -41,8 +41,8 @@ def descent(recipe: nt.Recipe, name: str = "gradient descent") -> nt.Training:
 
 @CLAIM.rows
 def rows(recipe: nt.Recipe, training: nt.Training) -> Iterator[nt.Row]:
-    """Residuals on the way and in the end, and the measure in the end."""
-    for t in (recipe.steps // 4, recipe.steps):
+    """Residuals on the way, and the measure in the end."""
+    for t in (recipe.steps // 4, recipe.steps // 2):
         left = training.curves["residual"][t]
         yield nt.Row(f"‖y − u‖ after {t} steps", training, residual, at=t, norm="l2", expect=left,
                      resolves=left / 2)  # fmt: skip

@@ -23,6 +23,9 @@ from pathlib import Path
 import ntk_theory
 from ntk_theory.verdicts import Verdict
 
+_OF_LIBRARIES = {"numpy", "scipy", "torch"}
+"""Folders of code that is nobody's claim."""
+
 
 class Status(IntEnum):
     """How a run ended. Of several that apply, the first of `_WORST_FIRST` is the run's."""
@@ -159,11 +162,11 @@ def _where(error: BaseException) -> str:
 def _in_a_claim(error: BaseException) -> str:
     """Where the code of somebody else's claim was called that the error came through, or empty."""
     package = Path(ntk_theory.__file__).parent
-    caller, place = package / "checking" / "claim.py", ""
-    frames = traceback.extract_tb(error.__traceback__)
-    for before, frame in pairwise(frames):
-        called = Path(before.filename) == caller and before.name in ("made", "build")
-        if called and not Path(frame.filename).is_relative_to(package):
+    place = ""
+    for before, frame in pairwise(traceback.extract_tb(error.__traceback__)):
+        called = Path(before.filename).parent == package / "checking"
+        file = Path(frame.filename)
+        if called and not (file.is_relative_to(package) or _OF_LIBRARIES.intersection(file.parts)):
             place = f"{frame.filename}:{frame.lineno}"
     return place
 
