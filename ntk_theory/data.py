@@ -18,6 +18,7 @@ __all__ = [
     "noisy_labels",
     "power_law",
     "tree",
+    "unit_rows",
 ]
 
 from collections.abc import Sequence
@@ -383,6 +384,7 @@ def circle(points: int, *, arcs: int = 2) -> Design:
 
 
 def unit_rows(rows: Array) -> Array:
+    """Rows divided by their Euclidean lengths, shape (n, d)."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 

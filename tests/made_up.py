@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ntk_theory.checking.claim import declare
+from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import Run, WidthResult
 from ntk_theory.training import Trajectory
 from progress import Silent

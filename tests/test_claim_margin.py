@@ -8,7 +8,7 @@ import pytest
 from cases.margin import TOY
 from made_up import failing, made_up
 from ntk_theory import kernels, predictions
-from ntk_theory.checking.claim import declare
+from ntk_theory.checking.declaration import declare
 from ntk_theory.claims.margin import CLAIM
 from ntk_theory.verdicts import Verdict
 from progress import Silent

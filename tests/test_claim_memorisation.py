@@ -9,7 +9,7 @@ from cases import nets_at_rate
 from cases.memorisation import TOY
 from made_up import failing, made_up, rows_of
 from ntk_theory import experiments, predictions
-from ntk_theory.checking.claim import declare
+from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.functionals import first_wrong
 from ntk_theory.claims.memorisation import CLAIM
 from ntk_theory.verdicts import Verdict

@@ -12,7 +12,7 @@ import pytest
 
 from ntk_theory import explain, verify
 from ntk_theory.claims import all_claims
-from ntk_theory.command.parser import parsed
+from ntk_theory.command.parser import all_knobs, parsed
 from ntk_theory.report.document import command_line
 from ntk_theory.report.pictures import save_picture
 from ntk_theory.verdicts import Options, Verdict
@@ -159,7 +159,7 @@ def test_the_command_that_is_recorded_repeats_the_run(id_, results):
     result = results(id_)
     words = shlex.split(command_line(result))
     assert words[:3] == ["python", "-m", "ntk_theory.verify"]
-    arguments = parsed(words[3:])
+    arguments = parsed(words[3:], all_knobs(CLAIMS.values()))
     options = verify._checked_options(arguments, [CLAIMS[id_]])
     assert CLAIMS[id_].predict(options[id_])[0] == result.config
 

@@ -9,11 +9,9 @@ verdict, tables, pictures, files.
 
 from __future__ import annotations
 
-__all__ = ["Claim", "Declaration", "declare"]
+__all__ = ["Claim"]
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
     from ntk_theory.checking.rows import Control, Row, Training
     from ntk_theory.checking.running import Run
-    from ntk_theory.ladder import NetPlan
     from ntk_theory.verdicts import ClaimResult, Measurement, Progress
 
 Panel = Callable[["Axes", "ClaimResult"], None]
@@ -145,11 +142,7 @@ class Claim:
 
         `CLAIM.panels = {…}` declares others: of `ntk_theory.panels`, or any f(axes, result).
         """
-        if self._panels:
-            return self._panels
-        from ntk_theory.checking.panels import OverWidth
-
-        return {"deviation-over-width": OverWidth()}
+        return self._panels or dict(_default_panels())
 
     @panels.setter
     def panels(self, panels: Mapping[str, Panel]) -> None:
@@ -191,7 +184,7 @@ class Claim:
     @cached_property
     def control_ids(self) -> tuple[str, ...]:
         """Of its controls, in the order in which they are run."""
-        return tuple(control.id for control in declare(self, Options("quick")).controls)
+        return tuple(control.id for control in _declare(self, Options("quick")).controls)
 
     def build(self, options: Options) -> Any:
         """The problem for some options; raises ValueError for values that make no sense."""
@@ -203,7 +196,7 @@ class Claim:
 
     def predict(self, options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
         """Config and predictions of all rows, without training."""
-        declared = declare(self, options)
+        declared = _declare(self, options)
         return declared.config, {row.title: row.predicted for row in declared.rows}
 
     def run(self, options: Options, progress: Progress) -> ClaimResult:
@@ -212,106 +205,6 @@ class Claim:
         return result
 
 
-_run = deferred("ntk_theory.checking.running:run")
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """All of a claim that is known before a net is trained.
-
-    Attributes:
-        claim: whose it is.
-        options: as the user gave them.
-        problem: as the claim builds it.
-        nets: which nets are trained.
-        premises: hypotheses, evaluated. If one fails, trainings, rows and controls are empty.
-        trainings: by name, in their order.
-        rows: in their order.
-        controls: in their order.
-        config: every number needed to run it again.
-    """
-
-    claim: Claim
-    options: Options
-    problem: Any
-    nets: NetPlan
-    premises: tuple[Premise, ...]
-    trainings: Mapping[str, Training]
-    rows: tuple[Row, ...]
-    controls: tuple[Control, ...]
-    config: Mapping[str, Any]
-
-
-class _Titled(dict[str, Any]):
-    """Rows by their titles, or by their place."""
-
-    def __missing__(self, key: Any) -> Any:
-        if isinstance(key, int):
-            return list(self.values())[key]
-        raise KeyError(f"no row {key!r}; there are {', '.join(map(repr, self))}")
-
-
-def _asked(part: Callable[..., Any] | None, *given: Any) -> tuple[Any, ...]:
-    """As many of some arguments as a function takes."""
-    return given if part is None else given[: len(inspect.signature(part).parameters)]
-
-
-def _premises(claim: Claim, problem: Any, widths: Sequence[int]) -> Iterator[Premise]:
-    """Those of the problem, of the claim, and that narrow nets move little."""
-    from ntk_theory.problems import lazy_premise
-
-    own = list(problem.premises()) if hasattr(problem, "premises") else []
-    yield from own
-    if not all(premise.holds for premise in own):
-        return  # what follows need not exist
-    if hasattr(problem, "lazy_width"):
-        yield lazy_premise(problem.lazy_width, widths[0])
-    yield from claim.made("premises", problem)
-
-
-def declare(claim: Claim, options: Options) -> Declaration:
-    """All of a claim that is known before a net is trained.
-
-    Raises:
-        ValueError: for options that make no sense.
-        TypeError: for a claim that is not declared as it has to be.
-    """
-    from ntk_theory.ladder import control_width, planned
-
-    problem = claim.build(options)
-    sweep = claim.presets[options.preset]
-    lazy_width = _lazy_width(problem)
-    nets = planned(options, sweep.widths(lazy_width), sweep.nets, claim.precisions)
-    premises = tuple(_premises(claim, problem, nets.widths))
-    trainings: dict[str, Training] = {}
-    rows: list[Row] = []
-    controls: list[Control] = []
-    if all(premise.holds for premise in premises):
-        claim.check_declared()
-        trainings = {one.name: one for one in claim.made("trainings", problem)}
-        rows = claim.made("rows", problem, *trainings.values())
-        titled = _Titled((row.title, row) for row in rows)
-        controls = claim.made(
-            "controls", *_asked(claim.part("controls"), problem, trainings, titled)
-        )
-        if not controls:
-            raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
-        for training in trainings.values():
-            nets.check_memory(training.recipe.inputs.shape)
-    config = {
-        **nets.config(),
-        **{name: options.knobs.get(name, knob.default) for name, knob in claim.own_knobs.items()},
-        **(problem.config() if hasattr(problem, "config") else {}),
-        "control_width": control_width(nets),
-        "control_seeds": claim.control_nets,
-    }
-    return Declaration(
-        claim, options, problem, nets, premises, trainings, tuple(rows), tuple(controls), config
-    )
-
-
-def _lazy_width(problem: Any) -> float:
-    """m_lazy of a problem that has one, and closed forms to evaluate it."""
-    return (
-        float(getattr(problem, "lazy_width", 0.0)) if getattr(problem, "predictable", True) else 0.0
-    )
+_declare = deferred("ntk_theory.checking.declaration:declare")
+_default_panels = deferred("ntk_theory.checking.panels:default_panels")
+_run = deferred("ntk_theory.checking.running:run_claim")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Curves", "Ecdf", "OverWidth"]
+__all__ = ["Curves", "Ecdf", "OverWidth", "default_panels"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +117,11 @@ class OverWidth:
             drawing.prediction(axes, widths, law, label, of=name)
         axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel="largest RMS deviation")
         axes.legend(loc="lower left")
+
+
+def default_panels() -> dict[str, OverWidth]:
+    """Panels of a claim that declares none."""
+    return {"deviation-over-width": OverWidth()}
 
 
 def _share_below(values: Array) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Run", "WidthResult", "run"]
+__all__ = ["Run", "WidthResult", "run_claim"]
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import jobs, kernels, spectrum, training
-from ntk_theory.checking.claim import Claim, Declaration, declare
+from ntk_theory.checking.claim import Claim
+from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
 from ntk_theory.checking.rows import ALL_STEPS, NORMS, Control, Row, Training
 from ntk_theory.experiments import net_seeds, train_nets
@@ -415,7 +416,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
         yield Measurement(name, 0.0, gap, allowed, kind="formula")
 
 
-def kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
+def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     """Closed forms of trainings, controls and rows, before any net is trained."""
     own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
     broken = {id(c.row.training): c.row.training for c in declared.controls}
@@ -484,7 +485,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
     evidence.premises += declared.premises
     if not evidence.premises_hold:
         return ""
-    evidence.measurements += kernel_limit_rows(declared)
+    evidence.measurements += _kernel_limit_rows(declared)
     if any(row.holds is not True for row in evidence.measurements):
         return ""  # a wrong formula costs no net
     run.progress.start(declared.claim.id, _work(declared))
@@ -506,7 +507,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
     return run.finding()
 
 
-def run(claim: Claim, options: Options, progress: Progress) -> ClaimResult:
+def run_claim(claim: Claim, options: Options, progress: Progress) -> ClaimResult:
     """Check a claim."""
     declared = declare(claim, options)
     return conduct(
