@@ -13,6 +13,7 @@ __all__ = [
     "train_nets",
 ]
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import Context, copy_context
@@ -35,8 +36,9 @@ from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
-_TOGETHER: dict[Form, int] = {"dense": 2**17, "event-driven": 2**21}
-"""Seeds run together while all their pre-activations are at most this many; more are slower."""
+_TOGETHER: dict[Form, int] = {"dense": 2**17, "event-driven": 3 * 2**19}
+"""Seeds run together while all their pre-activations are at most this many; more are slower, or
+leave a core without a group."""
 
 _KEPT = 2**22
 """Initial weights that are kept rather than drawn again."""
@@ -197,6 +199,7 @@ def train_nets(
         both_layers=recipe.layers == "both",
     )
     size = max(1, _TOGETHER[taken.form] // (width * len(recipe.inputs)))
+    size = math.ceil(len(seeds) / math.ceil(len(seeds) / size))  # groups of a size
     groups = [seeds[start : start + size] for start in range(0, len(seeds), size)]
     if jobs.workers():
         return _join(

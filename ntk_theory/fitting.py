@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
 
@@ -53,7 +52,7 @@ class PowerLaw:
         count = self.log_widths.size
         offset = np.log(width) - self.log_widths.mean()
         spread = np.square(self.log_widths - self.log_widths.mean()).sum()
-        quantile = student_t.ppf(confidence, count - 2)
+        quantile = stdtrit(count - 2, confidence)
         margin = quantile * self.residual * np.sqrt(1 / mean_of + 1 / count + offset**2 / spread)
         skewed = self.residual**2 / 2 * (1 - 1 / mean_of)
         return float(self.at(width) * np.exp(margin + skewed))
@@ -97,22 +96,20 @@ def fit_power_law(
     logs = [np.log(sample) for sample in samples]
     log_widths = np.log(np.asarray(widths, dtype=float))
 
-    def exponent(*data: Array, axis: int = -1) -> Array:
-        return _slope(log_widths, np.stack([sample.mean(axis=axis) for sample in data]))
+    def exponent(*data: Array) -> Array:
+        return _slope(log_widths, np.stack([sample.mean(axis=-1) for sample in data]))
 
     slope = float(exponent(*logs))
     means = np.array([sample.mean() for sample in logs])
     intercept = float(means.mean() - slope * log_widths.mean())
-    resampled = bootstrap(
-        logs, exponent, n_resamples=resamples, method="percentile", rng=rng, vectorized=True
-    )
-    interval = resampled.confidence_interval
+    drawn = [sample[rng.integers(sample.size, size=(resamples, sample.size))] for sample in logs]
+    low, high = np.quantile(exponent(*drawn), [0.025, 0.975])
     runs = np.repeat(log_widths, [sample.size for sample in logs])
     residuals = np.concatenate(logs) - intercept - slope * runs
     return PowerLaw(
         slope,
         float(np.exp(intercept)),
-        (float(interval.low), float(interval.high)),
+        (float(low), float(high)),
         runs,
         float(np.sqrt(np.square(residuals).sum() / (residuals.size - 2))),
     )

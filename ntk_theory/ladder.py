@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ntk_theory.experiments import (
     Rung,
@@ -131,7 +131,7 @@ def first_step_row(
     mean = float(np.average(ratios, weights=weights))
     free = ratios.size - 1
     spread = float(np.sum(weights * np.square(ratios - mean))) / free
-    quantile = float(student_t.ppf((1 + confidence) / 2, free))
+    quantile = float(stdtrit(free, (1 + confidence) / 2))
     return Measurement(
         f"{title}: outputs after one step over their prediction",
         1.0,

@@ -16,7 +16,7 @@ from ntk_theory.claims.convergence import controls, measurements
 from ntk_theory.claims.convergence.nets import DISTILLED, PLAIN_TRAINING, trained_premises
 from ntk_theory.claims.convergence.plan import make_plan
 from ntk_theory.experiments import Rung
-from ntk_theory.ladder import NetPlan
+from ntk_theory.network import DrawnNets
 from ntk_theory.targets import Constant
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
@@ -314,12 +314,38 @@ def test_a_control_whose_premise_is_met_all_the_same_does_not_hold(plan, monkeyp
     assert not control.holds
 
 
-def test_a_narrow_net_that_follows_theory_does_not_hold_as_a_control(plan, monkeypatch):
-    rung = climb(plan).rungs[DISTILLED][-1]
-    small = replace(rung, deviation=0.01 * rung.deviation)
-    monkeypatch.setattr(controls, "compare", lambda *_: small)
-    monkeypatch.setattr(NetPlan, "train_controls", lambda *_, **__: None)
-    assert not controls._narrow(setting_of(plan)).holds
+@pytest.mark.parametrize(
+    ("points", "ratio", "tolerance"), [(10, 3.0, 0.02), (10, 20.0, 0.13), (20, 120.0, 0.3)]
+)
+def test_nets_of_one_pair_fail_clearly_at_any_ratio(points, ratio, tolerance, monkeypatch):
+    plan = make_plan(replace(OPTIONS, points=points, ratio=ratio, noise_rate=0.1))
+    setting = replace(setting_of(plan), tolerance=tolerance)
+
+    def judged(error):
+        monkeypatch.setattr(controls.ControlSetting, "train_error", lambda *_: np.full(3, error))
+        return controls._narrow(setting)
+
+    predicted, spread = judged(0.5).failure.predicted, judged(0.5).failure.tolerance
+    assert predicted - spread > setting.claimed + tolerance
+    assert judged(predicted).holds
+    assert judged(predicted + 2 * spread).holds
+    assert not judged(predicted - 1.01 * spread).holds
+    assert not judged(setting.claimed).holds
+
+
+def test_a_pair_that_is_inactive_on_a_cluster_never_learns_it(plan):
+    problem, seeds = plan.problem, range(64)
+    trained = experiments.train_nets(problem.recipe, 2, seeds)
+    weights = [DrawnNets(2, len(problem.dataset.inputs[0]), (seed,)).keep() for seed in seeds]
+    first = np.stack([np.asarray(one.hidden[0, 0]) for one in weights])
+    inactive = (first @ problem.dataset.inputs.T <= 0).reshape(64, 4, 5).all(axis=2)
+    lost = np.repeat(inactive, 5, axis=1)
+    assert 20 < inactive.sum() < 130
+    assert not trained.outputs.transpose(0, 2, 1)[lost].any()
+    error = trained.rms_error(problem.dataset.clean)[:, -1]
+    assert (error >= np.sqrt(inactive.mean(axis=1)) - 1e-12).all()
+    predicted, scatter = controls._silent(setting_of(plan))
+    assert np.sqrt(inactive.mean(axis=1)).mean() == pytest.approx(predicted, abs=scatter / 2)
 
 
 def test_nets_of_claim_and_controls_differ():

@@ -174,6 +174,11 @@ def test_the_wide_ladder_ends_at_a_million_neurons_and_the_standard_one_at_a_hun
         assert np.greater_equal(np.divide(config["widths"][1:], config["widths"][:-1]), 2).all()
 
 
+@pytest.mark.parametrize(("id_", "widest"), [("dark-knowledge", 2**17), ("initialisation", 2**15)])
+def test_claims_of_many_nets_or_outputs_climb_as_far_as_their_time_allows(id_, widest):
+    assert CLAIMS[id_].predict(Options(preset="standard"))[0]["widths"][-1] == widest
+
+
 @every_claim
 def test_a_larger_preset_climbs_at_least_as_far(id_):
     configs = (

@@ -151,6 +151,12 @@ def test_the_command_line_loads_torch_only_to_run(arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_claim_does_not_wait_for_all_of_scipy():
+    # scipy.stats takes half a second to load; two special functions do.
+    code = "import sys, ntk_theory.claims.convergence.run; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_theory_has_every_section_that_the_code_cites():
     text = (PACKAGE.parent / "docs" / "theory.md").read_text(encoding="utf-8")
     for number in range(1, 13):

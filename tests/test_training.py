@@ -983,6 +983,19 @@ def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
         )
 
 
+def test_groups_of_seeds_are_of_a_size(toy, monkeypatch):
+    groups, right = [], experiments._train_group
+
+    def watched(recipe, width, seeds, *others):
+        groups.append(list(seeds))
+        return right(recipe, width, seeds, *others)
+
+    monkeypatch.setattr(experiments, "_train_group", watched)
+    monkeypatch.setattr(experiments, "_TOGETHER", dict.fromkeys(FORMS, 5 * 32 * 20))
+    experiments.train_nets(replace(toy.recipe, steps=2), 32, [3, 1, 4, 5, 9, 2])
+    assert sorted(groups) == [[3, 1, 4], [5, 9, 2]]
+
+
 def test_a_problem_says_how_its_nets_start_and_what_they_are_taught(toy):
     antisymmetric = experiments.train_nets(replace(toy.recipe, steps=2), 32, [1])
     assert not antisymmetric.outputs[:, 0].any()

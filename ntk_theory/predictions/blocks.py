@@ -12,7 +12,7 @@ __all__ = [
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ntk_theory.predictions.spectra import ClusterSpectrum
 
@@ -180,4 +180,4 @@ def wrong_sign_share(margins: ArrayLike, spread: ArrayLike) -> Array:
     Reference: docs/theory.md, section 8.1.
     """
     scaled = np.asarray(margins, dtype=float) / np.asarray(spread, dtype=float)[..., None]
-    return np.asarray(norm.cdf(-scaled).mean(axis=-1))
+    return np.asarray(ndtr(-scaled).mean(axis=-1))

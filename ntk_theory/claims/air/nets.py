@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ntk_theory.claims.air.designs import Case
 from ntk_theory.claims.air.labels import Labels
@@ -65,7 +65,7 @@ class Climbed:
         """
         widths = np.array(self.ladder.widths, dtype=float)
         scaled = values[:-1] * np.sqrt(widths[:-1, None])
-        quantile = float(student_t.ppf((1 + _CONFIDENCE) / 2, scaled.size))
+        quantile = float(stdtrit(scaled.size, (1 + _CONFIDENCE) / 2))
         spread = float(np.sqrt(np.square(scaled).mean() / widths[-1]))
         return quantile * spread + self.ladder.rounding_allowance(self.ladder.widths[-1])
 

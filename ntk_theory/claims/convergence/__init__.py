@@ -67,7 +67,7 @@ CLAIM = Claim(
         "late-burn-in",
         "plain-initialisation",
         "pair-flips-above-half",
-        "width-8",
+        "width-2",
     ),
     presets=("quick", "standard", "wide", "paper", "cifar-mini", "cifar"),
     plans={

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ntk_theory.claims.dark_knowledge.plan import CLASSES, Plan
 from ntk_theory.claims.dark_knowledge.tree import along, knowledge, mean_outputs
@@ -50,7 +50,7 @@ class Climbed:
         known = values if width else values[:-1]
         scaled = known * np.sqrt(widths[: len(known), None])
         at = width or self.ladder.widths[-1]
-        quantile = float(student_t.ppf((1 + _CONFIDENCE) / 2, scaled.size))
+        quantile = float(stdtrit(scaled.size, (1 + _CONFIDENCE) / 2))
         spread = float(np.sqrt(np.square(scaled).mean() / at))
         return quantile * spread + self.ladder.rounding_allowance(at)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ntk_theory import data, kernels, predictions, spectrum
 from ntk_theory.claims.dark_knowledge import worlds
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.predictions import TreeSpectrum
 from ntk_theory.problems import Recipe
 from ntk_theory.runs import chosen
@@ -28,7 +28,7 @@ CLASSES, _CLASS_RATIO = 3, 5.0
 """Classes per superclass and λ_class/λ_− of the tree."""
 
 CONTROL_NETS = 4
-_LEAST_WIDTHS, _LEAST_NETS = 5, 2
+_FIRST, _LEAST_WIDTHS, _LEAST_NETS = 256, 5, 2
 _WORLDS_PER_NET = 3
 """Accuracies scatter more over worlds than outputs do over nets."""
 
@@ -38,15 +38,16 @@ as many as the ladder of the quick preset spans."""
 
 
 class _Preset(NamedTuple):
-    widths: tuple[int, ...]
+    last: int
+    rungs: int
     nets: int
     student_width: int
 
 
 _PRESETS = {
-    "quick": _Preset((256, 512, 1024, 2048, 4096), 4, 8192),
-    "standard": _Preset((256, 512, 1024, 2048, 4096, 8192), 6, 8192),
-    "paper": _Preset((256, 512, 1024, 2048, 4096, 8192, 16384), 10, 16384),
+    "quick": _Preset(2**12, 5, 4, 8192),
+    "standard": _Preset(2**17, 6, 6, 8192),
+    "paper": _Preset(2**18, 7, 10, 16384),
 }
 
 
@@ -221,7 +222,7 @@ def make_plan(options: Options) -> Plan:
         )
     nets = plan_nets(
         options,
-        preset.widths,
+        dyadic_widths(_FIRST, preset.last, preset.rungs),
         preset.nets,
         least_widths=_LEAST_WIDTHS,
         least_count=_LEAST_NETS,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ntk_theory.claims.dark_knowledge.plan import Plan
 from ntk_theory.claims.dark_knowledge.tree import along
@@ -78,7 +78,7 @@ class Students:
 
     def margin(self, values: Array) -> float:
         """Half-width of Student's interval of a mean over worlds."""
-        quantile = student_t.ppf((1 + PAIRED_CONFIDENCE) / 2, values.size - 1)
+        quantile = stdtrit(values.size - 1, (1 + PAIRED_CONFIDENCE) / 2)
         return float(quantile * values.std(ddof=1) / math.sqrt(values.size))
 
     def paired(self, name: str) -> tuple[float, Array, float]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ntk_theory import predictions
 from ntk_theory.experiments import check_memory
-from ntk_theory.ladder import NetPlan, plan_nets
+from ntk_theory.ladder import NetPlan, dyadic_widths, plan_nets
 from ntk_theory.predictions import ErrorCurve
 from ntk_theory.problems import NoisyClusters, noisy_clusters
 from ntk_theory.runs import chosen
@@ -53,6 +53,7 @@ FAILURE = 1e-3
 
 class _Preset(NamedTuple):
     first: int
+    last: int
     rungs: int
     nets: int
 
@@ -61,10 +62,11 @@ _DOUBLINGS = 8
 """Of the ratio, at most, in search of one at which the large scale is no obstacle."""
 
 _PRESETS = {
-    "quick": _Preset(128, 5, 32),
-    "standard": _Preset(128, 6, 64),
-    "paper": _Preset(128, 7, 96),
+    "quick": _Preset(128, 2**11, 5, 32),
+    "standard": _Preset(128, 2**15, 5, 64),
+    "paper": _Preset(128, 2**16, 7, 96),
 }
+"""A share of failures takes many nets at every width, so none of them climbs to 2^17."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ def make_plan(options: Options) -> Plan:
     shape = problem.dataset.inputs.shape
     nets = plan_nets(
         options,
-        [preset.first * 2**k for k in range(preset.rungs)],
+        dyadic_widths(preset.first, preset.last, preset.rungs),
         preset.nets,
         least_widths=_LEAST_WIDTHS,
         least_count=_LEAST_NETS,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.verdicts import Measurement
@@ -76,7 +76,7 @@ def constant(
     intercept = float(y.mean()) - slope * float(x.mean())
     variance = float(np.square(y - intercept - slope * x).sum()) / (y.size - 2)
     error = math.sqrt(variance * (1 / y.size + float(x.mean()) ** 2 / spread))
-    quantile = float(student_t.ppf((1 + _CONFIDENCE) / 2, y.size - 2))
+    quantile = float(stdtrit(y.size - 2, (1 + _CONFIDENCE) / 2))
     tolerance = quantile * error + 4 * theory_error
     return Measurement(
         name,
@@ -94,7 +94,7 @@ def mean_square(
     """Mean of m ‖·‖² over all nets, with its confidence interval as tolerance."""
     pairs = zip(widths, distances, strict=True)
     values = np.concatenate([width * np.square(row) for width, row in pairs])
-    quantile = float(student_t.ppf((1 + _CONFIDENCE) / 2, values.size - 1))
+    quantile = float(stdtrit(values.size - 1, (1 + _CONFIDENCE) / 2))
     tolerance = quantile * float(values.std(ddof=1)) / math.sqrt(values.size)
     mean = float(values.mean())
     return Measurement(

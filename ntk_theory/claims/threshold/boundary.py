@@ -10,7 +10,7 @@ __all__ = ["best_margin_row", "first_margin_row"]
 
 import math
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ntk_theory.claims.threshold.nets import Nets
 from ntk_theory.claims.threshold.plan import Cell, Plan
@@ -76,7 +76,7 @@ def first_margin_row(plan: Plan, nets: Nets, ratio: float) -> Measurement:
     errors = [float(nets.first[i][-1].var(ddof=1)) / plan.nets.count for i in nearest]
     root, slope, share = _root(low, high, rates)
     spread = math.sqrt((1 - share) ** 2 * errors[0] + share**2 * errors[1]) / abs(slope)
-    quantile = student_t.ppf(1 - RISK / (2 * len(plan.ratios)), plan.nets.count - 1)
+    quantile = stdtrit(plan.nets.count - 1, 1 - RISK / (2 * len(plan.ratios)))
     return Measurement(
         f"boundary from the margin of the first step, r = {ratio:g}",
         cells[0].threshold,
