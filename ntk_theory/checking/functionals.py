@@ -15,6 +15,7 @@ __all__ = [
     "least_margin",
     "margins",
     "mean_margin",
+    "relative_margin",
     "rescaled_rms_error",
     "residual",
     "rms_error",
@@ -58,6 +59,11 @@ def margins(outputs: Array, points: LabelledPoints) -> Array:
 def least_margin(outputs: Array, points: LabelledPoints) -> Array:
     """min_i y_i u_i."""
     return np.asarray(margins(outputs, points).min(axis=-1))
+
+
+def relative_margin(outputs: Array, points: LabelledPoints) -> Array:
+    """min_i y_i u_i over ‖p‖/√n, p being the predicted outputs of the same step."""
+    return np.asarray(least_margin(outputs, points) / size(points.predicted, points))
 
 
 def mean_margin(which: ArrayLike | None = None) -> Functional:
