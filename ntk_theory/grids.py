@@ -107,23 +107,17 @@ class ClusterGrid:
             )
 
     def config(self) -> dict[str, Any]:
-        """What differs between problems, as lists."""
+        """What the problems share, and lists of what may differ between them."""
         listed = ("noise_rate", "ratio", "learning_rate", "steps")
-        found = {name: [problem.config()[name] for problem in self.problems] for name in listed}
-        alike = {name: values[0] for name, values in found.items() if len(set(values)) == 1}
-        schedules = {
-            "schedule": [problem.schedule_text for problem in self.problems],
-            "memorisation_time": [problem.memorisation_time for problem in self.problems],
-        }
         levels = self.problems[0].spectrum
-        return {
-            "clusters": levels.clusters,
-            "points": levels.points,
-            "reference": self.reference,
-            **found,
-            **{name: value for name, value in alike.items() if name == "learning_rate"},
-            **(schedules if self.taught else {}),
+        found: dict[str, Any] = {
+            name: [problem.config()[name] for problem in self.problems] for name in listed
         }
+        if self.taught:
+            found["schedule"] = [problem.schedule_text for problem in self.problems]
+            found["memorisation_time"] = [problem.memorisation_time for problem in self.problems]
+        own = {"clusters": levels.clusters, "points": levels.points, "reference": self.reference}
+        return own | found
 
 
 def nearest(values: Sequence[tuple[float, ...]], to: tuple[float, ...]) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "margins",
     "mean_margin",
     "relative_margin",
+    "rescaled",
     "rescaled_rms_error",
     "residual",
     "rms_error",
@@ -97,11 +98,20 @@ def size(outputs: Array, points: LabelledPoints) -> Array:
     return np.asarray(np.sqrt(square / len(points.labels)))
 
 
+def rescaled(outputs: Array, axes: int = 1) -> Array:
+    """Outputs divided by their mean size; those that are all 0 stay so.
+
+    Args:
+        outputs: shape (..., n) or (..., n, C).
+        axes: of the points and, if there are some, classes.
+    """
+    scale = np.abs(outputs).mean(axis=tuple(range(-axes, 0)), keepdims=True)
+    return np.asarray(outputs / np.where(scale > 0, scale, 1.0))
+
+
 def rescaled_rms_error(outputs: Array, points: LabelledPoints) -> Array:
-    """RMS error of outputs divided by their mean size; outputs that are all 0 stay so."""
-    axes = tuple(range(-points.labels.ndim, 0))
-    scale = np.abs(outputs).mean(axis=axes, keepdims=True)
-    return rms_error(outputs / np.where(scale > 0, scale, 1.0), points)
+    """RMS error of rescaled outputs."""
+    return rms_error(rescaled(outputs, points.labels.ndim), points)
 
 
 def from_prediction(outputs: Array, points: LabelledPoints) -> Array:

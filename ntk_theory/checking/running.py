@@ -241,10 +241,14 @@ class Run:
                 if isinstance(row.at, slice):
                     chosen[key] = row
         for row in chosen.values():
-            norm = row.norm if isinstance(row.norm, str) else "relative"
+            norm = (
+                row.norm if isinstance(row.norm, str) else getattr(row.norm, "__name__", "own norm")
+            )
             where = "" if row.on is None else f", {row.on} points"
             yield falling_row(
-                self.nets.widths, self.deviations(row), f"{row.training.name}{where}, {norm}"
+                self.nets.widths,
+                self.deviations(row),
+                f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
 
     # ------------------------------------------------------------ controls

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import rescaled_rms_error, rms_error
+from ntk_theory.checking.functionals import rescaled, rescaled_rms_error, rms_error
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import relative_to
+from ntk_theory.checking.rows import NORMS, relative_to
 from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
+    from ntk_theory.checking.rows import Array
     from ntk_theory.grids import ClusterGrid
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
@@ -148,10 +149,14 @@ def premises(grid: ClusterGrid) -> Iterator[nt.Premise]:
     yield nt.Premise("long enough run", final, final < 1, "predicted final error / 2ρ < 1")
 
 
+def _rescaled(difference: Array, predicted: Array) -> Array:
+    return NORMS["rms"](rescaled(difference + predicted) - rescaled(predicted), predicted)
+
+
 @CLAIM.rows
 def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Errors at the end of self-distillation, and at the best step of every oracle."""
-    count, widths = len(grid.problems), "each of every width"
+    count = len(grid.problems)
     for training in trainings[:count]:
         final = float(training.curves["rms_error"][-1])
         yield nt.Row(FINAL, training, rms_error, norm="rms", expect=final, resolves=final / 2)
@@ -164,17 +169,17 @@ def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
                                "norm": share, "tolerance": partial(mul, best)}  # fmt: skip
         yield nt.Row(BEST, training, **own, expect=best, resolves=rho)
         yield nt.Row("best RMS error of any net of any width (bound 2ρ)", training, **own,
-                     nets=widths, relation=nt.Relation.AT_LEAST, bound=2 * rho,
+                     nets="each of every width", relation=nt.Relation.AT_LEAST, bound=2 * rho,
                      resolves=rho)  # fmt: skip
         if place < count:
             # In a stopped net the noise beside the signal is least at the first step.
-            rescaled = nt.predictions.overshoot_error(problem.ratio, rho)
-            yield nt.Row("best RMS error, rescaled", training, rescaled_rms_error, norm="own",
-                         at=slice(1, None), reduce=np.min, expect=rescaled,
-                         resolves=rho - rescaled / 2)  # fmt: skip
+            least = nt.predictions.overshoot_error(problem.ratio, rho)
+            yield nt.Row("best RMS error, rescaled", training, rescaled_rms_error, norm=_rescaled,
+                         at=slice(1, None), reduce=np.min, expect=least,
+                         resolves=rho - least / 2)  # fmt: skip
             yield nt.Row("RMS error after one step, rescaled, of any net of any width", training,
-                         rescaled_rms_error, at=1, nets=widths, relation=nt.Relation.AT_MOST,
-                         bound=2 * rho, expect=rescaled, norm=share,
+                         rescaled_rms_error, at=1, nets="each of every width",
+                         relation=nt.Relation.AT_MOST, bound=2 * rho, expect=least, norm=share,
                          tolerance=lambda _: 0.0)  # fmt: skip
 
 
