@@ -54,6 +54,14 @@ class ClusterGrid:
             return all(problem.predictable for problem in self.problems)
         return all(problem.learning_rate * problem.spectrum.mean < 2 for problem in self.problems)
 
+    @property
+    def by_ratio(self) -> dict[float, list[int]]:
+        """Places of the problems of each ratio, in their order."""
+        places: dict[float, list[int]] = {}
+        for place, problem in enumerate(self.problems):
+            places.setdefault(problem.ratio, []).append(place)
+        return places
+
     @cached_property
     def seeds(self) -> tuple[int, ...]:
         """Of the nets of each problem."""
@@ -91,10 +99,7 @@ class ClusterGrid:
             problem.learning_rate * float(one[-1])
             for problem, one in zip(self.problems, values, strict=True)
         )
-        spare = min(
-            nt.predictions.recoverability_threshold(p.spectrum.ratio) - p.noise_rate
-            for p in self.problems
-        )
+        spare = min(problem.threshold - problem.noise_rate for problem in self.problems)
         yield Premise(
             "kernel positive definite", condition, condition > points * eps, "λ_min > n eps λ_max"
         )

@@ -145,6 +145,11 @@ class NoisyClusters:
         )
 
     @property
+    def threshold(self) -> float:
+        """ρ*, the largest noise rate with a correct stopping time."""
+        return nt.predictions.recoverability_threshold(self.spectrum.ratio)
+
+    @property
     def schedule_text(self) -> str:
         """The schedule in its command-line form, with every number."""
         schedule = self.distillation.schedule
@@ -331,7 +336,6 @@ class NoisyClusters:
         n, eps = len(self.gram), float(np.finfo(float).eps)
         eigenvalues = nt.spectrum.eigendecomposition(self.gram).eigenvalues
         bottom, top = float(eigenvalues[0]), float(eigenvalues[-1])
-        threshold = nt.predictions.recoverability_threshold(self.spectrum.ratio)
         start = self.init_scale or 0.0
         premises = [
             Premise(
@@ -352,8 +356,8 @@ class NoisyClusters:
             Premise(
                 "recoverable noise rate",
                 self.noise_rate,
-                self.noise_rate < threshold,
-                f"ρ < ρ* = {threshold:.4g}",
+                self.noise_rate < self.threshold,
+                f"ρ < ρ* = {self.threshold:.4g}",
             ),
             self.early_burn_in,
             self.labels_fade_out,

@@ -63,8 +63,9 @@ def least_margin(outputs: Array, points: LabelledPoints) -> Array:
 
 
 def relative_margin(outputs: Array, points: LabelledPoints) -> Array:
-    """min_i y_i u_i over ‖p‖/√n, p being the predicted outputs of the same step."""
-    return np.asarray(least_margin(outputs, points) / size(points.predicted, points))
+    """min_i y_i u_i over ‖p‖/√n, p being the predicted outputs of the same step; 0 where p is."""
+    scale = size(points.predicted, points)
+    return np.asarray(least_margin(outputs, points) / np.where(scale > 0, scale, np.inf))
 
 
 def mean_margin(which: ArrayLike | None = None) -> Functional:
