@@ -176,7 +176,7 @@ def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
             least = nt.predictions.overshoot_error(problem.ratio, rho)
             yield nt.Row("best RMS error, rescaled", training, rescaled_rms_error, norm=_rescaled,
                          at=slice(1, None), reduce=np.min, expect=least,
-                         resolves=rho - least / 2)  # fmt: skip
+                         resolves=2 * rho - least)  # fmt: skip
             yield nt.Row("RMS error after one step, rescaled, of any net of any width", training,
                          rescaled_rms_error, at=1, nets="each of every width",
                          relation=nt.Relation.AT_MOST, bound=2 * rho, expect=least, norm=share,
