@@ -33,12 +33,14 @@ class ClusterGrid:
         seed: of the run.
         reference: place of the one that is looked at more closely.
         taught: whether predictions teach in it; the premises of plain training are fewer.
+        recoverable: whether every noise rate has to lie below its threshold ρ*.
     """
 
     problems: tuple[NoisyClusters, ...]
     seed: int
     reference: int = 0
     taught: bool = False
+    recoverable: bool = True
 
     @property
     def chosen(self) -> NoisyClusters:
@@ -51,6 +53,14 @@ class ClusterGrid:
         if self.taught:
             return all(problem.predictable for problem in self.problems)
         return all(problem.learning_rate * problem.spectrum.mean < 2 for problem in self.problems)
+
+    @property
+    def by_ratio(self) -> dict[float, list[int]]:
+        """Places of the problems of each ratio, in their order."""
+        places: dict[float, list[int]] = {}
+        for place, problem in enumerate(self.problems):
+            places.setdefault(problem.ratio, []).append(place)
+        return places
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -89,17 +99,17 @@ class ClusterGrid:
             problem.learning_rate * float(one[-1])
             for problem, one in zip(self.problems, values, strict=True)
         )
-        spare = min(
-            nt.predictions.recoverability_threshold(p.spectrum.ratio) - p.noise_rate
-            for p in self.problems
-        )
+        spare = min(problem.threshold - problem.noise_rate for problem in self.problems)
         yield Premise(
             "kernel positive definite", condition, condition > points * eps, "λ_min > n eps λ_max"
         )
         yield Premise(
             "no overshoot", overshoot, overshoot <= 1 + points * eps, "ηλ_max <= 1 everywhere"
         )
-        yield Premise("recoverable noise rates", spare, spare > 0, "ρ* − ρ > 0 in every problem")
+        if self.recoverable:
+            yield Premise(
+                "recoverable noise rates", spare, spare > 0, "ρ* − ρ > 0 in every problem"
+            )
 
     def config(self) -> dict[str, Any]:
         """What the problems share, and lists of what may differ between them."""
@@ -110,6 +120,7 @@ class ClusterGrid:
         }
         if self.taught:
             found["schedule"] = [problem.schedule_text for problem in self.problems]
+            found["memorisation_time"] = [problem.memorisation_time for problem in self.problems]
         own = {"clusters": levels.clusters, "points": levels.points, "reference": self.reference}
         return own | found
 

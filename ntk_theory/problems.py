@@ -145,6 +145,11 @@ class NoisyClusters:
         )
 
     @property
+    def threshold(self) -> float:
+        """ρ*, the largest noise rate with a correct stopping time."""
+        return nt.predictions.recoverability_threshold(self.spectrum.ratio)
+
+    @property
     def schedule_text(self) -> str:
         """The schedule in its command-line form, with every number."""
         schedule = self.distillation.schedule
@@ -256,6 +261,7 @@ class NoisyClusters:
                 "new": HeldOut(new, np.ones(len(new)), float(of_new)),
             }
         own: dict[str, Any] = {"predicted": outputs, "labels": dataset.clean, "held_out": held_out}
+        own["curves"] = {"rms_error": curve.rms_error()[: last + 1]}
         return Training(name, recipe, **(own | more))
 
     def distilled_training(self, name: str = "self-distillation", **more: Any) -> Training:
@@ -303,6 +309,22 @@ class NoisyClusters:
         distillation = replace(self.distillation, schedule=schedule)
         return replace(self, distillation=distillation, burn_in=schedule.steps)
 
+    def with_burn_in(self, steps: int) -> NoisyClusters:
+        """The same problem whose schedule starts after another burn-in."""
+        schedule = self.distillation.schedule
+        assert isinstance(schedule, nt.targets.BurnIn)
+        return self.with_schedule(nt.targets.BurnIn(steps, schedule.then))
+
+    @property
+    def early_burn_in(self) -> Premise:
+        """The burn-in ends before the noise is memorised."""
+        return Premise(
+            "burn-in before memorisation",
+            self.burn_in,
+            self.burn_in < self.memorisation_time,
+            f"burn-in < t_mem = {self.memorisation_time:.4g} steps",
+        )
+
     @property
     def labels_fade_out(self) -> Premise:
         """The observed labels lose their weight."""
@@ -314,7 +336,6 @@ class NoisyClusters:
         n, eps = len(self.gram), float(np.finfo(float).eps)
         eigenvalues = nt.spectrum.eigendecomposition(self.gram).eigenvalues
         bottom, top = float(eigenvalues[0]), float(eigenvalues[-1])
-        threshold = nt.predictions.recoverability_threshold(self.spectrum.ratio)
         start = self.init_scale or 0.0
         premises = [
             Premise(
@@ -335,15 +356,10 @@ class NoisyClusters:
             Premise(
                 "recoverable noise rate",
                 self.noise_rate,
-                self.noise_rate < threshold,
-                f"ρ < ρ* = {threshold:.4g}",
+                self.noise_rate < self.threshold,
+                f"ρ < ρ* = {self.threshold:.4g}",
             ),
-            Premise(
-                "burn-in before memorisation",
-                self.burn_in,
-                self.burn_in < self.memorisation_time,
-                f"burn-in < t_mem = {self.memorisation_time:.4g} steps",
-            ),
+            self.early_burn_in,
             self.labels_fade_out,
             Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"),
         ]

@@ -6,17 +6,15 @@ import time
 from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from ntk_theory import experiments, jobs, noise_grid, verify
+from ntk_theory import experiments, jobs, verify
 from ntk_theory.problems import Recipe
 from ntk_theory.ranks import LostProcessError
 from ntk_theory.resources import limited_memory, memory_limit
-from ntk_theory.runs import Evidence
 from ntk_theory.targets import BurnIn, Distillation, Power
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
 from progress import Silent
@@ -86,25 +84,6 @@ def test_without_workers_calls_are_made_one_after_the_other_and_as_they_are_aske
     assert jobs.workers() == 0
     with pytest.raises(RuntimeError, match="no workers outside"):
         next(jobs.in_workers(memory_limit, [()]))
-
-
-def test_rungs_have_the_order_of_the_ways_whichever_is_trained_first(monkeypatch):
-    def last_first(calls):
-        return reversed([call() for call in reversed(list(calls))])
-
-    monkeypatch.setattr(noise_grid.jobs, "side_by_side", last_first)
-    monkeypatch.setattr(
-        noise_grid.Ladder,
-        "train",
-        lambda ladder, name, *_, **__: (
-            ladder.rungs.setdefault(name, []).append(name) or SimpleNamespace(stopped=None)
-        ),
-    )
-    ladder = noise_grid.Ladder(RECIPE.observed, (2, 4), 1, 0, "float64", "cpu")
-    ways = [noise_grid.Way(name, RECIPE, np.zeros(1), np.zeros(1)) for name in ("b", "a", "c")]
-    assert noise_grid.climb(ladder, ways, Evidence(), Silent())
-    assert ladder.rungs == {"b": ["b", "b"], "a": ["a", "a"], "c": ["c", "c"]}
-    assert list(ladder.rungs) == ["b", "a", "c"]
 
 
 def test_workers_keep_to_the_memory_and_share_the_threads():

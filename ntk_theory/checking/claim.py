@@ -92,7 +92,8 @@ class Claim:
     ) -> Function:
         """Declare what builds the problem: f(seed=…, *, knob=default, …).
 
-        Its keyword-only parameters are the knobs. What it returns is handed to all other parts. If
+        Its keyword-only parameters are the knobs; one called preset is given the name of the
+        preset, for problems that grow with it. What it returns is handed to all other parts. If
         that has `premises()`, `config()`, or a `lazy_width`, they are used.
 
         Args:
@@ -124,8 +125,11 @@ class Claim:
         """Declare the controls: f(problem, trainings, rows), both by name; it may take fewer."""
         return self._part("controls", function)
 
-    def measure(self, function: Callable[[Run], Iterable[Measurement]]) -> Any:
-        """Declare rows that are no functional of outputs: f(run), after all nets are trained."""
+    def measure(self, function: Callable[[Run], Iterable[Measurement | Premise]]) -> Any:
+        """Declare rows that are no functional of outputs: f(run), after all nets are trained.
+
+        It may yield premises, too, which trained nets have to meet.
+        """
         return self._part("measure", function)
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
@@ -192,6 +196,8 @@ class Claim:
             name: options.knobs.get(name, knob.default) for name, knob in self.own_knobs.items()
         }
         assert self._builder is not None
+        if "preset" in inspect.signature(self._builder).parameters:
+            given["preset"] = options.preset
         return self._builder(seed=options.seed, **given, **self._fixed)
 
     def predict(self, options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:

@@ -18,6 +18,8 @@ __all__ = [
     "length_along",
     "margins",
     "mean_margin",
+    "relative_margin",
+    "rescaled",
     "rescaled_rms_error",
     "residual",
     "rms_error",
@@ -63,6 +65,12 @@ def least_margin(outputs: Array, points: LabelledPoints) -> Array:
     return np.asarray(margins(outputs, points).min(axis=-1))
 
 
+def relative_margin(outputs: Array, points: LabelledPoints) -> Array:
+    """min_i y_i u_i over ‖p‖/√n, p being the predicted outputs of the same step; 0 where p is."""
+    scale = size(points.predicted, points)
+    return np.asarray(least_margin(outputs, points) / np.where(scale > 0, scale, np.inf))
+
+
 def mean_margin(which: ArrayLike | None = None) -> Functional:
     """Mean of y_i u_i over all points, or over some of them (a mask)."""
 
@@ -94,11 +102,20 @@ def size(outputs: Array, points: LabelledPoints) -> Array:
     return np.asarray(np.sqrt(square / len(points.labels)))
 
 
+def rescaled(outputs: Array, axes: int = 1) -> Array:
+    """Outputs divided by their mean size; those that are all 0 stay so.
+
+    Args:
+        outputs: shape (..., n) or (..., n, C).
+        axes: of the points and, if there are some, classes.
+    """
+    scale = np.abs(outputs).mean(axis=tuple(range(-axes, 0)), keepdims=True)
+    return np.asarray(outputs / np.where(scale > 0, scale, 1.0))
+
+
 def rescaled_rms_error(outputs: Array, points: LabelledPoints) -> Array:
-    """RMS error of outputs divided by their mean size; outputs that are all 0 stay so."""
-    axes = tuple(range(-points.labels.ndim, 0))
-    scale = np.abs(outputs).mean(axis=axes, keepdims=True)
-    return rms_error(outputs / np.where(scale > 0, scale, 1.0), points)
+    """RMS error of rescaled outputs."""
+    return rms_error(rescaled(outputs, points.labels.ndim), points)
 
 
 def learned_measure(gram: Array) -> Functional:

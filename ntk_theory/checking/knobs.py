@@ -16,6 +16,9 @@ from typing import Any
 
 _KINDS = (int, float, str, bool)
 
+_GIVEN = ("seed", "preset")
+"""Parameters of a builder that are no knobs: of every run."""
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -42,7 +45,7 @@ class Knob:
 def knobs_of(
     builder: Callable[..., Any], defaults: Mapping[str, Any], fixed: Container[str]
 ) -> dict[str, Knob]:
-    """Keyword-only parameters of a builder but its seed and what is fixed, by name.
+    """Keyword-only parameters of a builder but seed, preset and what is fixed, by name.
 
     Args:
         builder: annotated with int, float, str or bool, each perhaps "or None"; the section "Args:"
@@ -56,7 +59,7 @@ def knobs_of(
     said = _arguments(inspect.getdoc(builder) or "")
     knobs = {}
     for name, parameter in inspect.signature(builder).parameters.items():
-        if parameter.kind is not parameter.KEYWORD_ONLY or name == "seed" or name in fixed:
+        if parameter.kind is not parameter.KEYWORD_ONLY or name in _GIVEN or name in fixed:
             continue
         default = defaults.get(name, parameter.default)
         if default is parameter.empty:

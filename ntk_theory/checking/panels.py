@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Curves", "Ecdf", "OverWidth", "default_panels"]
+__all__ = ["Curves", "Dots", "Ecdf", "OverWidth", "default_panels"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -87,6 +88,55 @@ class Curves:
         drawing.step_axis(axes, last)
         axes.set(ylabel=self.ylabel, **self.more)
         axes.legend(loc=cast(Any, self.legend))
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Rows over something that trainings differ in: a dot for each widest net, predictions dashed.
+
+    Attributes:
+        of: titles of rows, with * for what differs, by what the legend calls them.
+        over: f(problem) gives what they are drawn over, in the order of the rows.
+        xlabel: of the axis, in mathtext.
+        ylabel: of the axis, in mathtext.
+        lines: curves that theory knows, f(x), by what the legend calls them.
+        more: settings of the axes, as `Axes.set` takes them.
+        legend: its place.
+    """
+
+    of: Mapping[str, str]
+    over: Callable[[Any], Sequence[float]]
+    xlabel: str
+    ylabel: str
+    lines: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    legend: str = "center"
+
+    def arrays(self, run: Run) -> dict[str, Array]:
+        """What they are drawn over, the numbers of nets, and their predictions."""
+        kept = {self.xlabel: np.asarray(self.over(run.problem), dtype=float)}
+        for name, title in self.of.items():
+            rows = [row for row in run.declared.rows if fnmatchcase(row.title, title)]
+            kept[name] = np.stack([run.measured(row) for row in rows])
+            kept[f"predicted {name}"] = np.array([row.predicted for row in rows])
+        return kept
+
+    def __call__(self, axes: Axes, result: ClaimResult) -> None:
+        """Draw it, if the run came so far."""
+        drawing, arrays = nt.drawing, result.arrays
+        if self.xlabel not in arrays:
+            return
+        x = np.asarray(arrays[self.xlabel])
+        for place, name in enumerate(self.of):
+            marker, size = ("o", 5.0) if place == 0 else ("s", 4.0)
+            drawing.dots(axes, x, arrays[name], _colour(place), name, marker, size=size)
+            label = None if place else "closed forms" if len(self.of) > 1 else "closed form"
+            drawing.prediction(axes, x, arrays[f"predicted {name}"], label, of=name)
+        for name, line in self.lines.items():
+            drawing.line(axes, x, line(x), drawing.GREY, name)
+        axes.set(xlabel=self.xlabel, ylabel=self.ylabel, **self.more)
+        axes.set_xticks(x, [f"{one:g}" for one in x])
+        axes.legend(loc=cast(Any, self.legend), ncols=2)
 
 
 @dataclass(frozen=True)

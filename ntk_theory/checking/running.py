@@ -135,13 +135,15 @@ class Run:
         """Train nets of all widths in all ways; says whether they all stayed finite."""
         for one in self.trainings:
             self.results[one] = []
-        for width in self.nets.widths:
+        every = {name: one.widths_in(self.nets.widths) for name, one in self.trainings.items()}
+        for width in sorted({width for widths in every.values() for width in widths}):
             self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
+            names = [name for name, widths in every.items() if width in widths]
             calls = (
-                partial(self.train, one, width, NETS_STREAM, self.nets.count)
-                for one in self.trainings.values()
+                partial(self.train, self.trainings[name], width, NETS_STREAM, self.nets.count)
+                for name in names
             )
-            for name, found in zip(self.trainings, jobs.side_by_side(calls), strict=True):
+            for name, found in zip(names, jobs.side_by_side(calls), strict=True):
                 if self.evidence.diverged(found.trajectory.stopped):
                     return False
                 self.results[name].append(found)
@@ -253,7 +255,7 @@ class Run:
             yield falling_row(
                 self.nets.widths,
                 self.deviations(row),
-                f"{row.training.name}{where}, {norm.replace('_', ' ')}",
+                f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
 
     # ------------------------------------------------------------ controls
@@ -282,7 +284,7 @@ class Run:
         alike = [
             replace(own, training=one, at=ALL_STEPS, reduce=np.max)
             for one in self.trainings.values()
-            if own.on is None or own.on in one.held_out
+            if one.widths is None and (own.on is None or own.on in one.held_out)
         ]
         return max(max(self.sides(one, width, from_all=True)) for one in alike)
 
@@ -432,15 +434,19 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     )
     yield from _worst(
         "rows: closed form − functional of the predicted outputs, largest",
-        [_formula_gap(row) for row in declared.rows if row.expect is not None],
+        [
+            _formula_gap(row, row.expect)
+            for row in (*declared.rows, *(control.row for control in declared.controls))
+            if row.expect is not None
+        ],
     )
 
 
-def _formula_gap(row: Row) -> tuple[float, float]:
+def _formula_gap(row: Row, expect: float) -> tuple[float, float]:
     """How far a row's closed form is from the functional of the predicted outputs."""
     steps, points = row.training.predicted.shape[:2]
-    scale = max(1.0, abs(row.predicted))
-    return abs(row.predicted - row.of_predicted), 16 * _EPS * max(steps, points) * scale
+    scale = max(1.0, abs(expect))
+    return abs(expect - row.of_predicted), 16 * _EPS * max(steps, points) * scale
 
 
 # ---------------------------------------------------------------- the run
@@ -472,12 +478,11 @@ def _scatter_premise(one: Training, outputs: Array) -> Premise:
 def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
-    steps = sum(one.recipe.steps for one in declared.trainings.values())
-    broken = sum(control.row.training.recipe.steps for control in declared.controls)
-    return float(
-        sum(nets.widths) * nets.count * steps
-        + control_width(nets) * declared.claim.control_nets * broken
+    own = sum(
+        sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
     )
+    broken = sum(control.row.training.recipe.steps for control in declared.controls)
+    return float(own * nets.count + control_width(nets) * declared.claim.control_nets * broken)
 
 
 def _gather(run: Run, evidence: Evidence) -> str:
@@ -497,7 +502,8 @@ def _gather(run: Run, evidence: Evidence) -> str:
         if one.signs_from is not None:
             evidence.premises.append(_scatter_premise(one, run.results[one.name][0].outputs()))
     evidence.measurements += [run.measure(row) for row in declared.rows]
-    evidence.measurements += declared.claim.made("measure", run)
+    for found in declared.claim.made("measure", run):
+        (evidence.premises if isinstance(found, Premise) else evidence.measurements).append(found)
     evidence.measurements += run.falling_rows()
     evidence.arrays |= run.arrays()
     if evidence.sound:

@@ -1,4 +1,4 @@
-"""The claims: each module of this package defines one, as `CLAIM`."""
+"""The claims: each module of this package whose name starts with no _ has one, as `CLAIM`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ MUTANTS = [
     Mutant(
         "soft targets square the weights",
         SOFT,
-        lambda f: lambda s, rho, rate, w: f(s, rho, rate, w**2),
+        lambda f: lambda s, rho, rate, w, *rest: f(s, rho, rate, w**2, *rest),
     ),
     Mutant(
         "the overshoot does not know the ratio",

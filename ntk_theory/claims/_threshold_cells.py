@@ -1,0 +1,221 @@
+"""Cells of `threshold`: their problems, what nets did in them, where their boundaries lie."""
+
+from __future__ import annotations
+
+__all__ = [
+    "NARROW",
+    "boundaries",
+    "clustered",
+    "deviation",
+    "first_margin",
+    "independent_flips",
+    "name_of",
+    "narrow_problems",
+    "nearest_rates",
+    "pooled",
+    "recovered",
+]
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import LabelledPoints, least_margin, mean_margin, size
+
+if TYPE_CHECKING:
+    from ntk_theory.checking.rows import Array
+    from ntk_theory.grids import ClusterGrid
+
+_DATA_SETS = 2000
+"""Of each ratio, in the kernel limit."""
+
+_STREAM, _DEVIATES = 5, 3.9
+"""Keeps the draws apart from all nets; normal quantile of a probability of 1e-4, two-sided."""
+
+
+def clustered(
+    clusters: int, points: int, ratio: float, rate: float, seed: int,
+    learning_rate: float | None = None, cross_cosine: float = 0.0,
+) -> nt.NoisyClusters:  # fmt: skip
+    """Clusters at ηλ_0 = 1/2; until 86 % of the noise is memorised, no label comes back."""
+    if learning_rate is None:
+        angle = nt.predictions.cluster_angle(points, ratio, cross_cosine)
+        levels = nt.predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
+        learning_rate = 0.5 / levels.mean
+    return nt.noisy_clusters(
+        clusters=clusters, points=points, ratio=ratio, noise_rate=rate, seed=seed,
+        cross_cosine=cross_cosine, learning_rate=learning_rate, noise_times=2,
+        # Self-distillation with its largest margin: its own labels alone after one step.
+        schedule="constant:burn_in=1,level=0",
+    )  # fmt: skip
+
+
+def nearest_rates(points: int, threshold: float) -> list[float]:
+    """Multiples of 1/s in (0, 1/2) next to the threshold, up to three on either side."""
+    rates = [k / points for k in range(1, (points + 1) // 2)]
+    below = [rate for rate in rates if rate < threshold - 1e-9]
+    return below[-3:] + [rate for rate in rates if rate > threshold + 1e-9][:3]
+
+
+def narrow_problems(grid: ClusterGrid) -> list[nt.NoisyClusters]:
+    """All noise rates below one half at the middle ratio."""
+    ratios, like = list(grid.by_ratio), grid.problems[0].spectrum
+    ratio, points = ratios[len(ratios) // 2], like.points
+    return [clustered(like.clusters, points, ratio, k / points, grid.seed)
+            for k in range(1, (points + 1) // 2)]  # fmt: skip
+
+
+NARROW = (8, 16, 32, 64, 128, 256, 512, 1024)
+"""Widths of nets that show how the threshold emerges, at one ratio."""
+
+
+def name_of(problem: nt.NoisyClusters) -> str:
+    """Noise rate and ratio."""
+    return f"ρ = {problem.noise_rate:g}, r = {problem.ratio:g}"
+
+
+def first_margin(problem: nt.NoisyClusters, rate: float) -> float:
+    """Predicted relative margin of the first step, the best of all (section 6.4)."""
+    found = nt.predictions.relative_margin(problem.spectrum, rate, problem.learning_rate, 1)
+    return float(found)
+
+
+def recovered(outputs: Array, points: LabelledPoints) -> NDArray[np.bool_]:
+    """Whether every label is right at some step, of each net."""
+    return np.asarray(least_margin(outputs, points)[:, 1:].max(axis=1) > 0)
+
+
+def pooled(run: nt.Run) -> list[Array]:
+    """Relative deviations of nets for each width, shape (cells, S).
+
+    Relative to the outputs, nets deviate by much the same in all cells; what differs adds to the
+    scatter that a bound allows for.
+    """
+    return [np.stack(cells)
+            for cells in zip(*map(run.deviations, run.declared.rows), strict=True)]  # fmt: skip
+
+
+def deviation(run: nt.Run) -> float:
+    """Relative deviation that narrower nets lead one to expect of any of the widest, at most."""
+    values = [cells.ravel() for cells in pooled(run)[:-1]]
+    return _bound(run, values, run.nets.count * len(run.declared.rows))
+
+
+def _mean_deviation(run: nt.Run) -> float:
+    """The same of the mean over the nets of a cell, whose bounds the run counts anyhow."""
+    return _bound(run, [cells.mean(axis=1) for cells in pooled(run)[:-1]], 0)
+
+
+def _bound(run: nt.Run, values: list[Array], nets: int) -> float:
+    widest = run.nets.widths[-1]
+    bound = run.fit(values).upper(widest, run.confidence(nets))
+    return bound + run.nets.rounding_allowance(widest)
+
+
+def boundaries(
+    run: nt.Run, rows: Sequence[nt.Row], problems: Sequence[nt.NoisyClusters]
+) -> Iterator[nt.Measurement]:
+    """The noise rate at which nets stop having every label right, interpolated in two ways.
+
+    Both interpolate a quantity whose closed form is linear in ρ with root ρ*, between the two rates
+    next to it: the root of the line through the closed forms is ρ* itself.
+
+    The best relative margin of any step decides whether nets recover. Theory has its best at step
+    1: times the size of that step, in units of ηλ_−, it is r − 2 − 2ρ(r − 1) (section 6.4). Outputs
+    within ν of their size at every step have a best margin within ν; so a root with weight s of the
+    upper rate is within ν [(1−s) a_low + s a_high] over the slope 2(r − 1) of ρ*, a being those
+    sizes. The flipped points' mean margin after one step is without bias to leading order (section
+    6.7): its tolerance is that of the nets' scatter, by Student's law.
+
+    A tolerance above half a step of the grid says no more than the signs of the cells do.
+
+    Args:
+        run: of the claim.
+        rows: best relative margins in the cells next to ρ*, below and above it.
+        problems: of those cells.
+    """
+    from scipy.stats import t as student_t
+
+    below, above = problems
+    exact, where = below.threshold, f"r = {below.ratio:g}"
+    step, slope = above.noise_rate - below.noise_rate, 2 * (below.spectrum.ratio - 1)
+
+    def root(values: Sequence[float]) -> tuple[float, Array]:
+        """Of the line through two values; and the weights of both rates in it."""
+        share = values[0] / (values[0] - values[1])
+        return below.noise_rate + share * step, np.array([1 - share, share])
+
+    sizes = np.array([
+        size(row.training.predicted[1], row.training.points)
+        / (problem.learning_rate * problem.spectrum.noise)
+        for row, problem in zip(rows, problems, strict=True)
+    ])  # fmt: skip
+    found, weights = root(sizes * [run.measured(row).mean() for row in rows])
+    yield nt.Measurement(
+        f"boundary from the best margin of any step, {where}", exact, float(found),
+        float(_mean_deviation(run) * np.abs(weights) @ sizes / slope), resolution=step / 2,
+    )  # fmt: skip
+    first = np.array([
+        mean_margin(problem.dataset.flipped)(run.widest(row.training).outputs(),
+                                             row.training.points)[:, 1]
+        for row, problem in zip(rows, problems, strict=True)
+    ])  # fmt: skip
+    found, weights = root(first.mean(axis=1))
+    error = math.sqrt(weights**2 @ first.var(axis=1, ddof=1) / run.nets.count)
+    quantile = float(student_t.ppf(run.confidence(), run.nets.count - 1))
+    yield nt.Measurement(
+        f"boundary from the margin of the first step, {where}", exact, float(found),
+        quantile * error * step / abs(float(np.diff(first.mean(axis=1))[0])), resolution=step / 2,
+    )  # fmt: skip
+
+
+def independent_flips(grid: ClusterGrid) -> Iterator[nt.Measurement]:
+    """Infinitely wide nets on labels of which each is wrong with the same probability.
+
+    On orthogonal clusters each has its own threshold, so all labels are right at some step if and
+    only if the noisiest cluster is below ρ*; how often that is, is a matter of binomials.
+    """
+    misplaced, total, shares = 0, 0, []
+    of_ratio = {problem.ratio: problem for problem in reversed(grid.problems)}
+    for index, (ratio, problem) in enumerate(reversed(of_ratio.items())):
+        threshold = problem.threshold
+        rng = np.random.default_rng(np.random.SeedSequence(grid.seed, spawn_key=(_STREAM, index)))
+        probability = 0.75 * threshold  # many data sets are on either side
+        labels = [
+            nt.data.noisy_labels(
+                problem.dataset.design, noise_rate=probability, rng=rng, count="iid"
+            ).observed
+            for _ in range(_DATA_SETS)
+        ]
+        observed, clean = np.stack(labels, axis=1), problem.dataset.clean
+        outputs = nt.training.train_kernel_limit(
+            problem.gram, observed, nt.targets.PLAIN,
+            learning_rate=problem.learning_rate, steps=problem.steps,
+        )  # fmt: skip
+        recovered = (outputs[1:] * clean[:, None] > 0).all(axis=1).any(axis=0)
+        wrong, groups = observed != clean[:, None], problem.dataset.design.groups
+        highest = np.max([wrong[groups == k].mean(axis=0) for k in np.unique(groups)], axis=0)
+        clear = np.abs(highest - threshold) > 1e-9
+        recovered &= clear  # at ρ* itself the margin is 0, of which rounding would make a sign
+        misplaced += int((recovered != (highest < threshold))[clear].sum())
+        total += int(clear.sum())
+        levels = problem.spectrum
+        expected = nt.predictions.recoverable_share(
+            levels.clusters, levels.points, probability, threshold
+        )
+        shares.append((ratio, expected, float(recovered.mean())))
+    flips = "kernel limit, independent flips"
+    yield nt.Measurement(
+        f"{flips}: data sets of {total} that are not recovered exactly if every cluster is below "
+        "ρ*", 0.0, misplaced, 0.0,
+    )  # fmt: skip
+    for ratio, expected, measured in shares:
+        error = math.sqrt(expected * (1 - expected) / _DATA_SETS)
+        yield nt.Measurement(
+            f"{flips} with probability ¾ρ*, r = {ratio:g}: share of data sets recovered",
+            expected, measured, _DEVIATES * error + 1 / _DATA_SETS,
+        )  # fmt: skip
