@@ -72,6 +72,17 @@ class Teaching(nt.NoisyClusters):
         )
         return nt.predictions.ErrorCurve(*numbers, self.noise_rate, self.label_mean)
 
+    def distance(self, stop: int) -> Array:
+        """Of a student to its teacher, over the student's steps."""
+        return nt.predictions.student_distance(
+            self.spectrum,
+            self.noise_rate,
+            (self.learning_rate, stop),
+            self.student_rate,
+            self.student_steps,
+            self.label_mean,
+        )
+
     @cached_property
     def rounds(self) -> tuple[int, int, float]:
         """Two stopping times, each too late, that are right one after the other.
