@@ -52,7 +52,7 @@ def explanation(claim: Claim) -> str:
         "\nOf the abstract it checks",
         *(_paragraph(line, "    ", "  - ") for line in checked),
         "\nControls, which have to fail",
-        _paragraph(", ".join(claim.controls)),
+        _paragraph(", ".join(claim.control_ids)),
         "\nSource",
         _paragraph(claim.source),
         f"\nRun it: python -m ntk_theory.verify {claim.id}",

@@ -33,12 +33,14 @@ class ClusterGrid:
         seed: of the run.
         reference: place of the one that is looked at more closely.
         taught: whether predictions teach in it; the premises of plain training are fewer.
+        recoverable: whether every noise rate has to lie below its threshold ρ*.
     """
 
     problems: tuple[NoisyClusters, ...]
     seed: int
     reference: int = 0
     taught: bool = False
+    recoverable: bool = True
 
     @property
     def chosen(self) -> NoisyClusters:
@@ -99,23 +101,23 @@ class ClusterGrid:
         yield Premise(
             "no overshoot", overshoot, overshoot <= 1 + points * eps, "ηλ_max <= 1 everywhere"
         )
-        yield Premise("recoverable noise rates", spare, spare > 0, "ρ* − ρ > 0 in every problem")
+        if self.recoverable:
+            yield Premise(
+                "recoverable noise rates", spare, spare > 0, "ρ* − ρ > 0 in every problem"
+            )
 
     def config(self) -> dict[str, Any]:
-        """What differs between problems, as lists."""
+        """What the problems share, and lists of what may differ between them."""
         listed = ("noise_rate", "ratio", "learning_rate", "steps")
-        found = {name: [problem.config()[name] for problem in self.problems] for name in listed}
-        alike = {name: values[0] for name, values in found.items() if len(set(values)) == 1}
-        schedules = {"schedule": [problem.schedule_text for problem in self.problems]}
         levels = self.problems[0].spectrum
-        return {
-            "clusters": levels.clusters,
-            "points": levels.points,
-            "reference": self.reference,
-            **found,
-            **{name: value for name, value in alike.items() if name == "learning_rate"},
-            **(schedules if self.taught else {}),
+        found: dict[str, Any] = {
+            name: [problem.config()[name] for problem in self.problems] for name in listed
         }
+        if self.taught:
+            found["schedule"] = [problem.schedule_text for problem in self.problems]
+            found["memorisation_time"] = [problem.memorisation_time for problem in self.problems]
+        own = {"clusters": levels.clusters, "points": levels.points, "reference": self.reference}
+        return own | found
 
 
 def nearest(values: Sequence[tuple[float, ...]], to: tuple[float, ...]) -> int:

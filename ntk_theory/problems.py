@@ -256,6 +256,7 @@ class NoisyClusters:
                 "new": HeldOut(new, np.ones(len(new)), float(of_new)),
             }
         own: dict[str, Any] = {"predicted": outputs, "labels": dataset.clean, "held_out": held_out}
+        own["curves"] = {"rms_error": curve.rms_error()[: last + 1]}
         return Training(name, recipe, **(own | more))
 
     def distilled_training(self, name: str = "self-distillation", **more: Any) -> Training:
@@ -303,6 +304,22 @@ class NoisyClusters:
         distillation = replace(self.distillation, schedule=schedule)
         return replace(self, distillation=distillation, burn_in=schedule.steps)
 
+    def with_burn_in(self, steps: int) -> NoisyClusters:
+        """The same problem whose schedule starts after another burn-in."""
+        schedule = self.distillation.schedule
+        assert isinstance(schedule, nt.targets.BurnIn)
+        return self.with_schedule(nt.targets.BurnIn(steps, schedule.then))
+
+    @property
+    def early_burn_in(self) -> Premise:
+        """The burn-in ends before the noise is memorised."""
+        return Premise(
+            "burn-in before memorisation",
+            self.burn_in,
+            self.burn_in < self.memorisation_time,
+            f"burn-in < t_mem = {self.memorisation_time:.4g} steps",
+        )
+
     @property
     def labels_fade_out(self) -> Premise:
         """The observed labels lose their weight."""
@@ -338,12 +355,7 @@ class NoisyClusters:
                 self.noise_rate < threshold,
                 f"ρ < ρ* = {threshold:.4g}",
             ),
-            Premise(
-                "burn-in before memorisation",
-                self.burn_in,
-                self.burn_in < self.memorisation_time,
-                f"burn-in < t_mem = {self.memorisation_time:.4g} steps",
-            ),
+            self.early_burn_in,
             self.labels_fade_out,
             Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"),
         ]

@@ -98,7 +98,7 @@ def conduct(
         interrupted = True
     premises, measurements = tuple(evidence.premises), tuple(evidence.measurements)
     found_controls = tuple(evidence.controls)
-    expected = claim.controls if controls is None else tuple(controls)
+    expected = claim.control_ids if controls is None else tuple(controls)
     verdict = judge(premises, measurements, found_controls)
     complete = tuple(control.id for control in found_controls) == expected
     if verdict is Verdict.SUPPORTED and (interrupted or not complete):

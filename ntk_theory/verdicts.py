@@ -310,6 +310,11 @@ class Claim:
     presets: tuple[str, ...] = ("quick", "standard", "paper")
     plans: Mapping[str, Callable[[Options], str]] = field(default_factory=dict)
 
+    @property
+    def control_ids(self) -> tuple[str, ...]:
+        """Of its controls, in the order in which they are run."""
+        return self.controls
+
     def __post_init__(self) -> None:
         unknown = self.knobs - set(Options.__dataclass_fields__) - set(_OPEN)
         if unknown:

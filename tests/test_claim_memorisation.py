@@ -1,6 +1,5 @@
-"""The claim `memorisation`: rows fail where they should, and nonsense is refused."""
+"""What is special to the claim `memorisation`: rows that can fail, windows, premises, refusals."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,22 +7,15 @@ import pytest
 
 from cases import nets_at_rate
 from cases.memorisation import TOY
+from made_up import failing, made_up, rows_of
 from ntk_theory import experiments, predictions
-from ntk_theory.claims.memorisation import CLAIM, measurements, nets
-from ntk_theory.claims.memorisation.plan import make_plan
-from ntk_theory.experiments import compare
-from ntk_theory.noise_grid import grid_ladders
-from ntk_theory.runs import judged_control, over_nets
-from ntk_theory.training import Trajectory
+from ntk_theory.checking.claim import declare
+from ntk_theory.checking.functionals import first_wrong
+from ntk_theory.claims.memorisation import CLAIM
 from ntk_theory.verdicts import Verdict
 from progress import Silent
 
-
-def unmet(options):
-    result = CLAIM.run(options, Silent())
-    assert result.verdict is Verdict.PREMISE_UNMET
-    assert result.metrics == ()
-    return {premise.name for premise in result.premises if not premise.holds}
+CHOSEN = "ρ = 0.3, r = 10"
 
 
 @pytest.mark.parametrize(
@@ -34,18 +26,21 @@ def unmet(options):
         ({"noise_rate": 0.6}, "recoverable noise rates"),
         ({"learning_rate": 0.5}, "no overshoot"),
         ({"learning_rate": 5.0}, "no overshoot"),
-        ({"ratio": 60.0, "widths": (16, 32, 64, 128), "steps": None}, "narrowest nets move little"),
+        ({"ratio": 60.0, "widths": (16, 32, 64, 128), "steps": None}, "narrowest net moves little"),
     ],
 )
 def test_outside_the_premises_nothing_is_trained_and_the_premise_is_named(change, premise):
-    assert premise in unmet(replace(TOY, **change))
+    result = CLAIM.run(replace(TOY, **change), Silent())
+    assert result.verdict is Verdict.PREMISE_UNMET
+    assert result.metrics == ()
+    assert premise in {one.name for one in result.premises if not one.holds}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"steps": 10}, "steps must be at least 16, twice the first wrong step"),
-        ({"seeds": 5}, "seeds must be at least 6"),
+        ({"seeds": 2}, "seeds must be at least 3"),
         ({"ratio": 1.0}, "ratio must be above 1"),
         ({"noise_rate": 1.0}, "noise_rate must lie in"),
         ({"noise_rate": 0.01}, "less than one label"),
@@ -59,126 +54,59 @@ def test_options_that_make_no_sense_are_refused(change, message):
         CLAIM.predict(replace(TOY, **change))
 
 
-# ---------------------------------------------------------------- the first wrong step
-
-
-@pytest.fixture
-def plan():
-    return make_plan(TOY)
-
-
 def test_first_wrong_steps_skip_the_start_and_count_from_one():
-    margins = np.array([[[0, 0], [1, 1], [1, -1], [1, 1]], [[0, 0], [1, 1], [1, 1], [2, 1]]])
-    assert nets.first_wrong_step(margins).tolist() == [2, 4]  # 4: never in three steps
-    assert nets.first_wrong_step(margins[:, :, :1]).tolist() == [4, 4]
-    assert nets.first_wrong_step(np.zeros((3, 2))) == 1  # an output of 0 is not right
+    margins = np.array([[0, 1, -1, 1], [0, 1, 1, 1]])
+    assert first_wrong(margins).tolist() == [2, 4]  # 4: never in three steps
+    assert first_wrong(np.zeros((1, 3))) == 1  # an output of 0 is not right
 
 
-@pytest.mark.parametrize(("factor", "holds"), [(1.0, True), (2.0, False), (0.5, False)])
-def test_nets_that_go_wrong_at_another_step_fail(plan, factor, holds):
-    for cell in plan.cells:
-        steps = np.full(12, cell.first_wrong)
-        steps[3] = round(factor * cell.first_wrong)  # one net is enough
-        row = measurements._first_wrong_row(cell, steps, 0.1)
-        assert row.holds is holds
-        assert row.measured == steps[3]
-
-
-def test_the_window_is_that_of_the_side_on_which_the_net_is(plan):
-    cell, nu = plan.cells[0], 0.2
-    problem = cell.problem
-    ends = [
-        predictions.first_wrong_step(
-            problem.spectrum, problem.noise_rate, problem.learning_rate, margin
+def test_a_window_is_where_the_predicted_margin_has_fallen_to_what_nets_deviate_by():
+    declared, nu = declare(CLAIM, TOY), 0.2
+    for row, problem in zip(declared.rows, declared.problem.problems, strict=False):
+        low, high = (
+            predictions.first_wrong_step(
+                problem.spectrum, problem.noise_rate, problem.learning_rate, margin
+            )
+            for margin in (nu, -nu)
         )
-        for margin in (nu, -nu)
-    ]
-    for end, outside in zip(ends, (-1, 1), strict=True):
-        steps = np.full(5, end)
-        assert measurements._first_wrong_row(cell, steps, nu).slack == 0
-        assert measurements._first_wrong_row(cell, steps + outside, nu).holds is False
+        assert row.tolerance(nu) == (row.predicted - low, high - row.predicted)
+        assert row.tolerance(1.5)[1] > row.resolves[1]  # as wide as this it says nothing
 
 
-@pytest.mark.parametrize("deviation", [0.6, 0.99, 1.5])
-def test_a_window_as_wide_as_the_prediction_is_left_open(plan, deviation):
-    cell = plan.cells[0]
-    row = measurements._first_wrong_row(cell, np.full(5, cell.first_wrong), deviation)
-    assert row.holds is None
+def test_nets_that_do_as_predicted_satisfy_every_row():
+    assert failing(made_up(CLAIM, TOY)) == set()
 
 
-# ---------------------------------------------------------------- the curve
+def test_nets_at_half_the_speed_go_wrong_too_late():
+    def slow(outputs, width, training, on):
+        return outputs[np.arange(len(outputs)) // 2] if width == TOY.widths[-1] else outputs
+
+    rows = rows_of(made_up(CLAIM, TOY, slow))
+    late = [row for title, row in rows.items() if "first wrong step" in title]
+    assert late
+    assert all(row.holds is False for row in late)
+    assert rows[f"{CHOSEN}: step of the best RMS error"].holds is False
 
 
-def made_up(plan, distort=None, scatter=0.005):
-    """A grid whose nets have the outputs that theory predicts, distorted."""
-    rng, count = np.random.default_rng(0), plan.nets.count
-    grid = nets.Grid(grid_ladders(plan.nets, plan.problems))
-    zeros = np.zeros(count)
-    for cell, ladder in zip(plan.cells, grid.ladders, strict=True):
-        exact, clean = cell.way.outputs, cell.problem.dataset.clean
-        for width in plan.nets.widths:
-            size = scatter * math.sqrt(plan.nets.widths[-1] / width)
-            walk = (
-                rng.standard_normal((count, 1, len(clean))) * np.linspace(0, 1, len(exact))[:, None]
-            )
-            outputs = (distort(exact, width) if distort else exact) + size * walk
-            trajectory = Trajectory(
-                np.arange(len(exact)), outputs, np.ones((count, 1)), None, zeros, zeros, zeros
-            )
-            rung = compare(trajectory, width, exact, clean)
-            ladder.rungs.setdefault(cell.name, []).append(rung)
-    return grid
+def test_widest_nets_that_are_too_large_or_stop_memorising_leave_the_curve():
+    def larger(outputs, width, training, on):
+        return 1.3 * outputs if width == TOY.widths[-1] else outputs
+
+    def frozen(outputs, width, training, on):
+        kept = np.minimum(np.arange(len(outputs)), 6)
+        return outputs[kept] if width == TOY.widths[-1] else outputs
+
+    wrong = failing(made_up(CLAIM, TOY, larger))
+    assert {f"{CHOSEN}: error curve: largest distance"} <= wrong
+    assert f"{CHOSEN}: best RMS error (bound 2ρ)" in wrong
+    assert f"{CHOSEN}: RMS error after 80 steps (limit 2√ρ)" in failing(made_up(CLAIM, TOY, frozen))
 
 
-def curve_rows(plan, distort):
-    ladder = made_up(plan, distort).ladders[plan.reference]
-    return {row.name.partition(",")[0]: row for row in measurements._curve_rows(plan, ladder)}
-
-
-def test_nets_on_the_predicted_curve_satisfy_every_row(plan):
-    assert all(row.holds for row in curve_rows(plan, None).values())
-
-
-def test_widest_nets_off_the_curve_violate_the_rows_about_it(plan):
-    widest = plan.nets.widths[-1]
-    rows = curve_rows(plan, lambda u, width: 1.3 * u if width == widest else u)
-    assert rows["error curve"].holds is False
-    assert rows["best RMS error"].holds is False
-
-
-def test_widest_nets_that_stop_memorising_do_not_end_where_they_should(plan):
-    best = int(plan.reference_cell.way.error.argmin())
-
-    def frozen(u, width):
-        return np.where((np.arange(len(u)) > best)[:, None], u[best], u)
-
-    rows = curve_rows(
-        plan, lambda u, width: frozen(u, width) if width == plan.nets.widths[-1] else u
-    )
-    assert rows[f"RMS error after {plan.reference_cell.problem.steps} steps"].holds is False
-
-
-def test_widest_nets_that_are_best_late_violate_the_step_of_the_best(plan):
-    def late(u, width):  # the same curve at half the speed
-        return u[np.arange(len(u)) // 2] if width == plan.nets.widths[-1] else u
-
-    assert curve_rows(plan, late)["step of the best RMS error"].holds is False
-
-
-def test_deviations_that_fall_like_the_root_of_the_width_satisfy_their_rows(plan):
-    rows = list(measurements._falling(plan, made_up(plan)))
-    assert len(rows) == len(plan.cells) + 1
-    assert all(row.holds for row in rows)
-
-
-def test_a_prediction_that_is_a_little_off_is_seen_by_the_deviation_that_does_not_fall(plan):
+def test_a_prediction_that_is_a_little_off_is_seen_by_the_deviation_that_does_not_fall():
     """By 5 % of the outputs at every width: the tolerance of the curve is widened by it."""
-
-    def off(u, width):
-        return 1.05 * u
-
-    assert all(row.holds is not False for row in curve_rows(plan, off).values())
-    assert not any(row.holds for row in measurements._falling(plan, made_up(plan, off)))
+    run = made_up(CLAIM, TOY, lambda outputs, width, training, on: 1.05 * outputs)
+    assert not any(row.holds for row in run.falling_rows())
+    assert all(row.holds for row in made_up(CLAIM, TOY).falling_rows())
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
@@ -188,16 +116,3 @@ def test_nets_at_another_rate_than_the_predicted_one_violate_the_claim(monkeypat
     assert result.verdict is Verdict.VIOLATED
     wrong = [row.name for row in result.measurements if row.holds is False]
     assert any("over that at" in name for name in wrong)
-
-
-# ---------------------------------------------------------------- controls
-
-
-def test_a_control_that_behaves_as_claimed_is_no_control():
-    for measured, verdict in ((0.1, Verdict.VIOLATED), (-0.9, Verdict.SUPPORTED)):
-        failure = over_nets("margin", 0.1, np.full(3, measured), 0.2)
-        control = judged_control("made up", "", failure, -0.9, 0.2)
-        assert control.verdict is verdict
-        assert control.holds is (verdict is Verdict.VIOLATED)
-    far = over_nets("margin", 0.1, np.full(3, 0.5), 0.2)
-    assert not judged_control("made up", "", far, -0.9, 0.2).holds

@@ -40,19 +40,14 @@ def test_least_margins_are_drawn_over_their_closed_forms_and_the_bound(result):
 
 def test_all_margins_are_drawn_and_lie_near_two_atoms_each(result):
     series = drawn(CLAIM, result, "distribution")
-    rho, points = result.config["noise_rate"], result.arrays["flipped"].size
-    for name, key in (
-        ("best stopping", "stopped"),
-        ("memorised", "plain"),
-        ("self-distilled", "self_distillation"),
-    ):
+    rho, names = result.config["noise_rate"], ("best stopping", "plain training")
+    for name in (*names, "self-distillation"):
         nets = np.stack([one["x"][::2] for one in series[name]])
-        assert nets.shape[1] == points
-        np.testing.assert_array_equal(nets, np.sort(result.arrays[f"{key}_final"], axis=1))
+        margins = result.arrays[f"margins of {name}"]
+        np.testing.assert_array_equal(nets, np.sort(margins, axis=1))
         assert all(one["y"][0] == 0 and one["y"][-1] == 1 for one in series[name])
     stopped, memorised, distilled = (
-        series[f"prediction of {name}"][0]["x"]
-        for name in ("best stopping", "memorised", "self-distilled")
+        series[f"prediction of {name}"][0]["x"] for name in (*names, "self-distillation")
     )
     for atoms in (stopped, memorised, distilled):
         assert len(np.unique(np.round(atoms, 9))) == 2

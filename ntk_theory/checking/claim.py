@@ -127,9 +127,16 @@ class Claim:
         """Declare the controls: f(problem, trainings, rows), both by name; it may take fewer."""
         return self._part("controls", function)
 
-    def measure(self, function: Callable[[Run], Iterable[Measurement]]) -> Any:
-        """Declare rows that are no functional of outputs: f(run), after all nets are trained."""
+    def measure(self, function: Callable[[Run], Iterable[Measurement | Premise]]) -> Any:
+        """Declare rows that are no functional of outputs: f(run), after all nets are trained.
+
+        It may yield premises, too, which trained nets have to meet.
+        """
         return self._part("measure", function)
+
+    def work(self, function: Callable[[Declaration], float]) -> Any:
+        """Declare the neuron-steps of nets that `measure` trains itself: f(declaration)."""
+        return self._part("work", function)
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
         """Declare arrays to keep besides those that pictures draw: f(run), by name."""

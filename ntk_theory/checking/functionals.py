@@ -15,6 +15,8 @@ __all__ = [
     "least_margin",
     "margins",
     "mean_margin",
+    "relative_margin",
+    "rescaled",
     "rescaled_rms_error",
     "residual",
     "rms_error",
@@ -61,6 +63,11 @@ def least_margin(outputs: Array, points: LabelledPoints) -> Array:
     return np.asarray(margins(outputs, points).min(axis=-1))
 
 
+def relative_margin(outputs: Array, points: LabelledPoints) -> Array:
+    """min_i y_i u_i over ‖p‖/√n, p being the predicted outputs of the same step."""
+    return np.asarray(least_margin(outputs, points) / size(points.predicted, points))
+
+
 def mean_margin(which: ArrayLike | None = None) -> Functional:
     """Mean of y_i u_i over all points, or over some of them (a mask)."""
 
@@ -97,11 +104,20 @@ def size(outputs: Array, points: LabelledPoints) -> Array:
     return np.asarray(np.sqrt(square / len(points.labels)))
 
 
+def rescaled(outputs: Array, axes: int = 1) -> Array:
+    """Outputs divided by their mean size; those that are all 0 stay so.
+
+    Args:
+        outputs: shape (..., n) or (..., n, C).
+        axes: of the points and, if there are some, classes.
+    """
+    scale = np.abs(outputs).mean(axis=tuple(range(-axes, 0)), keepdims=True)
+    return np.asarray(outputs / np.where(scale > 0, scale, 1.0))
+
+
 def rescaled_rms_error(outputs: Array, points: LabelledPoints) -> Array:
-    """RMS error of outputs divided by their mean size; outputs that are all 0 stay so."""
-    axes = tuple(range(-points.labels.ndim, 0))
-    scale = np.abs(outputs).mean(axis=axes, keepdims=True)
-    return rms_error(outputs / np.where(scale > 0, scale, 1.0), points)
+    """RMS error of rescaled outputs."""
+    return rms_error(rescaled(outputs, points.labels.ndim), points)
 
 
 def from_prediction(outputs: Array, points: LabelledPoints) -> Array:

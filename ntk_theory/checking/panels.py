@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Curves", "Ecdf"]
+__all__ = ["Curves", "Dots", "Ecdf"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,7 +37,7 @@ class Curves:
 
     Attributes:
         functional: what is shown.
-        of: names of trainings, or f(problem) that gives them.
+        of: names of trainings, of controls' ones, too, or f(problem) that gives them.
         ylabel: of the axis, in mathtext.
         bounds: levels that theory knows, by what the legend calls them: f(config).
         marks: steps that theory names, by their symbol: f(config).
@@ -60,7 +61,10 @@ class Curves:
         """The functional of nets, shape (S, T + 1), and of the prediction."""
         kept = {}
         for name in self.of(run.problem) if callable(self.of) else self.of:
-            points, outputs = run.trainings[name].points, run.widest(name).outputs()
+            found = run.shown(name)
+            if found is None:
+                continue  # of a control that is still to come
+            points, outputs = found[0].points, found[1].outputs()
             kept[f"{self._prefix}{name}"] = self.functional(outputs, points)
             kept[f"predicted {self._prefix}{name}"] = self.functional(points.predicted, points)
         return kept
@@ -68,10 +72,11 @@ class Curves:
     def __call__(self, axes: Axes, result: ClaimResult) -> None:
         """Draw it, if the run came so far."""
         drawing, arrays = nt.drawing, result.arrays
-        shown = {key.removeprefix(self._prefix): arrays[key] for key in arrays
-                 if key.startswith(self._prefix)}  # fmt: skip
-        if not shown:
+        kept = [key.removeprefix(self._prefix) for key in arrays if key.startswith(self._prefix)]
+        names = kept if callable(self.of) else self.of
+        if not kept or not set(names) <= set(kept):
             return
+        shown = {name: arrays[f"{self._prefix}{name}"] for name in names}
         last = max(curves.shape[1] for curves in shown.values()) - 1
         for place, (name, curves) in enumerate(shown.items()):
             drawing.band(axes, np.arange(curves.shape[1]), curves, _colour(place), name)
@@ -86,6 +91,55 @@ class Curves:
         drawing.step_axis(axes, last)
         axes.set(ylabel=self.ylabel, **self.more)
         axes.legend(loc=cast(Any, self.legend))
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Rows over something that trainings differ in: a dot for each widest net, predictions dashed.
+
+    Attributes:
+        of: titles of rows, with * for what differs, by what the legend calls them.
+        over: f(problem) gives what they are drawn over, in the order of the rows.
+        xlabel: of the axis, in mathtext.
+        ylabel: of the axis, in mathtext.
+        lines: curves that theory knows, f(x), by what the legend calls them.
+        more: settings of the axes, as `Axes.set` takes them.
+        legend: its place.
+    """
+
+    of: Mapping[str, str]
+    over: Callable[[Any], Sequence[float]]
+    xlabel: str
+    ylabel: str
+    lines: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+    legend: str = "center"
+
+    def arrays(self, run: Run) -> dict[str, Array]:
+        """What they are drawn over, the numbers of nets, and their predictions."""
+        kept = {self.xlabel: np.asarray(self.over(run.problem), dtype=float)}
+        for name, title in self.of.items():
+            rows = [row for row in run.declared.rows if fnmatchcase(row.title, title)]
+            kept[name] = np.stack([run.measured(row) for row in rows])
+            kept[f"predicted {name}"] = np.array([row.predicted for row in rows])
+        return kept
+
+    def __call__(self, axes: Axes, result: ClaimResult) -> None:
+        """Draw it, if the run came so far."""
+        drawing, arrays = nt.drawing, result.arrays
+        if self.xlabel not in arrays:
+            return
+        x = np.asarray(arrays[self.xlabel])
+        for place, name in enumerate(self.of):
+            marker, size = ("o", 5.0) if place == 0 else ("s", 4.0)
+            drawing.dots(axes, x, arrays[name], _colour(place), name, marker, size=size)
+            label = None if place else "closed forms" if len(self.of) > 1 else "closed form"
+            drawing.prediction(axes, x, arrays[f"predicted {name}"], label, of=name)
+        for name, line in self.lines.items():
+            drawing.line(axes, x, line(x), drawing.GREY, name)
+        axes.set(xlabel=self.xlabel, ylabel=self.ylabel, **self.more)
+        axes.set_xticks(x, [f"{one:g}" for one in x])
+        axes.legend(loc=cast(Any, self.legend), ncols=2)
 
 
 def _share_below(values: Array) -> tuple[Array, Array]:

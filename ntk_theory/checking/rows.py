@@ -64,8 +64,18 @@ def _l2(difference: Array, predicted: Array) -> Array:
     return np.asarray(np.sqrt(np.square(_flat(difference, predicted)).sum(axis=-1)))
 
 
-NORMS: Mapping[str, Norm] = {"largest": _largest, "rms": _rms, "l2": _l2}
-"""Sizes of a deviation by name: over points the largest, the root mean square, or Euclidean."""
+def _relative(difference: Array, predicted: Array) -> Array:
+    size = _rms(predicted, predicted)[: difference.shape[-predicted.ndim]]
+    return np.asarray(_largest(difference, predicted) / np.where(size > 0, size, np.inf))
+
+
+NORMS: Mapping[str, Norm] = {
+    "largest": _largest, "rms": _rms, "l2": _l2, "relative": _relative,
+}  # fmt: skip
+"""Sizes of a deviation by name: over points the largest, the root mean square, or Euclidean.
+
+The relative one is the largest, over the root mean square of the predicted outputs of that step.
+"""
 
 
 def relative_to(scale: Array, norm: str = "largest") -> Norm:
@@ -144,6 +154,8 @@ class Training:
         kernel_limit: whether `predicted` is held against the recursion on the measured kernel, for
             outputs that start at 0.
         curves: other predicted numbers that rows and pictures want, by name.
+        widths: of its nets, if others than the run's; below 0 they count from the run's widest. No
+            row looks at such a training, only what is measured and drawn besides.
     """
 
     name: str
@@ -157,6 +169,7 @@ class Training:
     seed: int | None = None
     kernel_limit: bool = True
     curves: Mapping[str, Any] = field(default_factory=dict)
+    widths: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         recorded = self.recipe.record
@@ -167,6 +180,11 @@ class Training:
                 f"predicted of training {self.name!r} must have the shape {expected}, the outputs "
                 f"of every recorded step; got {np.shape(self.predicted)}"
             )
+
+    def widths_in(self, run: Sequence[int]) -> tuple[int, ...]:
+        """Widths of its nets in a run over some widths."""
+        return tuple(run if self.widths is None else
+                     [run[one] if one < 0 else one for one in self.widths])  # fmt: skip
 
     @property
     def points(self) -> LabelledPoints:

@@ -81,12 +81,14 @@ class Run:
         progress: told how far it has come.
         evidence: premises, measurements and controls so far.
         results: nets of each width, by the name of the training.
+        controlled: nets of the controls so far, by the name of the training.
     """
 
     declared: Declaration
     progress: Progress
     evidence: Evidence = field(default_factory=Evidence)
     results: dict[str, list[WidthResult]] = field(default_factory=dict)
+    controlled: dict[str, WidthResult] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
 
     @property
@@ -159,9 +161,11 @@ class Run:
         """Train nets of all widths in all ways; says whether they all stayed finite."""
         for name in self.trainings:
             self.results[name] = []
-        for width in self.nets.widths:
+        every = {name: one.widths_in(self.nets.widths) for name, one in self.trainings.items()}
+        for width in sorted({width for widths in every.values() for width in widths}):
             self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
-            for together in self._generations():
+            for generation in self._generations():
+                together = [one for one in generation if width in every[one.name]]
                 calls = (
                     partial(self.train, one, width, NETS_STREAM, self.nets.count)
                     for one in together
@@ -175,6 +179,14 @@ class Run:
     def widest(self, one: Training | str) -> WidthResult:
         """Nets of the largest width."""
         return self.results[one if isinstance(one, str) else one.name][-1]
+
+    def shown(self, name: str) -> tuple[Training, WidthResult] | None:
+        """A training and its widest nets, or one of a control that has been run."""
+        if name in self.trainings:
+            return self.trainings[name], self.widest(name)
+        broken = [control.row.training for control in self.declared.controls]
+        found = (one for one in broken if one.name == name and name in self.controlled)
+        return next(((one, self.controlled[name]) for one in found), None)
 
     def measured(self, row: Row) -> Array:
         """A row's number for each of the widest nets, shape (S,)."""
@@ -300,11 +312,15 @@ class Run:
                 if isinstance(row.at, slice):
                     chosen[key] = row
         for row in chosen.values():
-            norm = row.norm if isinstance(row.norm, str) else "relative"
+            norm = (
+                row.norm if isinstance(row.norm, str) else getattr(row.norm, "__name__", "own norm")
+            )
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
             yield falling_row(
-                self.nets.widths, self.deviations(row), f"{row.training.name}{where}, {norm}"
+                self.nets.widths,
+                self.deviations(row),
+                f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
 
     # ------------------------------------------------------------ controls
@@ -313,6 +329,7 @@ class Run:
         """Train the nets of a control, and judge it."""
         row, width = control.row, control_width(self.nets)
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
+        self.controlled[row.training.name] = found
         tolerance = self._control_tolerance(row, width)
         assert row.claimed is not None
         return judged_control(
@@ -333,7 +350,9 @@ class Run:
         alike = [
             replace(own, training=one, at=ALL_STEPS, reduce=np.max)
             for one in self.trainings.values()
-            if one.shows(own.on)
+            if one.widths is None
+            and one.shows(own.on)
+            and one.recipe.loss == row.training.recipe.loss
         ]
         return max(max(self.sides(one, width, from_all=True)) for one in alike)
 
@@ -471,15 +490,19 @@ def kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     )
     yield from _worst(
         "rows: closed form − functional of the predicted outputs, largest",
-        [_formula_gap(row) for row in declared.rows if row.expect is not None],
+        [
+            _formula_gap(row, row.expect)
+            for row in (*declared.rows, *(control.row for control in declared.controls))
+            if row.expect is not None
+        ],
     )
 
 
-def _formula_gap(row: Row) -> tuple[float, float]:
+def _formula_gap(row: Row, expect: float) -> tuple[float, float]:
     """How far a row's closed form is from the functional of the predicted outputs."""
     steps, points = row.training.predicted.shape[:2]
-    scale = max(1.0, abs(row.predicted))
-    return abs(row.predicted - row.of_predicted), 16 * _EPS * max(steps, points) * scale
+    scale = max(1.0, abs(expect))
+    return abs(expect - row.of_predicted), 16 * _EPS * max(steps, points) * scale
 
 
 # ---------------------------------------------------------------- the run
@@ -530,13 +553,15 @@ def _predicted_signs_premise(one: Training, outputs: Array) -> Premise:
 def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
-    steps = sum(one.recipe.steps for one in declared.trainings.values())
+    own = sum(
+        sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
+    )
     controls = [control.row.training for control in declared.controls]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
+    more = sum(declared.claim.made("work", declared))
     return float(
-        sum(nets.widths) * nets.count * steps
-        + control_width(nets) * declared.claim.control_nets * broken
+        own * nets.count + control_width(nets) * declared.claim.control_nets * broken + more
     )
 
 
@@ -560,13 +585,15 @@ def _gather(run: Run, evidence: Evidence) -> str:
             narrowest = run.results[one.name][0].outputs()
             evidence.premises.append(_predicted_signs_premise(one, narrowest))
     evidence.measurements += [run.measure(row) for row in declared.rows]
-    evidence.measurements += declared.claim.made("measure", run)
+    for found in declared.claim.made("measure", run):
+        (evidence.premises if isinstance(found, Premise) else evidence.measurements).append(found)
     evidence.measurements += run.falling_rows()
     evidence.arrays |= run.arrays()
     if evidence.sound:
         evidence.progress_note = "at the controls"
         for control in declared.controls:
             evidence.controls.append(run.control(control))
+            evidence.arrays |= run.arrays()
     return run.finding()
 
 

@@ -21,15 +21,13 @@ MUTANTS = [
     Mutant(
         "fresh points as good as training points: 1 for 1 − 1/r",
         "ntk_theory.predictions.unseen_margin",
-        lambda right: lambda levels, mean, information, label_mean=0.0: 1 + np.asarray(information),
+        lambda right: lambda levels, mean, information, *rest: 1 + np.asarray(information),
     ),
     Mutant(
         "fresh margin with 1/r for 1 − 1/r",
         "ntk_theory.predictions.unseen_margin",
         lambda right: (
-            lambda levels, mean, information, label_mean=0.0: (
-                (1 + np.asarray(information)) / levels.ratio
-            )
+            lambda levels, mean, information, *rest: (1 + np.asarray(information)) / levels.ratio
         ),
     ),
     Mutant(

@@ -1,0 +1,280 @@
+"""Claim C4: self-distillation gains what no stopping time does (docs/theory.md, section 6.3).
+
+Nets are trained on the observed labels, at several learning rates and on soft targets, and stopped
+at the step that is best in hindsight; the same nets are trained by hard self-distillation.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLAIM"]
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from operator import mul
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import rescaled, rescaled_rms_error, rms_error
+from ntk_theory.checking.panels import Curves, Dots
+from ntk_theory.checking.rows import NORMS, relative_to
+from ntk_theory.runs import over_nets
+
+if TYPE_CHECKING:
+    from ntk_theory.checking.rows import Array
+    from ntk_theory.grids import ClusterGrid
+
+DISTILLED, PLAIN = "self-distillation", "plain training"
+FINAL, BEST = "RMS error in the end", "best RMS error at any step"
+
+CLAIM = nt.Claim(
+    "separation",
+    statement=(
+        "No stopping time of plain training, at any learning rate without overshoot or on soft "
+        "targets of any schedule, brings the outputs of a wide net closer to the clean labels than "
+        "2ρ (RMS); hard self-distillation of the same nets does, by the predicted factor. The "
+        "bound is one of size: hardened, or divided by their mean size, the outputs of a stopped "
+        "net are closer than 2ρ, too."
+    ),
+    formulas=(
+        "min_t ‖u_t − y‖²/n = min_t (1 − (1−2ρ) g_+)² + 4ρ(1−ρ) g_−² > (2ρ)²",
+        "soft targets: G_λ(t) = 1 − Π_{k<t} (1 − η α_k λ) for g_λ(t), and the same bound",
+        "self-distillation: ‖u_T − y‖²/n = E_T² + 4ρ(1−ρ) q_T²",
+        "rescaled: min_t ‖u_t/mean|u_t| − y‖/√n = 2 sqrt(ρ(1−ρ)) / ((1−2ρ) r), at t = 1",
+        "factor: self-distilled / best stopped = sqrt(E_T² + 4ρ(1−ρ) q_T²) / min_t ‖u_t − y‖/√n",
+    ),
+    assumptions=(
+        "H positive definite, η ≤ 1/λ_max",
+        "as many clusters of either label, the same share ρ < ρ* of wrong labels in each",
+        "a burn-in shorter than t_mem, weights α_t → 0, every sign right after the burn-in",
+        "zero initial output (antisymmetric pairs) and a width well above the lazy one",
+    ),
+    derivation=(
+        "A filter with 0 ≤ g ≤ 1 shrinks the clean labels to at most 1 − 2ρ, because that is "
+        "their weight in the observed ones: an error of 2ρ, to which the retrieved noise adds. "
+        "Soft targets are such filters too (docs/theory.md, sections 5, 6.3 and 6.7). Hardened "
+        "predictions have the full size of the labels, and remove both errors (section 7)."
+    ),
+    source="arXiv 1910.01255, abstract, claim C4; derivation: docs/theory.md, section 6.3",
+    paper_claims={
+        "C2": "what early stopping gains at most; soft targets gain no more",
+        "C4": "ℓ2 error on the training inputs, against every stopping time in hindsight, which "
+        "rescaled or hardened outputs of a stopped net pass as well",
+    },
+)
+
+
+@CLAIM.problem
+def grid(
+    *,
+    seed: int,
+    clusters: int = 4,
+    points: int = 10,
+    ratio: float = 12.0,
+    noise_rate: float | None = None,
+    learning_rate: float | None = None,
+    schedule: str = "power",
+    steps: int | None = None,
+) -> ClusterGrid:
+    """A problem for each noise rate, trained until the noise is retrieved up to e^{-5}.
+
+    Args:
+        seed: of the choice of wrong labels, and of all nets.
+        clusters: K.
+        points: s per cluster.
+        ratio: r = λ_+/λ_−.
+        noise_rate: ρ; 0.1, 0.2 and 0.3 when left out.
+        learning_rate: η; 1/2 over λ_+ when left out.
+        schedule: α_t, as NAME[:KEY=VALUE,...].
+        steps: T of self-distillation; plain training takes half.
+    """
+    from ntk_theory.grids import ClusterGrid, nearest
+
+    if points < 5:
+        raise ValueError(
+            f"points must be at least 5, of which 1 is less than a quarter; got {points}"
+        )
+    rates = (0.1, 0.2, 0.3) if noise_rate is None else (noise_rate,)
+    problems = tuple(
+        nt.noisy_clusters(
+            clusters=clusters, points=points, ratio=ratio, noise_rate=rate, seed=seed,
+            learning_rate=learning_rate, schedule=schedule, steps=steps, share=0.5, noise_times=5,
+        )
+        for rate in rates
+    )  # fmt: skip
+    return ClusterGrid(problems, seed, nearest([(rate,) for rate in rates], (0.2,)), taught=True)
+
+
+def _name(way: str, problem: nt.NoisyClusters) -> str:
+    return f"{way}, ρ = {problem.noise_rate:g}"
+
+
+def _other_oracles(problem: nt.NoisyClusters, seed: int) -> Iterator[nt.Training]:
+    """Other learning rates, and soft schedules with an infinite and with a finite sum of weights.
+
+    Soft training takes as long as plain training.
+    """
+    targets, half = nt.targets, problem.steps / 2
+    for share in (1.0, 0.25):
+        rate = share / problem.spectrum.mean
+        steps = math.ceil(half * problem.learning_rate / rate)
+        other = replace(problem, learning_rate=rate, steps=steps)
+        yield other.plain_training(_name(f"plain training, ηλ_0 = {share:g}", other), seed=seed)
+    time, stopped = max(problem.memorisation_time, 1.0), replace(problem, steps=math.ceil(half))
+    for name, schedule in (("soft, Σα = ∞", targets.Power(time)),
+                           ("soft, Σα < ∞, power", targets.Power(time, 2.0)),
+                           ("soft, Σα < ∞, geometric", targets.Geometric(time / 2))):  # fmt: skip
+        yield stopped.soft_training(_name(name, problem), schedule, seed=seed)
+
+
+@CLAIM.trainings
+def trainings(grid: ClusterGrid) -> Iterator[nt.Training]:
+    """Self-distillation of all problems, plain training of all, and the other oracles of one."""
+    pairs = list(zip(grid.problems, grid.seeds, strict=True))
+    for problem, seed in pairs:
+        yield problem.distilled_training(_name(DISTILLED, problem), seed=seed)
+    for problem, seed in pairs:
+        stopped = replace(problem, steps=math.ceil(problem.steps / 2))
+        yield stopped.plain_training(_name(PLAIN, problem), seed=seed)
+    yield from _other_oracles(*pairs[grid.reference])
+
+
+@CLAIM.premises
+def premises(grid: ClusterGrid) -> Iterator[nt.Premise]:
+    """Self-distillation has passed the bound when it ends."""
+    final = max(float(p.distilled.rms_error()[-1]) / (2 * p.noise_rate) for p in grid.problems)
+    yield nt.Premise("long enough run", final, final < 1, "predicted final error / 2ρ < 1")
+
+
+def _rescaled(difference: Array, predicted: Array) -> Array:
+    return NORMS["rms"](rescaled(difference + predicted) - rescaled(predicted), predicted)
+
+
+@CLAIM.rows
+def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
+    """Errors at the end of self-distillation, and at the best step of every oracle."""
+    count = len(grid.problems)
+    for training in trainings[:count]:
+        final = float(training.curves["rms_error"][-1])
+        yield nt.Row(FINAL, training, rms_error, norm="rms", expect=final, resolves=final / 2)
+    for place, training in enumerate(trainings[count:]):
+        problem = grid.problems[place] if place < count else grid.chosen
+        rho, error = problem.noise_rate, training.curves["rms_error"]
+        best, share = float(error.min()), relative_to(error, "rms")
+        # Outputs within a share of the error of each step have a best error within that share.
+        own: dict[str, Any] = {"functional": rms_error, "at": nt.ALL_STEPS, "reduce": np.min,
+                               "norm": share, "tolerance": partial(mul, best)}  # fmt: skip
+        yield nt.Row(BEST, training, **own, expect=best, resolves=rho)
+        yield nt.Row("best RMS error of any net of any width (bound 2ρ)", training, **own,
+                     nets="each of every width", relation=nt.Relation.AT_LEAST, bound=2 * rho,
+                     resolves=rho)  # fmt: skip
+        if place < count:
+            # In a stopped net the noise beside the signal is least at the first step.
+            least = nt.predictions.overshoot_error(problem.ratio, rho)
+            yield nt.Row("best RMS error, rescaled", training, rescaled_rms_error, norm=_rescaled,
+                         at=slice(1, None), reduce=np.min, expect=least,
+                         resolves=rho - least / 2)  # fmt: skip
+            yield nt.Row("RMS error after one step, rescaled, of any net of any width", training,
+                         rescaled_rms_error, at=1, nets="each of every width",
+                         relation=nt.Relation.AT_MOST, bound=2 * rho, expect=least, norm=share,
+                         tolerance=lambda _: 0.0)  # fmt: skip
+
+
+@CLAIM.measure
+def gains(run: nt.Run) -> Iterator[nt.Measurement]:
+    """Self-distillation against the best stopping time of the same net."""
+    rows, widest = {row.title: row for row in run.declared.rows}, run.nets.widths[-1]
+    for problem in run.problem.problems:
+        final, best = (rows[f"{_name(way, problem)}: {row}"]
+                       for way, row in ((DISTILLED, FINAL), (PLAIN, BEST)))  # fmt: skip
+        ended, stopped = (np.array([row.read(one.outputs())
+                                    for one in run.results[row.training.name]])
+                          for row in (final, best))  # fmt: skip
+        found = ended / stopped
+        off_final, off_best = (run.sides(row, widest)[0] for row in (final, best))
+        gain, name = final.predicted / best.predicted, "self-distilled / best stopped"
+        # First-order propagation of both tolerances through the quotient.
+        yield over_nets(_name(name, problem), gain, found[-1],
+                        (off_final + gain * off_best) / best.predicted, gain / 2)  # fmt: skip
+        yield nt.Measurement(_name(f"{name}, largest of any width", problem), 1.0,
+                             float(found.max()), 0.0, relation=nt.Relation.AT_MOST)  # fmt: skip
+    least = min(row.of_predicted / row.predicted for row in rows.values()
+                if row.relation is nt.Relation.AT_LEAST)  # fmt: skip
+    yield nt.Measurement("closed forms: least error of any oracle / 2ρ", 1.0, least, 0.0,
+                         relation=nt.Relation.AT_LEAST)  # fmt: skip
+
+
+@CLAIM.finding
+def finding(run: nt.Run) -> str:
+    """Both errors at each noise rate."""
+    ends = {row.title: f"{run.measured(row).mean():.4g}" for row in run.declared.rows}
+    listed = (
+        f"{ends[f'{_name(PLAIN, p)}: {BEST}']} against {ends[f'{_name(DISTILLED, p)}: {FINAL}']} "
+        f"at ρ = {p.noise_rate:g} (2ρ = {2 * p.noise_rate:g})"
+        for p in run.problem.problems
+    )
+    return (
+        f"best stopped against self-distilled RMS error, {run.nets.count} nets of width "
+        f"{run.nets.widths[-1]}: {'; '.join(listed)}"
+    )
+
+
+@CLAIM.controls
+def controls(grid: ClusterGrid) -> Iterator[nt.Control]:
+    """Each breaks one premise."""
+    problem, levels = grid.chosen, grid.chosen.spectrum
+    final = float(problem.distilled.rms_error()[-1])
+    rho = math.ceil(levels.points / 4 - 1) / levels.points  # stable below a quarter
+    other = nt.noisy_clusters(clusters=levels.clusters, points=levels.points, ratio=problem.ratio,
+                              noise_rate=rho, seed=grid.seed)  # fmt: skip
+    share = 1 / (1 - 2 * rho)
+    step = replace(other, learning_rate=share / levels.information, steps=1).plain_training()
+    yield nt.Control(
+        "overshoot",
+        f"ηλ_+ <= 1: here {share:.3g}, for one step, at ρ = {rho:g}",
+        nt.Row("RMS error after one step", step, rms_error, norm="rms", claimed=2 * rho,
+               expect=nt.predictions.overshoot_error(levels.ratio, rho)),
+        unmet=nt.Premise("no overshoot", share, share <= 1, "ηλ_+ <= 1"),
+    )  # fmt: skip
+    yield nt.Control(
+        "soft-targets",
+        "targets are hardened: here h(u) = u, which only slows plain training down",
+        nt.Row(BEST, problem.soft_training(), rms_error, at=nt.ALL_STEPS, reduce=np.min,
+               norm="rms", claimed=final),
+    )  # fmt: skip
+    broken = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
+    yield nt.Control(
+        "late-burn-in",
+        f"burn-in < t_mem: here it takes {broken.burn_in} steps, twice t_mem",
+        nt.Row(FINAL, broken.training("late burn-in", broken.recipe, broken.plain), rms_error,
+               norm="rms", claimed=final),
+        unmet=broken.early_burn_in,
+    )  # fmt: skip
+
+
+def _reference(name: str) -> Callable[[Mapping[str, Any]], float]:
+    return lambda config: float(config[name][config["reference"]])
+
+
+CLAIM.panels |= {
+    "error-over-time": Curves(
+        rms_error,
+        of=lambda grid: [_name(way, grid.chosen) for way in (PLAIN, DISTILLED)],
+        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$",
+        bounds={"2ρ": lambda config: 2 * _reference("noise_rate")(config)},
+        marks={r"$t_\mathrm{mem}$": _reference("memorisation_time")},
+        more={"yscale": "log"},
+        legend="lower left",
+    ),
+    "best-errors": Dots(
+        {"best stopped": f"{PLAIN}, ρ = *: {BEST}", "self-distilled": f"{DISTILLED}, *: {FINAL}"},
+        over=lambda grid: [problem.noise_rate for problem in grid.problems],
+        xlabel="noise rate ρ",
+        ylabel="RMS error",
+        lines={"2ρ": lambda rate: 2 * rate},
+        more={"yscale": "log", "ylim": (None, 1.2)},
+    ),
+}  # fmt: skip

@@ -1,0 +1,52 @@
+"""Runs of a claim whose nets did what a test says, without training any."""
+
+import math
+
+import numpy as np
+
+from ntk_theory.checking.claim import declare
+from ntk_theory.checking.running import Run, WidthResult
+from ntk_theory.training import Trajectory
+from progress import Silent
+
+
+def made_up(claim, options, distort=None, scatter=0.01, seed=0):
+    """A run whose nets have the predicted outputs, distorted, and scatter like m^{-1/2}.
+
+    Args:
+        claim: declared in one file.
+        options: of the run.
+        distort: f(outputs, width, training, on) gives what nets output in place of the predicted
+            outputs of the training, on its points (on=None) or on held-out ones.
+        scatter: standard deviation of an output at the last step and the largest width.
+        seed: of the scatter.
+    """
+    run, rng = Run(declare(claim, options), Silent()), np.random.default_rng(seed)
+    count, zeros = run.nets.count, np.zeros(run.nets.count)
+    for name, training in run.trainings.items():
+        run.results[name] = []
+        for width in run.nets.widths:
+            size = scatter * math.sqrt(run.nets.widths[-1] / width)
+
+            def nets(on=None, width=width, size=size, training=training):
+                exact = training.looked_at(on).predicted
+                outputs = exact if distort is None else distort(exact, width, training, on)
+                shared = rng.standard_normal((count, 1, *exact.shape[1:]))
+                grows = np.linspace(0, 1, len(exact)) if on is None else np.ones(len(exact))
+                return outputs + size * shared * grows.reshape(-1, *(1,) * (exact.ndim - 1))
+
+            steps = np.arange(len(training.predicted))
+            made = Trajectory(steps, nets(), np.ones((count, 1)), None, zeros, zeros, zeros)
+            held_out = {on: nets(on) for on in training.held_out}
+            run.results[name].append(WidthResult(width, made, held_out))
+    return run
+
+
+def failing(run):
+    """Titles of the rows that do not hold."""
+    return {row.title for row in run.declared.rows if run.measure(row).holds is not True}
+
+
+def rows_of(run):
+    """Every row of the claim, measured, by its title."""
+    return {row.title: run.measure(row) for row in run.declared.rows}
