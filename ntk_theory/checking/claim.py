@@ -134,8 +134,11 @@ class Claim:
         """
         return self._part("measure", function)
 
-    def work(self, function: Callable[[Declaration], float]) -> Any:
-        """Declare the neuron-steps of nets that `measure` trains itself: f(declaration)."""
+    def work(self, function: Callable[[Declaration], float | Iterable[float]]) -> Any:
+        """Declare the neuron-steps of nets that `measure` trains itself: f(declaration).
+
+        They may come in several parts.
+        """
         return self._part("work", function)
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
