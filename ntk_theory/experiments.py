@@ -11,6 +11,7 @@ __all__ = [
     "compare",
     "net_seeds",
     "train_nets",
+    "train_students",
 ]
 
 import math
@@ -18,7 +19,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
+from typing import Any
 
 import numpy as np
 import torch
@@ -236,6 +239,25 @@ def train_nets(
         finally:
             cancelled.set()
             torch.set_num_threads(threads)
+
+
+def train_students(
+    recipe: Recipe, width: int, labels: Array, seeds: Sequence[int], **more: Any
+) -> Trajectory:
+    """Train nets that have observed labels of their own.
+
+    Args:
+        recipe: all but the labels.
+        width: m.
+        labels: of each net, shape (S, n) or (S, n, C).
+        seeds: one for each net.
+        more: other arguments of `train_nets`.
+    """
+    calls = (
+        partial(train_nets, recipe.relabelled(own), width, [seed], **more)
+        for own, seed in zip(labels, seeds, strict=True)
+    )
+    return _join(list(jobs.side_by_side(calls)))
 
 
 def _in_workers(

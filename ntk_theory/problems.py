@@ -261,7 +261,10 @@ class NoisyClusters:
                 "new": HeldOut(new, np.ones(len(new)), float(of_new)),
             }
         own: dict[str, Any] = {"predicted": outputs, "labels": dataset.clean, "held_out": held_out}
-        own["curves"] = {"rms_error": curve.rms_error()[: last + 1]}
+        own["curves"] = {
+            "rms_error": curve.rms_error()[: last + 1],
+            "memorised_noise": curve.memorised_noise[: last + 1],
+        }
         return Training(name, recipe, **(own | more))
 
     def distilled_training(self, name: str = "self-distillation", **more: Any) -> Training:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ntk_theory.claims.soft_identity.plan import CASES, STOPPING, Case, make_plan
+from ntk_theory.claims.soft_identity.theory import Theory
 
 from cases.soft_identity import TOY
 from ntk_theory import predictions
 from ntk_theory.claims.soft_identity import CLAIM, controls, identity, measurements, nets
-from ntk_theory.claims.soft_identity.plan import CASES, STOPPING, Case, make_plan
-from ntk_theory.claims.soft_identity.theory import Theory
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ntk_theory.claims.soft_identity.plan import MEMORISING, STOPPING, make_plan
 
 from cases import toy
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
-from ntk_theory.claims.soft_identity.plan import MEMORISING, STOPPING, make_plan
 from panels import drawn
 from progress import Silent
 

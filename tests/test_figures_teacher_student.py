@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from cases import toy
-from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 from panels import drawn
 from progress import Silent
 
 CLAIM = all_claims()["teacher-student"]
+STUDENT, SIGNS = "student of the teacher stopped at {}", "student of hardened outputs"
 
 
 @pytest.fixture(scope="module")
@@ -20,74 +19,30 @@ def result():
     return CLAIM.run(toy("teacher-student"), Silent())
 
 
-def spectrum_of(config):
-    angle = predictions.cluster_angle(config["points"], config["ratio"])
-    return predictions.cluster_spectrum(config["clusters"], config["points"], angle)
-
-
 def test_students_are_drawn_over_the_u_of_the_teacher(result):
-    series, config = drawn(CLAIM, result, "error-of-students"), result.config
-    (curve,) = series["prediction closed form"]
-    teacher = predictions.plain_training(
-        spectrum_of(config),
-        config["noise_rate"],
-        config["learning_rate"],
-        config["teacher_steps"],
+    series, problem = drawn(CLAIM, result, "error-of-students"), CLAIM.build(result.options)
+    np.testing.assert_allclose(
+        series["prediction closed form"][0]["y"], problem.plain.rms_error(), rtol=1e-12
     )
-    np.testing.assert_allclose(curve["y"], teacher.rms_error(), rtol=1e-10)
     nets = np.stack([one["y"] for one in series["students of its outputs"]], axis=1)
     rows = {m.name: m.measured for m in result.measurements}
-    for stop, values in zip(config["stopping_times"], nets, strict=True):
-        name = f"student of the teacher stopped at {stop}: RMS error"
-        assert values.mean() == pytest.approx(rows[name], rel=1e-12)
-    assert series["2ρ"][0]["y"][0] == 2 * config["noise_rate"]
-
-
-def test_students_of_signs_end_at_the_clean_labels(result):
-    series = drawn(CLAIM, result, "error-of-students")
-    measured = np.mean([one["y"][0] for one in series["students of its signs"]])
-    rows = {m.name: m.measured for m in result.measurements}
-    assert measured == pytest.approx(rows["student of hardened outputs: RMS error"], rel=1e-12)
-    assert measured < 1e-3
+    for stop, values in zip(problem.stops, nets, strict=True):
+        assert values.mean() == pytest.approx(rows[f"{STUDENT.format(stop)}: RMS error"], rel=1e-12)
+    signs = np.mean([one["y"][0] for one in series["students of its signs"]])
+    assert signs == pytest.approx(rows[f"{SIGNS}: RMS error"], rel=1e-12)
+    assert series["2ρ"][0]["y"][0] == 2 * result.config["noise_rate"]
+    (mark,) = series[r"prediction $t_\mathrm{mem}$"]
+    assert mark["x"][0] == result.config["memorisation_time"]
 
 
 def test_students_over_time_are_drawn_with_their_closed_forms(result):
-    series, config = drawn(CLAIM, result, "students-over-time"), result.config
-    spectrum, rho, rate = spectrum_of(config), config["noise_rate"], config["student_learning_rate"]
+    series, problem = drawn(CLAIM, result, "students-over-time"), CLAIM.build(result.options)
     rows = {m.name: m.measured for m in result.measurements}
-    taught = [
-        predictions.student_training(
-            spectrum, rho, [(config["learning_rate"], stop)], rate, config["student_steps"]
-        )
-        for stop in config["stopping_times"][1:]
-    ]
-    for stop, numbers in zip(config["stopping_times"][1:], taught, strict=True):
-        (curve,) = series[f"prediction of outputs, τ = {stop}"]
-        expected = predictions.ErrorCurve(*numbers, rho, 0.0).rms_error()
-        np.testing.assert_allclose(curve["y"], expected, rtol=1e-10)
-    for stop in config["stopping_times"][1:]:
-        (mean,) = series[rf"outputs, $\tau={stop}$"]
-        name = f"student of the teacher stopped at {stop}: RMS error"
-        assert mean["y"][-1] == pytest.approx(rows[name], rel=1e-12)
-    (signs,) = series[rf"signs, $\tau={config['stopping_times'][0]}$"]
-    assert signs["y"][0] == pytest.approx(1.0)
-    assert signs["y"][-1] == pytest.approx(rows["student of hardened outputs: RMS error"])
-    numbers = predictions.hardened_student_training(spectrum, rate, config["student_steps"])
-    (curve,) = series[f"prediction of signs, τ = {config['stopping_times'][0]}"]
-    expected = predictions.ErrorCurve(*numbers, rho, 0.0).rms_error()
-    np.testing.assert_allclose(curve["y"], expected, atol=1e-12)
-    assert series["2ρ"][0]["y"][0] == 2 * rho
-
-
-def test_no_dot_is_cut_off_at_the_edge(result):
-    axes = Figure().subplots()
-    CLAIM.panels["error-of-students"](axes, result)
-    assert axes.get_xlim()[1] > 1.3 * max(result.config["stopping_times"])
-
-
-def test_the_memorisation_time_is_marked(result):
-    (mark,) = drawn(CLAIM, result, "error-of-students")[r"prediction $t_\mathrm{mem}$"]
-    assert mark["x"][0] == result.config["memorisation_time"]
+    shown = {STUDENT.format(stop): problem.student(stop) for stop in problem.stops[1:]}
+    for name, curve in {**shown, SIGNS: problem.hardened}.items():
+        (dashed,), (mean,) = series[f"prediction of {name}"], series[name]
+        np.testing.assert_allclose(dashed["y"], curve.rms_error(), rtol=1e-10, atol=1e-12)
+        assert mean["y"][-1] == pytest.approx(rows[f"{name}: RMS error"], rel=1e-9)
 
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ["Claim"]
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ from ntk_theory.verdicts import Options, Premise, deferred
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ntk_theory.checking.declaration import Declaration
     from ntk_theory.checking.rows import Control, Row, Training
     from ntk_theory.checking.running import Run
     from ntk_theory.verdicts import ClaimResult, Measurement, Progress
@@ -131,6 +133,13 @@ class Claim:
         It may yield premises, too, which trained nets have to meet.
         """
         return self._part("measure", function)
+
+    def work(self, function: Callable[[Declaration], float | Iterable[float]]) -> Any:
+        """Declare the neuron-steps of nets that `measure` trains itself: f(declaration).
+
+        They may come in several parts.
+        """
+        return self._part("work", function)
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
         """Declare arrays to keep besides those that pictures draw: f(run), by name."""

@@ -24,6 +24,7 @@ __all__ = [
     "residual",
     "rms_error",
     "size",
+    "wrong_signs",
 ]
 
 from collections.abc import Callable
@@ -80,6 +81,11 @@ def mean_margin(which: ArrayLike | None = None) -> Functional:
         return np.asarray(chosen.mean(axis=-1))
 
     return mean
+
+
+def wrong_signs(outputs: Array, points: LabelledPoints) -> Array:
+    """Share of points whose margin is not positive: the 0-1 error."""
+    return np.asarray((margins(outputs, points) <= 0).mean(axis=-1))
 
 
 def _per_point(square: Array, labels: Array) -> Array:

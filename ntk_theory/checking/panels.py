@@ -38,7 +38,7 @@ class Curves:
 
     Attributes:
         functional: what is shown.
-        of: names of trainings, or f(problem) that gives them.
+        of: names of trainings, of controls' ones, too, or f(problem) that gives them.
         ylabel: of the axis, in mathtext.
         bounds: levels that theory knows, by what the legend calls them: f(config).
         marks: steps that theory names, by their symbol: f(config).
@@ -62,7 +62,10 @@ class Curves:
         """The functional of nets, shape (S, T + 1), and of the prediction."""
         kept = {}
         for name in self.of(run.problem) if callable(self.of) else self.of:
-            points, outputs = run.trainings[name].points, run.widest(name).outputs()
+            found = run.shown(name)
+            if found is None:
+                continue  # of a control that is still to come
+            points, outputs = found[0].points, found[1].outputs()
             kept[f"{self._prefix}{name}"] = self.functional(outputs, points)
             kept[f"predicted {self._prefix}{name}"] = self.functional(points.predicted, points)
         return kept
@@ -70,10 +73,11 @@ class Curves:
     def __call__(self, axes: Axes, result: ClaimResult) -> None:
         """Draw it, if the run came so far."""
         drawing, arrays = nt.drawing, result.arrays
-        shown = {key.removeprefix(self._prefix): arrays[key] for key in arrays
-                 if key.startswith(self._prefix)}  # fmt: skip
-        if not shown:
+        kept = [key.removeprefix(self._prefix) for key in arrays if key.startswith(self._prefix)]
+        names = kept if callable(self.of) else self.of
+        if not kept or not set(names) <= set(kept):
             return
+        shown = {name: arrays[f"{self._prefix}{name}"] for name in names}
         last = max(curves.shape[1] for curves in shown.values()) - 1
         for place, (name, curves) in enumerate(shown.items()):
             drawing.band(axes, np.arange(curves.shape[1]), curves, _colour(place), name)

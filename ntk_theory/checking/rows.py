@@ -6,9 +6,11 @@ __all__ = [
     "ALL_STEPS",
     "NORMS",
     "OWN",
+    "OWN_TEACHER",
     "Control",
     "HeldOut",
     "Row",
+    "Taught",
     "Training",
     "relative_to",
 ]
@@ -36,6 +38,9 @@ Sides = tuple[float, float]
 
 OWN = "own"
 """`norm=` of a row whose functional's own deviation is what narrower nets bound."""
+
+OWN_TEACHER = "own teacher"
+"""`on=` of a row that looks at how far taught nets are from the labels of their own teachers."""
 
 ALL_STEPS = slice(None)
 """`at=` of a row that looks at every recorded step."""
@@ -112,6 +117,25 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
+class Taught:
+    """Labels that every net gets from another one, its own teacher, that is trained before it.
+
+    Attributes:
+        by: training of the teachers.
+        lesson: labels of nets, (..., n) or (..., n, C), from their outputs at the recorded steps,
+            (..., k, n) or (..., k, n, C).
+    """
+
+    by: Training
+    lesson: Callable[[Array], Array]
+
+    @property
+    def labels(self) -> Array:
+        """What the infinitely wide teacher teaches: the observed labels of its students' recipe."""
+        return self.lesson(self.by.predicted)
+
+
+@dataclass(frozen=True, eq=False)
 class Training:
     """A way to train nets, with what the infinitely wide net does in it.
 
@@ -122,6 +146,9 @@ class Training:
         labels: what outputs are compared with; the observed ones when left out.
         held_out: other points that are looked at, by name.
         signs_from: first step from which on predictions teach, so that they need right signs.
+        signs_at: indices of single recorded steps at which something follows from all signs, be
+            they right or wrong.
+        taught: whose outputs are the observed labels, if each net has those of another one.
         seed: of its nets; trainings with the same one start from the same nets. That of the run
             when left out.
         kernel_limit: whether `predicted` is held against the recursion on the measured kernel, for
@@ -140,6 +167,8 @@ class Training:
     labels: Array | None = None
     held_out: Mapping[str, HeldOut] = field(default_factory=dict)
     signs_from: int | None = None
+    signs_at: Sequence[int] = ()
+    taught: Taught | None = None
     seed: int | None = None
     kernel_limit: bool = True
     simulate: Callable[[int | None, int], Array] | None = None
@@ -167,8 +196,22 @@ class Training:
         labels = self.recipe.observed if self.labels is None else self.labels
         return LabelledPoints(np.asarray(labels, dtype=float), np.asarray(self.predicted))
 
+    @property
+    def generation(self) -> int:
+        """How many trainings come before it: of its teachers, of theirs, and so on."""
+        return 0 if self.taught is None else 1 + self.taught.by.generation
+
+    def shows(self, on: str | None) -> bool:
+        """Whether a row can look at its nets there."""
+        return on is None or on in self.held_out or (on == OWN_TEACHER and self.taught is not None)
+
     def looked_at(self, on: str | None) -> LabelledPoints:
-        """The training points, or the held-out ones of that name."""
+        """The training points, or the held-out ones of that name.
+
+        With `OWN_TEACHER` they are the training points, and outputs count from what was taught.
+        """
+        if on == OWN_TEACHER:
+            return self.points._replace(predicted=self.predicted - self.recipe.observed)
         return self.points if on is None else self.held_out[on].points
 
 
@@ -182,7 +225,7 @@ class Row:
         functional: what is read off them.
         at: index of a recorded step, or a slice of them; the last when left out.
         reduce: what makes one number of several steps, as `np.min`.
-        on: name of held-out points to look at in place of the training points.
+        on: name of held-out points to look at in place of the training points, or `OWN_TEACHER`.
         norm: in which deviations of the outputs bound the functional: a name of `NORMS` or a
             function (see `relative_to`). A functional that changes by no more than the outputs do
             in that norm may be as far off as they are. With `OWN` it is the functional's own
@@ -190,7 +233,7 @@ class Row:
         expect: the prediction as its own closed form. It is held against the functional of the
             predicted outputs, which stands in for it when left out.
         resolves: the largest tolerance under which the row still distinguishes what it is about;
-            a pair, below and above, where the two sides differ.
+            a pair, below and above, where the two sides differ; f(run) where nets have to say it.
         relation: "equal", or one-sided; then against `bound`.
         bound: what a one-sided row is held against, if not its own prediction.
         nets: whose number is shown: the mean of the widest nets, or of "each" of them the one that
@@ -209,7 +252,7 @@ class Row:
     on: str | None = None
     norm: str | Norm = "largest"
     expect: float | None = None
-    resolves: float | Sides = math.inf
+    resolves: float | Sides | Callable[[Any], float | Sides] = math.inf
     relation: Relation = Relation.EQUAL
     bound: float | None = None
     nets: Literal["mean", "each", "each of every width"] = "mean"

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import jobs, kernels, spectrum, training
+from ntk_theory import jobs, kernels, predictions, spectrum, training
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
-from ntk_theory.checking.rows import ALL_STEPS, NORMS, Control, Row, Training
-from ntk_theory.experiments import net_seeds, train_nets
+from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, Control, Row, Training
+from ntk_theory.experiments import net_seeds, train_nets, train_students
 from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.ladder import (
     BOOTSTRAP_STREAM,
@@ -27,6 +27,7 @@ from ntk_theory.ladder import (
     NetPlan,
     control_width,
     falling_row,
+    first_step_row,
 )
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 from ntk_theory.training import Trajectory
@@ -46,6 +47,9 @@ _RISK = 1e-3
 
 _EPS = float(np.finfo(float).eps)
 
+_GENERATION = 5
+"""Streams between the seeds of nets and of those that they teach."""
+
 
 @dataclass(frozen=True)
 class WidthResult:
@@ -55,14 +59,18 @@ class WidthResult:
         width: m.
         trajectory: of S nets, without their weights.
         held_out: outputs on other points after the last step, by name, shape (S, 1, p).
+        taught: labels of each net, if each has a teacher of its own, shape (S, n) or (S, n, C).
     """
 
     width: int
     trajectory: Trajectory
     held_out: Mapping[str, Array]
+    taught: Array | None = None
 
     def outputs(self, on: str | None = None) -> Array:
-        """Outputs at the recorded steps, or those on held-out points."""
+        """Outputs at the recorded steps, on held-out points, or less what was taught."""
+        if on == OWN_TEACHER and self.taught is not None:
+            return np.asarray(self.trajectory.outputs - self.taught[:, None])
         return self.trajectory.outputs if on is None else self.held_out[on]
 
 
@@ -75,12 +83,15 @@ class Run:
         progress: told how far it has come.
         evidence: premises, measurements and controls so far.
         results: nets of each width, by the name of the training.
+        controlled: nets of the controls so far, by the name of the training.
     """
 
     declared: Declaration
     progress: Progress
     evidence: Evidence = field(default_factory=Evidence)
     results: dict[str, list[WidthResult]] = field(default_factory=dict)
+    controlled: dict[str, WidthResult] = field(default_factory=dict)
+    _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
 
     @property
     def problem(self) -> Any:
@@ -109,49 +120,79 @@ class Run:
             count: how many.
         """
         seed = self.nets.seed if one.seed is None else one.seed
-        seeds = net_seeds(seed, width, count, stream)
+        seeds = net_seeds(seed, width, count, stream + one.generation * _GENERATION)
         if one.simulate is not None:
             outputs = np.stack([one.simulate(width, net) for net in seeds])
             self.progress.advance(one.recipe.steps * width * count)
             return WidthResult(width, _unmoved(outputs), {})
-        trajectory = train_nets(
-            one.recipe,
-            width,
-            seeds,
-            dtype=self.nets.dtype,
-            device=self.nets.device,
-            progress=self.progress,
-            keep_network=bool(one.held_out),
-        )
+        how: dict[str, Any] = {
+            "dtype": self.nets.dtype,
+            "device": self.nets.device,
+            "progress": self.progress,
+            "keep_network": bool(one.held_out),
+        }
+        taught = None
+        if one.taught is None:
+            trajectory = train_nets(one.recipe, width, seeds, **how)
+        else:
+            teachers = self._teachers(one.taught.by, width, stream, count)
+            taught = one.taught.lesson(teachers.outputs())
+            trajectory = train_students(one.recipe, width, taught, seeds, **how)
         held_out = {}
         if trajectory.network is not None and trajectory.stopped is None:
             held_out = {
                 name: np.asarray(trajectory.network(points.inputs))[:, None]
                 for name, points in one.held_out.items()
             }
-        return WidthResult(width, replace(trajectory, network=None), held_out)
+        return WidthResult(width, replace(trajectory, network=None), held_out, taught)
+
+    def _teachers(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
+        """Nets that teach: those of the claim, or ones that are trained once for all controls."""
+        if stream == NETS_STREAM and one is self.trainings.get(one.name):
+            return next(found for found in self.results[one.name] if found.width == width)
+        key = (id(one), width, stream)
+        if key not in self._trained:
+            self._trained[key] = self.train(one, width, stream, count)
+        return self._trained[key]
+
+    def _generations(self) -> list[list[Training]]:
+        """Trainings that wait for no other, those that these teach, and so on."""
+        last = max(one.generation for one in self.trainings.values())
+        return [
+            [one for one in self.trainings.values() if one.generation == generation]
+            for generation in range(last + 1)
+        ]
 
     def climb(self) -> bool:
         """Train nets of all widths in all ways; says whether they all stayed finite."""
-        for one in self.trainings:
-            self.results[one] = []
+        for name in self.trainings:
+            self.results[name] = []
         every = {name: one.widths_in(self.nets.widths) for name, one in self.trainings.items()}
         for width in sorted({width for widths in every.values() for width in widths}):
             self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
-            names = [name for name, widths in every.items() if width in widths]
-            calls = (
-                partial(self.train, self.trainings[name], width, NETS_STREAM, self.nets.count)
-                for name in names
-            )
-            for name, found in zip(names, jobs.side_by_side(calls), strict=True):
-                if self.evidence.diverged(found.trajectory.stopped):
-                    return False
-                self.results[name].append(found)
+            for generation in self._generations():
+                together = [one for one in generation if width in every[one.name]]
+                calls = (
+                    partial(self.train, one, width, NETS_STREAM, self.nets.count)
+                    for one in together
+                )
+                for one, found in zip(together, jobs.side_by_side(calls), strict=True):
+                    if self.evidence.diverged(found.trajectory.stopped):
+                        return False
+                    self.results[one.name].append(found)
         return True
 
     def widest(self, one: Training | str) -> WidthResult:
         """Nets of the largest width."""
         return self.results[one if isinstance(one, str) else one.name][-1]
+
+    def shown(self, name: str) -> tuple[Training, WidthResult] | None:
+        """A training and its widest nets, or one of a control that has been run."""
+        if name in self.trainings:
+            return self.trainings[name], self.widest(name)
+        broken = [control.row.training for control in self.declared.controls]
+        found = (one for one in broken if one.name == name and name in self.controlled)
+        return next(((one, self.controlled[name]) for one in found), None)
 
     def measured(self, row: Row) -> Array:
         """A row's number for each of the widest nets, shape (S,)."""
@@ -219,7 +260,8 @@ class Run:
         self, row: Row, value: float, sides: tuple[float, float], values: Array
     ) -> Measurement:
         """The row, with one value for the number it shows."""
-        predicted, resolves = row.predicted, _both(row.resolves)
+        predicted = row.predicted
+        resolves = _both(row.resolves(self) if callable(row.resolves) else row.resolves)
         side = int(value > predicted)
         # A side that distinguishes nothing leaves the row open, on whichever the value lies.
         for other in (0, 1):
@@ -234,6 +276,34 @@ class Run:
             row.relation,
             resolution=resolves[side],
         )
+
+    def first_step(self, name: str) -> Measurement:
+        """Outputs after one step of plain training, along and over their prediction ηHz.
+
+        Students that are trained out have forgotten their learning rate, and their outputs may
+        drown it in their deviation; those after one step have not (section 9.5).
+
+        Args:
+            name: of a training on labels z that are given, or taught, for the square loss.
+        """
+        one = self.trainings[name]
+        recipe, observed = one.recipe, np.asarray(one.recipe.observed, dtype=float)
+        rate = float(np.ravel(recipe.learning_rate)[0])
+        gram = np.asarray(kernels.ntk_limit(recipe.inputs, layers=recipe.layers))
+
+        def ratios(found: WidthResult) -> Array:
+            labels = observed if found.taught is None else found.taught
+            first = rate * np.tensordot(gram, labels, (1, labels.ndim - observed.ndim))
+            first = np.moveaxis(first, 0, labels.ndim - observed.ndim)
+            axes = tuple(range(-observed.ndim, 0))
+            along = (found.outputs()[:, 1] * first).sum(axis=axes)
+            return np.asarray(along / np.square(first).sum(axis=axes))
+
+        crossing = predictions.first_step_crossing(
+            recipe.inputs @ recipe.inputs.T, rate * observed, gram @ (rate * observed)
+        )
+        every = np.array([ratios(found) for found in self.results[name]])
+        return first_step_row(self.nets.widths, every, name, crossing)
 
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
@@ -252,6 +322,7 @@ class Run:
                 row.norm if isinstance(row.norm, str) else getattr(row.norm, "__name__", "own norm")
             )
             where = "" if row.on is None else f", {row.on} points"
+            where = ", from its own teacher" if row.on == OWN_TEACHER else where
             yield falling_row(
                 self.nets.widths,
                 self.deviations(row),
@@ -264,6 +335,7 @@ class Run:
         """Train the nets of a control, and judge it."""
         row, width = control.row, control_width(self.nets)
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
+        self.controlled[row.training.name] = found
         tolerance = self._control_tolerance(row, width)
         assert row.claimed is not None
         return judged_control(
@@ -284,7 +356,9 @@ class Run:
         alike = [
             replace(own, training=one, at=ALL_STEPS, reduce=np.max)
             for one in self.trainings.values()
-            if one.widths is None and (own.on is None or own.on in one.held_out)
+            if one.widths is None
+            and one.shows(own.on)
+            and one.recipe.loss == row.training.recipe.loss
         ]
         return max(max(self.sides(one, width, from_all=True)) for one in alike)
 
@@ -475,14 +549,38 @@ def _scatter_premise(one: Training, outputs: Array) -> Premise:
     )
 
 
+def _predicted_signs_premise(one: Training, outputs: Array) -> Premise:
+    """Nets have the predicted signs, right or wrong, if they scatter less than the outputs' size.
+
+    Args:
+        one: a training with steps whose signs are predicted.
+        outputs: of the narrowest nets, shape (S, k, n).
+    """
+    steps = list(one.signs_at)
+    scatter = np.abs(outputs - outputs.mean(axis=0))[:, steps].max()
+    spare = float(np.abs(margins(one.predicted, one.points)[steps]).min() - scatter)
+    return Premise(
+        f"{one.name}: signs beyond the scatter of the narrowest nets",
+        spare,
+        spare > 0,
+        "least predicted size of a margin − largest distance of an output to the nets' mean > 0 at "
+        f"step {', '.join(map(str, steps))}",
+    )
+
+
 def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
     own = sum(
         sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
     )
-    broken = sum(control.row.training.recipe.steps for control in declared.controls)
-    return float(own * nets.count + control_width(nets) * declared.claim.control_nets * broken)
+    controls = [control.row.training for control in declared.controls]
+    teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
+    broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
+    more = sum(declared.claim.made("work", declared))
+    return float(
+        own * nets.count + control_width(nets) * declared.claim.control_nets * broken + more
+    )
 
 
 def _gather(run: Run, evidence: Evidence) -> str:
@@ -501,6 +599,9 @@ def _gather(run: Run, evidence: Evidence) -> str:
     for one in declared.trainings.values():
         if one.signs_from is not None:
             evidence.premises.append(_scatter_premise(one, run.results[one.name][0].outputs()))
+        if one.signs_at:
+            narrowest = run.results[one.name][0].outputs()
+            evidence.premises.append(_predicted_signs_premise(one, narrowest))
     evidence.measurements += [run.measure(row) for row in declared.rows]
     for found in declared.claim.made("measure", run):
         (evidence.premises if isinstance(found, Premise) else evidence.measurements).append(found)
@@ -510,6 +611,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
         evidence.progress_note = "at the controls"
         for control in declared.controls:
             evidence.controls.append(run.control(control))
+            evidence.arrays |= run.arrays()
     return run.finding()
 
 

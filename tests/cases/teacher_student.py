@@ -7,7 +7,7 @@ import numpy as np
 from cases import Mutant, nets_at_rate
 from ntk_theory.verdicts import Options
 
-TOY = Options(seed=0, seeds=5, widths=(256, 512, 1024, 2048), clusters=2)
+TOY = Options(seed=0, seeds=8, widths=(256, 512, 1024, 2048), clusters=2)
 
 STUDENT = "ntk_theory.predictions.student_training"
 HARDENED = "ntk_theory.predictions.hardened_student_training"

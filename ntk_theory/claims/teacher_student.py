@@ -1,0 +1,288 @@
+"""Claim C2: a student of a stopped teacher is that teacher (docs/theory.md, section 6.8).
+
+Teachers are trained on noisy labels and stopped at several times; each has students of its own,
+started from other weights, that learn its outputs, or the signs of these.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLAIM"]
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import least_margin, rms_error, size, wrong_signs
+from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.rows import OWN_TEACHER
+from ntk_theory.claims._teacher_student_problem import HARDENED, TEACHER, Teaching, student_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ntk_theory.verdicts import ClaimResult
+
+Array = NDArray[np.float64]
+
+CLAIM = nt.Claim(
+    "teacher-student",
+    statement=(
+        "A student trained out on the outputs of a stopped teacher is that teacher, so its error "
+        "to the clean labels is the teacher's U-shaped curve; a fully trained teacher teaches the "
+        "noisy labels; the signs of a teacher stopped in time teach the clean ones exactly."
+    ),
+    formulas=(
+        "student_t = A'_t A_τ ỹ,  filter g'_λ(t) g_λ(τ),  g_λ(t) = 1 − (1 − ηλ)^t",
+        "‖student_t − y‖²/n = (1 − (1−2ρ) g'_+(t) g_+(τ))² + 4ρ(1−ρ) (g'_−(t) g_−(τ))²  (ȳ = 0)",
+        "student_∞ = teacher(τ);  τ = ∞: 2√ρ;  never below 2ρ",
+        "student of sign(teacher(τ)):  error (1 − η'λ_+)^t → 0 while the teacher's signs are right",
+        "signs right iff (1−2ρ) Π g_+ > 2(1−ρ) Π g_−, one factor per round",
+    ),
+    assumptions=(
+        "H positive definite, both learning rates below 2/λ_max (for the 2ρ bound at most 1/λ_max)",
+        "ρ < ρ* = (r − 2)/(2(r − 1)), so that some teacher has every sign right",
+        "zero initial output (antisymmetric pairs) and a width well above the lazy one",
+    ),
+    derivation=(
+        "Training on fixed labels z retrieves A_t z with A_t = I − (I − ηH)^t; the student's z is "
+        "A_τ ỹ, and both matrices share the eigenvectors of H, so the filters multiply. As the "
+        "student's own factor tends to 1 it becomes its teacher. Signs of a teacher stopped in "
+        "time are the clean labels, which hold no noise to memorise. At width m the student "
+        "deviates by its own O(m^{-1/2}) plus its teacher's (docs/theory.md, sections 6.8 and 9)."
+    ),
+    source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 6.8",
+    paper_claims={
+        "C2": "teacher by early stopping; training inputs, students of the same architecture"
+    },
+    presets={
+        "quick": nt.Sweep(512, 8192, 4, nets=10),
+        "standard": nt.Sweep(512, 2**17, 5, nets=10),
+        "wide": nt.Sweep(512, 2**20, 6, nets=6),
+        "thorough": nt.Sweep(512, 2**18, 10, nets=16),
+    },
+)
+
+
+@CLAIM.problem
+def teaching(
+    *,
+    seed: int,
+    clusters: int = 4,
+    points: int = 10,
+    ratio: float = 8.0,
+    cross_cosine: float = 0.0,
+    noise_rate: float = 0.2,
+    learning_rate: float | None = None,
+) -> Teaching:
+    """Noisy clusters on which a teacher's training ends when it has memorised up to e^{-6}.
+
+    Args:
+        seed: of the choice of wrong labels, and of all nets.
+        clusters: K.
+        points: s per cluster.
+        ratio: r = λ_+/λ_−.
+        cross_cosine: cosine between clusters.
+        noise_rate: ρ.
+        learning_rate: η of the teachers.
+    """
+    problem = nt.noisy_clusters(
+        clusters=clusters, points=points, ratio=ratio, noise_rate=noise_rate, seed=seed,
+        cross_cosine=cross_cosine, learning_rate=learning_rate, noise_times=6,
+    )  # fmt: skip
+    return Teaching(**vars(problem))
+
+
+@CLAIM.trainings
+def trainings(problem: Teaching) -> Iterator[nt.Training]:
+    """Teachers, nets at the students' rate without one, and students of all that is taught."""
+    stops, second = problem.stops, problem.rounds[1]
+    teacher = problem.plain_training(TEACHER, signs_at=(stops.surest, stops.late))
+    yield teacher
+    alone = problem.student_recipe(second)
+    yield problem.training("no teacher", alone, problem.student(), signs_at=(second,))
+    yield problem.taught(HARDENED, teacher, stops.surest, problem.hardened, signs=True)
+    for stop in dict.fromkeys(stops):
+        signs = (second,) if stop == stops.late else ()
+        yield problem.taught(student_of(stop), teacher, stop, problem.student(stop), signs_at=signs)
+
+
+@CLAIM.premises
+def premises(problem: Teaching) -> Iterator[nt.Premise]:
+    """Signs are right where they are taught, and two rounds are better than one."""
+    yield problem.surely_right(problem.stops.surest)
+    spare = problem.rounds[2]
+    needed = "least of the margins of both, alone negated, and of their chain > 0"
+    yield nt.Premise("two wrong rounds make a right one", spare, spare > 0, needed)
+
+
+@CLAIM.rows
+def rows(
+    problem: Teaching, teacher: nt.Training, alone: nt.Training, hardened: nt.Training,
+    *students: nt.Training,
+) -> Iterator[nt.Row]:  # fmt: skip
+    """The U of the students, their distances to their teachers, right signs, and two rounds."""
+    stops, rho, second = problem.stops, problem.noise_rate, problem.rounds[1]
+    errors = problem.plain.rms_error()
+    # Half the least difference of the best teacher to another distinguishes them.
+    apart = min(float(errors[stop] - errors[stops.best]) for stop in stops if stop != stops.best)
+    for stop, student in zip(dict.fromkeys(stops), students, strict=True):
+        yield nt.Row("RMS error", student, rms_error, norm="rms", resolves=apart / 2,
+                     expect=float(problem.student(stop).rms_error()[-1]))  # fmt: skip
+        yield nt.Row("least RMS error at any step (bound 2ρ)", student, rms_error, norm="rms",
+                     at=nt.ALL_STEPS, reduce=np.min, bound=2 * rho, resolves=rho,
+                     relation=nt.Relation.AT_LEAST)  # fmt: skip
+        if stop != stops.end:  # where all teachers are alike
+            yield nt.Row("RMS distance to its own teacher", student, size, on=OWN_TEACHER,
+                         norm="rms", expect=float(problem.distance(stop)[-1]),
+                         resolves=partial(_half_a_teacher, stop))  # fmt: skip
+    # ρ distinguishes an error of 0 from 2ρ, and a margin of 1 from 1 − 2ρ.
+    yield nt.Row("RMS error", hardened, rms_error, norm="rms", resolves=rho,
+                 expect=float(problem.hardened.rms_error()[-1]))  # fmt: skip
+    yield nt.Row("margin", hardened, least_margin, resolves=rho,
+                 expect=float(problem.hardened.margin()[-1]))  # fmt: skip
+    # Signs follow from margins that exceed what nets scatter; a mean of shares rounds by n eps.
+    rounding = teacher.predicted.shape[1] * float(np.finfo(float).eps)
+    signs: dict[str, Any] = {"norm": "rms", "tolerance": lambda _: rounding}
+    late = students[list(dict.fromkeys(stops)).index(stops.late)]
+    both = float(problem.student(stops.late).rms_error()[second])
+    yield nt.Row(f"RMS error when itself stopped at {second}", late, rms_error, at=second,
+                 norm="rms", expect=both,
+                 # Half the difference to the same net without a teacher.
+                 resolves=abs(both - float(problem.student().rms_error()[second])) / 2)  # fmt: skip
+    for training, step, share in ((teacher, stops.late, rho), (alone, second, rho),
+                                  (late, second, 0.0)):  # fmt: skip
+        yield nt.Row(f"0-1 error when stopped at {step}", training, wrong_signs, at=step,
+                     expect=share, **signs)  # fmt: skip
+
+
+def _half_a_teacher(stop: int, run: nt.Run) -> float:
+    """Half of a teacher's deviation, which distinguishes it from another one."""
+    teacher = run.trainings[TEACHER]
+    off = run.widest(TEACHER).outputs()[:, stop] - teacher.predicted[stop]
+    return float(np.sqrt(np.square(off).mean(axis=1)).mean()) / 2
+
+
+@CLAIM.controls
+def controls(
+    problem: Teaching, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
+) -> Iterator[nt.Control]:
+    """Each breaks one premise."""
+    stops, teacher = problem.stops, trainings[TEACHER]
+    best, signs = rows[f"{student_of(stops.best)}: RMS error"], rows[f"{HARDENED}: RMS error"]
+    trained_out = trainings[student_of(stops.end)]
+    yield nt.Control(
+        "fully-trained-teacher",
+        f"a stopped teacher: here it is trained for {stops.end} steps",
+        best.under(trained_out),
+    )
+    yield nt.Control(
+        "late-hardening",
+        f"signs right when they are taught: here they are those of step {stops.late}",
+        signs.under(
+            problem.taught("late signs", teacher, stops.late, problem.student(), signs=True)
+        ),
+        unmet=problem.surely_right(stops.late),
+    )
+    yield nt.Control(
+        "shuffled-teacher",
+        "outputs on the student's own inputs: here they are shuffled over the points",
+        best.under(problem.shuffled(teacher)),
+    )
+    short = problem.student_times(1)
+    yield nt.Control(
+        "stopped-student",
+        f"a student trained out: here it is stopped at step {short}",
+        rows[f"{best.training.name}: RMS distance to its own teacher"].under(
+            trained_out, at=short, claimed=float(problem.distance(stops.end)[-1])
+        ),
+    )
+
+
+@CLAIM.measure
+def measure(run: nt.Run) -> Iterator[nt.Measurement]:
+    """How the deviation falls with the width, and what rate the students have.
+
+    Scattered nets leave the exponent open: its whole interval has to be near −1/2, where an
+    interval in the tolerance would be the wider the less they say.
+    """
+    best = student_of(run.problem.stops.best)
+    row = next(row for row in run.declared.rows if row.title == f"{best}: RMS error")
+    law = run.fit(run.deviations(row))
+    name = "exponent of the student's deviation in m"
+    yield nt.Measurement(name, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
+    points = run.trainings[HARDENED].points
+    wrong = [wrong_signs(found.outputs()[:, -1:], points) for found in run.results[HARDENED]]
+    name = f"{HARDENED}: 0-1 error, worst net of all widths"
+    yield nt.Measurement(name, 0.0, float(np.max(wrong)), 0.0)
+    yield run.first_step(HARDENED)
+    yield run.first_step(best)
+
+
+@CLAIM.finding
+def finding(run: nt.Run) -> str:
+    """Where students end."""
+    found = {row.title: float(run.measured(row).mean()) for row in run.declared.rows}
+    best, end = (student_of(stop) for stop in (run.problem.stops.best, run.problem.stops.end))
+    return (
+        f"students of width {run.nets.widths[-1]} end {found[f'{best}: RMS error']:.4g} (RMS) from "
+        "the clean labels if their teacher was stopped at its best step, "
+        f"{found[f'{end}: RMS error']:.4g} if it was fully trained, and "
+        f"{found[f'{HARDENED}: RMS error']:.2g} if they learn the signs of an early one; those of "
+        f"the best step end {found[f'{best}: RMS distance to its own teacher']:.1g} from their own "
+        "teachers"
+    )
+
+
+@CLAIM.arrays
+def arrays(run: nt.Run) -> dict[str, Array]:
+    """Errors of teachers over all steps, and of students in the end."""
+
+    def error(name: str) -> Array:
+        return rms_error(run.widest(name).outputs(), run.trainings[name].points)
+
+    return {
+        "stops": np.array(run.problem.stops),
+        "predicted_teacher": run.problem.plain.rms_error(),
+        "teacher_error": error(TEACHER),
+        "student_error": np.stack([error(student_of(s))[:, -1] for s in run.problem.stops]),
+        "hardened_error": error(HARDENED)[:, -1],
+    }
+
+
+def _error_of_students(axes: Axes, result: ClaimResult) -> None:
+    """How does the error of a student depend on when its teacher was stopped?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "student_error" not in arrays:
+        return
+    steps, stops = np.arange(len(arrays["predicted_teacher"])), arrays["stops"]
+    drawing.band(axes, steps, arrays["teacher_error"], drawing.ORANGE, "teacher at that step")
+    drawing.dots(
+        axes, stops, arrays["student_error"], drawing.BLUE, "students of its outputs", size=4
+    )
+    hardened = arrays["hardened_error"][None]
+    drawing.dots(axes, stops[:1], hardened, drawing.INDIGO, "students of its signs", "s", size=4)
+    drawing.prediction(axes, steps, arrays["predicted_teacher"], "closed form")
+    drawing.bound(axes, 2 * result.config["noise_rate"], "2ρ")
+    drawing.mark(axes, result.config["memorisation_time"], r"$t_\mathrm{mem}$", 0.12)
+    drawing.step_axis(axes, 1.4 * steps[-1])  # room for the dots of fully trained teachers
+    axes.set(xlabel=r"step $\tau$ at which the teacher is stopped", ylim=(-0.03, 1.5))
+    axes.set(ylabel=r"RMS error  $\|u-y\|/\sqrt{n}$")
+    # The mark of the memorisation time passes between the columns.
+    axes.legend(loc="upper left", ncols=2, columnspacing=2.6)
+
+
+CLAIM.panels = {
+    "error-of-students": _error_of_students,
+    "students-over-time": Curves(
+        rms_error,
+        of=lambda problem: [*map(student_of, dict.fromkeys(problem.stops[:0:-1])), HARDENED],
+        ylabel=r"RMS error  $\|u-y\|/\sqrt{n}$",
+        bounds={"2ρ": lambda config: 2 * config["noise_rate"]},
+        more={"xlabel": "step $t$ of the student", "ylim": (-0.08, 1.6)},
+        legend="upper right",
+    ),
+}
