@@ -14,7 +14,7 @@ PICTURE = Picture(
     title="Who recovers: noise rate and width",
     shows="The wider the nets, the nearer to ρ* they recover every label. Dashed: up to where they "
     "must, and from where on they cannot, by the predicted margin and the deviation that the "
-    "claim's ladder lets expect of a net of that width.",
+    "claim's nets lead one to expect of a net of that width.",
     panels=(("threshold", "recovery-over-width"),),
 )
 

@@ -41,7 +41,7 @@ def _edge(problem: nt.NoisyClusters, level: float) -> float:
 
 
 def arrays(run: nt.Run) -> dict[str, Array]:
-    """Cells, and what the narrow nets do against what their deviation lets expect."""
+    """Cells, and what the narrow nets do against what their deviation leads one to expect."""
     problems, cells, narrow = run.problem.problems, run.declared.rows, narrow_problems(run.problem)
     ratios = [problem.ratio for problem in problems]
     curve = np.geomspace(min(ratios) / 1.3, max(ratios) * 1.3, 60)

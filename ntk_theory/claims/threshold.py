@@ -1,4 +1,4 @@
-"""Claim C3: the noise rate up to which wrong labels can be told (docs/theory.md, section 6.4).
+"""Claim C3: up to which noise rate wrong labels can be recognised (docs/theory.md, section 6.4).
 
 Nets are trained on a grid of noise rates and eigenvalue ratios that straddles the recoverability
 threshold ρ*(r): below it they have every label right at some step, above it at none.
