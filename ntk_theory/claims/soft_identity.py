@@ -46,9 +46,6 @@ _PAIRS = {
 }
 """Widths at which the identity is checked, and with how many schedules in each case."""
 
-_ORDER_STREAM = 5
-"""Keeps the seeds of the runs in ever smaller steps apart."""
-
 CLAIM = nt.Claim(
     "soft-identity",
     statement=(
@@ -233,7 +230,7 @@ def _order_ends(run: nt.Run) -> tuple[list[Array], Array]:
     from ntk_theory.experiments import net_seeds, train_nets
 
     problem, width = run.problem, run.nets.widths[0]
-    seeds = net_seeds(run.nets.seed, width, run.nets.count, _ORDER_STREAM)
+    seeds = net_seeds(run.nets.seed, width, run.nets.count, 5)  # a stream of their own
 
     def end(recipe: nt.Recipe) -> Array:
         found = train_nets(recipe, width, seeds, device=run.nets.device, progress=run.progress)
