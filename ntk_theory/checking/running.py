@@ -212,11 +212,16 @@ class Run:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array]) -> PowerLaw:
-        """Power law in the width of positive numbers of each net, from the narrowest width on."""
+    def fit(self, values: Sequence[Array], sizes: Sequence[int] | None = None) -> PowerLaw:
+        """Power law of positive numbers of each net, in the width from the narrowest on.
+
+        Args:
+            values: for each width, shape (S,) each.
+            sizes: what it is a power of, if not of the width.
+        """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        widths = self.nets.widths[: len(values)]
-        return fit_power_law(widths, values, rng=np.random.default_rng(key))
+        sizes = self.nets.widths[: len(values)] if sizes is None else sizes
+        return fit_power_law(sizes, values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
         """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
