@@ -62,7 +62,7 @@ MEASUREMENT = {"kernels", "spectrum", "extreme", "network", "targets", "streamin
 
 
 def claim_of(name):
-    """The claim that a module belongs to: its folder, its file, or that of a part `_claim_topic`."""
+    """The claim that a module belongs to, as its folder, its file, or a part `_claim_topic`."""
     file = name.split(".")[1]
     whole = {one.split(".")[1] for one in ONE_FILE if not one.startswith("claims._")}
     return next((one for one in whole if file.startswith(f"_{one}_")), file)

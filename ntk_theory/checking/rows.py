@@ -240,6 +240,7 @@ class Row:
             leaves least room, or of "each of every width".
         tolerance: what follows for the functional from a bound on the deviation, if not the same;
             a pair where the two sides differ.
+        tell: the sentence of the verdict has this number; the first three rows where none does.
         claimed: what a control shows instead of its failure if the claim holds all the same.
         like: the claim's own row that a control's was made from; it says how far nets deviate.
     """
@@ -257,6 +258,7 @@ class Row:
     bound: float | None = None
     nets: Literal["mean", "each", "each of every width"] = "mean"
     tolerance: Callable[[float], float | Sides] | None = None
+    tell: bool = False
     claimed: float | None = None
     like: Row | None = None
 

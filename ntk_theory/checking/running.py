@@ -413,7 +413,7 @@ class Run:
             f"{row.title} {self.measured(row).mean():.4g}, "
             f"{'predicted' if row.relation is Relation.EQUAL else row.relation.value} "
             f"{row.predicted:.4g}"
-            for row in self.declared.rows[:3]
+            for row in [row for row in self.declared.rows if row.tell] or self.declared.rows[:3]
         )
         return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"
 
