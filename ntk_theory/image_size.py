@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from ntk_theory import data, predictions, spectrum
 from ntk_theory.kernels import Precision
 from ntk_theory.ladder import Ladder, NetPlan, plan_nets
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.problems import Recipe
-from ntk_theory.resources import memory_limit
 from ntk_theory.runs import chosen
 from ntk_theory.streaming import KernelOperator, fits
 from ntk_theory.training import Trajectory

@@ -9,7 +9,7 @@ from cases import nets_at_rate
 from ntk_theory import experiments, image_size, kernels, predictions, verify
 from ntk_theory.claims.convergence import CLAIM, scaled_plan
 from ntk_theory.ladder import Ladder
-from ntk_theory.resources import limited_memory
+from ntk_theory.machine.resources import limited_memory
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import jobs, kernels, predictions, spectrum, training
+from ntk_theory import kernels, predictions, spectrum, training
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
@@ -29,6 +29,7 @@ from ntk_theory.ladder import (
     falling_row,
     first_step_row,
 )
+from ntk_theory.machine import jobs
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 from ntk_theory.training import Trajectory
 from ntk_theory.verdicts import (
