@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import jobs, kernels, predictions, spectrum, training
+from ntk_theory import jobs, kernels, spectrum
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
@@ -27,6 +27,7 @@ from ntk_theory.ladder import (
     NetPlan,
     control_width,
     falling_row,
+    first_step_ratios,
     first_step_row,
 )
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
@@ -292,24 +293,13 @@ class Run:
         Args:
             name: of a training on labels z that are given, or taught, for the square loss.
         """
-        one = self.trainings[name]
-        recipe, observed = one.recipe, np.asarray(one.recipe.observed, dtype=float)
-        rate = float(np.ravel(recipe.learning_rate)[0])
-        gram = np.asarray(kernels.ntk_limit(recipe.inputs, layers=recipe.layers))
-
-        def ratios(found: WidthResult) -> Array:
-            labels = observed if found.taught is None else found.taught
-            first = rate * np.tensordot(gram, labels, (1, labels.ndim - observed.ndim))
-            first = np.moveaxis(first, 0, labels.ndim - observed.ndim)
-            axes = tuple(range(-observed.ndim, 0))
-            along = (found.outputs()[:, 1] * first).sum(axis=axes)
-            return np.asarray(along / np.square(first).sum(axis=axes))
-
-        crossing = predictions.first_step_crossing(
-            recipe.inputs @ recipe.inputs.T, rate * observed, gram @ (rate * observed)
-        )
-        every = np.array([ratios(found) for found in self.results[name]])
-        return first_step_row(self.nets.widths, every, name, crossing)
+        recipe = self.trainings[name].recipe
+        every = [
+            first_step_ratios(recipe, found.outputs()[:, 1], found.taught)
+            for found in self.results[name]
+        ]
+        ratios = np.array([of_width for of_width, _ in every])
+        return first_step_row(self.nets.widths, ratios, name, every[0][1])
 
     def exponent(self, name: str) -> Measurement:
         """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
@@ -472,18 +462,8 @@ class _Limit:
     @cached_property
     def outputs(self) -> Array:
         """At the recorded steps."""
-        recipe, simulate = self.training.recipe, self.training.simulate
-        if simulate is not None:
-            return simulate(None, 0)
-        found = training.train_kernel_limit(
-            self.gram,
-            recipe.observed,
-            recipe.distillation,
-            learning_rate=recipe.learning_rate,
-            steps=recipe.steps,
-            loss=recipe.loss,
-        )
-        return found if recipe.record is None else found[np.asarray(recipe.record)]
+        simulate = self.training.simulate
+        return self.training.recipe.kernel_limit() if simulate is None else simulate(None, 0)
 
     @cached_property
     def rounding(self) -> float:
