@@ -1,7 +1,7 @@
 """Students of stopped teachers, in worlds of their own (docs/theory.md, section 6.6).
 
-A world is a blurred tree. In each a teacher sees some points of each class, and its students one; their accuracy on
-fresh points is compared with that of the kernel predictor, world by world.
+A world is a blurred tree. In each a teacher sees some points of each class, and its students one;
+their accuracy on fresh points is compared with that of the kernel predictor, world by world.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ CLAIM = nt.Claim(
 
 @dataclass(frozen=True)
 class Tree:
-    """One-hot labels on a superclass > class > point tree, with its eigenvalues and λ_super/λ_class.
+    """One-hot labels on a superclass > class > point tree, its eigenvalues and λ_super/λ_class.
 
     Its points are those of one class after the other; `student_width` is that of students.
     """
