@@ -165,7 +165,8 @@ class Training:
             the infinitely wide net for the width None.
         curves: other predicted numbers that rows and pictures want, by name.
         widths: of its nets, if others than the run's; below 0 they count from the run's widest. No
-            row looks at such a training, only what is measured and drawn besides.
+            row looks at such a training, only what is measured and drawn besides; but rows may if
+            f(the run's widths) gives at least four.
     """
 
     name: str
@@ -180,7 +181,7 @@ class Training:
     kernel_limit: bool = True
     simulate: Callable[[int | None, int], Array] | None = None
     curves: Mapping[str, Any] = field(default_factory=dict)
-    widths: Sequence[int] | None = None
+    widths: Sequence[int] | Callable[[Sequence[int]], Sequence[int]] | None = None
 
     def __post_init__(self) -> None:
         recorded = self.recipe.record
@@ -194,6 +195,8 @@ class Training:
 
     def widths_in(self, run: Sequence[int]) -> tuple[int, ...]:
         """Widths of its nets in a run over some widths."""
+        if callable(self.widths):
+            return tuple(self.widths(run))
         return tuple(run if self.widths is None else
                      [run[one] if one < 0 else one for one in self.widths])  # fmt: skip
 

@@ -215,11 +215,20 @@ class Run:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array]) -> PowerLaw:
-        """Power law in the width of positive numbers of each net, from the narrowest width on."""
+    def widths_of(self, one: Training) -> tuple[int, ...]:
+        """Widths of the nets of a training."""
+        return one.widths_in(self.nets.widths)
+
+    def fit(self, values: Sequence[Array], widths: Sequence[int] = ()) -> PowerLaw:
+        """Power law in the width of positive numbers of each net, from the narrowest width on.
+
+        Args:
+            values: at as many widths as are known, shape (S,) each.
+            widths: if others than the run's.
+        """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        widths = self.nets.widths[: len(values)]
-        return fit_power_law(widths, values, rng=np.random.default_rng(key))
+        known = (widths or self.nets.widths)[: len(values)]
+        return fit_power_law(known, values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
         """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
@@ -238,10 +247,11 @@ class Run:
         found = self.deviations(row)
         known = found if from_all else found[:-1]
         together = self.nets.count if row.nets == "mean" and not from_all else 1
+        widths = self.widths_of(row.training)
         if row.norm == SIGNED:
-            bound = signed_bound(self.nets.widths, known, width, self.confidence(), together)
+            bound = signed_bound(widths, known, width, self.confidence(), together)
         else:
-            bound = self.fit(known).upper(width, self.confidence(), together)
+            bound = self.fit(known, widths).upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
     def sides(self, row: Row, width: int, *, from_all: bool = False) -> tuple[float, float]:
@@ -299,7 +309,7 @@ class Run:
             for found in self.results[name]
         ]
         ratios = np.array([of_width for of_width, _ in every])
-        return first_step_row(self.nets.widths, ratios, name, every[0][1])
+        return first_step_row(self.widths_of(self.trainings[name]), ratios, name, every[0][1])
 
     def exponent(self, name: str) -> Measurement:
         """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
@@ -312,7 +322,7 @@ class Run:
         """
         predicted = self.trainings[name].predicted
         off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
-        law = self.fit([one.max(axis=1) for one in off])
+        law = self.fit([one.max(axis=1) for one in off], self.widths_of(self.trainings[name]))
         title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
         return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
 
@@ -337,7 +347,7 @@ class Run:
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
             yield falling_row(
-                self.nets.widths,
+                self.widths_of(row.training),
                 self.deviations(row),
                 f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
@@ -523,6 +533,8 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
             if row.expect is not None
         ],
     )
+    for found in declared.claim.made("closed_forms", declared.problem):
+        yield replace(found, kind="formula")
 
 
 def _formula_gap(row: Row, expect: float) -> tuple[float, float]:
