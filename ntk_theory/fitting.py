@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["PowerLaw", "fit_power_law"]
+__all__ = ["PowerLaw", "fit_power_law", "half_width", "signed_bound"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
+
+
+def _student(free: int, confidence: float) -> float:
+    """Quantile of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(free, confidence))
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class PowerLaw:
         count = self.log_widths.size
         offset = np.log(width) - self.log_widths.mean()
         spread = np.square(self.log_widths - self.log_widths.mean()).sum()
-        quantile = stdtrit(count - 2, confidence)
+        quantile = _student(count - 2, confidence)
         margin = quantile * self.residual * np.sqrt(1 / mean_of + 1 / count + offset**2 / spread)
         skewed = self.residual**2 / 2 * (1 - 1 / mean_of)
         return float(self.at(width) * np.exp(margin + skewed))
@@ -113,3 +119,42 @@ def fit_power_law(
         runs,
         float(np.sqrt(np.square(residuals).sum() / (residuals.size - 2))),
     )
+
+
+def signed_bound(
+    widths: Sequence[int],
+    errors: Sequence[ArrayLike],
+    width: int,
+    confidence: float,
+    mean_of: int = 1,
+) -> float:
+    """Bound on the size of an error that is N(0, τ²/m), of one further run or the mean of several.
+
+    Student's, from the mean square of √m times the known errors: a power law of their sizes would
+    follow those that are small by chance.
+
+    Args:
+        widths: of the runs, from the narrowest on.
+        errors: with their sign, at as many of these widths as are known, one a run.
+        width: m.
+        confidence: two-sided.
+        mean_of: how many runs the mean is taken of.
+
+    Reference: docs/theory.md, section 6.5.
+    """
+    known = zip(widths, errors, strict=False)
+    scaled = np.concatenate([np.sqrt(m) * np.asarray(row, dtype=float) for m, row in known])
+    quantile = _student(scaled.size, (1 + confidence) / 2)
+    return quantile * float(np.sqrt(np.square(scaled).mean() / (width * mean_of)))
+
+
+def half_width(values: ArrayLike, confidence: float) -> float:
+    """Half-width of Student's interval of a mean.
+
+    Args:
+        values: at least two.
+        confidence: two-sided.
+    """
+    drawn = np.asarray(values, dtype=float)
+    quantile = _student(drawn.size - 1, (1 + confidence) / 2)
+    return float(quantile * drawn.std(ddof=1) / np.sqrt(drawn.size))

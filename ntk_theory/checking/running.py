@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import kernels, predictions, spectrum, training
+from ntk_theory import kernels, spectrum
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
-from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, Control, Row, Training
+from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, SIGNED, Control, Row, Training
 from ntk_theory.experiments import net_seeds, train_nets, train_students
-from ntk_theory.fitting import PowerLaw, fit_power_law
+from ntk_theory.fitting import PowerLaw, fit_power_law, signed_bound
 from ntk_theory.ladder import (
     BOOTSTRAP_STREAM,
     CONTROL_STREAM,
@@ -27,6 +27,7 @@ from ntk_theory.ladder import (
     NetPlan,
     control_width,
     falling_row,
+    first_step_ratios,
     first_step_row,
 )
 from ntk_theory.machine import jobs
@@ -85,6 +86,7 @@ class Run:
         evidence: premises, measurements and controls so far.
         results: nets of each width, by the name of the training.
         controlled: nets of the controls so far, by the name of the training.
+        notes: what one part of the claim leaves for those that come after it, by name.
     """
 
     declared: Declaration
@@ -92,6 +94,7 @@ class Run:
     evidence: Evidence = field(default_factory=Evidence)
     results: dict[str, list[WidthResult]] = field(default_factory=dict)
     controlled: dict[str, WidthResult] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
 
     @property
@@ -191,7 +194,7 @@ class Run:
         """A training and its widest nets, or one of a control that has been run."""
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
-        broken = [control.row.training for control in self.declared.controls]
+        broken = [row.training for row in self.declared.control_rows]
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
@@ -213,16 +216,20 @@ class Run:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array], sizes: Sequence[int] | None = None) -> PowerLaw:
+    def widths_of(self, one: Training) -> tuple[int, ...]:
+        """Widths of the nets of a training."""
+        return one.widths_in(self.nets.widths)
+
+    def fit(self, values: Sequence[Array], sizes: Sequence[int] = ()) -> PowerLaw:
         """Power law of positive numbers of each net, in the width from the narrowest on.
 
         Args:
             values: for each width, shape (S,) each.
-            sizes: what it is a power of, if not of the width.
+            sizes: what it is a power of, if not of the run's widths.
         """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        sizes = self.nets.widths[: len(values)] if sizes is None else sizes
-        return fit_power_law(sizes, values, rng=np.random.default_rng(key))
+        known = (sizes or self.nets.widths)[: len(values)]
+        return fit_power_law(known, values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
         """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
@@ -239,15 +246,20 @@ class Run:
             from_all: use the widest nets as well.
         """
         found = self.deviations(row)
-        law = self.fit(found if from_all else found[:-1])
+        known = found if from_all else found[:-1]
         together = self.nets.count if row.nets == "mean" and not from_all else 1
-        bound = law.upper(width, self.confidence(), together)
+        widths = self.widths_of(row.training)
+        if row.norm == SIGNED:
+            bound = signed_bound(widths, known, width, self.confidence(), together)
+        else:
+            bound = self.fit(known, widths).upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
     def sides(self, row: Row, width: int, *, from_all: bool = False) -> tuple[float, float]:
         """What a row may be off by at a width, below and above its prediction."""
         bound = self.bound(row, width, from_all=from_all)
-        return _both(bound if row.tolerance is None else row.tolerance(bound))
+        below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
+        return below + row.interpolation, above + row.interpolation
 
     # ------------------------------------------------------------ rows
 
@@ -292,24 +304,28 @@ class Run:
         Args:
             name: of a training on labels z that are given, or taught, for the square loss.
         """
-        one = self.trainings[name]
-        recipe, observed = one.recipe, np.asarray(one.recipe.observed, dtype=float)
-        rate = float(np.ravel(recipe.learning_rate)[0])
-        gram = np.asarray(kernels.ntk_limit(recipe.inputs, layers=recipe.layers))
+        recipe = self.trainings[name].recipe
+        every = [
+            first_step_ratios(recipe, found.outputs()[:, 1], found.taught)
+            for found in self.results[name]
+        ]
+        ratios = np.array([of_width for of_width, _ in every])
+        return first_step_row(self.widths_of(self.trainings[name]), ratios, name, every[0][1])
 
-        def ratios(found: WidthResult) -> Array:
-            labels = observed if found.taught is None else found.taught
-            first = rate * np.tensordot(gram, labels, (1, labels.ndim - observed.ndim))
-            first = np.moveaxis(first, 0, labels.ndim - observed.ndim)
-            axes = tuple(range(-observed.ndim, 0))
-            along = (found.outputs()[:, 1] * first).sum(axis=axes)
-            return np.asarray(along / np.square(first).sum(axis=axes))
+    def exponent(self, name: str) -> Measurement:
+        """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
 
-        crossing = predictions.first_step_crossing(
-            recipe.inputs @ recipe.inputs.T, rate * observed, gram @ (rate * observed)
-        )
-        every = np.array([ratios(found) for found in self.results[name]])
-        return first_step_row(self.nets.widths, every, name, crossing)
+        Scattered nets leave the exponent open: its whole interval has to be near −1/2, where an
+        interval in the tolerance would be the wider the less they say.
+
+        Args:
+            name: of a training.
+        """
+        predicted = self.trainings[name].predicted
+        off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
+        law = self.fit([one.max(axis=1) for one in off], self.widths_of(self.trainings[name]))
+        title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
+        return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
 
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
@@ -317,7 +333,9 @@ class Run:
         Once for each training, norm and set of points: at all steps if some row looks at several.
         """
         chosen: dict[tuple[str, str | None, Any], Row] = {}
-        for row in self.declared.rows:
+        for one in self.declared.rows:
+            signed = one.norm == SIGNED
+            row = replace(one, norm="rms", at=ALL_STEPS, reduce=np.max) if signed else one
             key = (row.training.name, row.on, row.norm)
             if key not in chosen or isinstance(row.at, slice):
                 chosen.setdefault(key, row)
@@ -330,7 +348,7 @@ class Run:
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
             yield falling_row(
-                self.nets.widths,
+                self.widths_of(row.training),
                 self.deviations(row),
                 f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
@@ -339,7 +357,13 @@ class Run:
 
     def control(self, control: Control) -> Any:
         """Train the nets of a control, and judge it."""
+        unmet = None if control.unmet is None else not control.unmet.holds
+        if control.measured is not None:
+            failure, claimed = control.measured(self)
+            of_control = (control.id, control.broken_premise, failure, claimed)
+            return judged_control(*of_control, failure.tolerance, unmet)
         row, width = control.row, control_width(self.nets)
+        assert row is not None
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
         self.controlled[row.training.name] = found
         tolerance = self._control_tolerance(row, width)
@@ -352,7 +376,7 @@ class Run:
             over_nets(row.name, row.predicted, row.read(found.outputs(row.on)), near),
             row.claimed,
             tolerance,
-            None if control.unmet is None else not control.unmet.holds,
+            unmet,
         )
 
     def _control_tolerance(self, row: Row, width: int) -> float:
@@ -451,18 +475,8 @@ class _Limit:
     @cached_property
     def outputs(self) -> Array:
         """At the recorded steps."""
-        recipe, simulate = self.training.recipe, self.training.simulate
-        if simulate is not None:
-            return simulate(None, 0)
-        found = training.train_kernel_limit(
-            self.gram,
-            recipe.observed,
-            recipe.distillation,
-            learning_rate=recipe.learning_rate,
-            steps=recipe.steps,
-            loss=recipe.loss,
-        )
-        return found if recipe.record is None else found[np.asarray(recipe.record)]
+        simulate = self.training.simulate
+        return self.training.recipe.kernel_limit() if simulate is None else simulate(None, 0)
 
     @cached_property
     def rounding(self) -> float:
@@ -503,7 +517,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
 def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     """Closed forms of trainings, controls and rows, before any net is trained."""
     own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
-    broken = {id(c.row.training): c.row.training for c in declared.controls}
+    broken = {id(row.training): row.training for row in declared.control_rows}
     of_controls = [_Limit(one) for one in broken.values() if one.kernel_limit]
     yield from _worst("kernel limit: outputs − closed form, largest", [one.gap for one in own])
     yield from _worst(
@@ -518,17 +532,20 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
         "rows: closed form − functional of the predicted outputs, largest",
         [
             _formula_gap(row, row.expect)
-            for row in (*declared.rows, *(control.row for control in declared.controls))
+            for row in (*declared.rows, *declared.control_rows)
             if row.expect is not None
         ],
     )
+    for found in declared.claim.made("closed_forms", declared.problem):
+        yield replace(found, kind="formula")
 
 
 def _formula_gap(row: Row, expect: float) -> tuple[float, float]:
     """How far a row's closed form is from the functional of the predicted outputs."""
     steps, points = row.training.predicted.shape[:2]
     scale = max(1.0, abs(expect))
-    return abs(expect - row.of_predicted), 16 * _EPS * max(steps, points) * scale
+    rounding = 16 * _EPS * max(steps, points) * scale
+    return abs(expect - row.of_predicted), rounding + row.interpolation
 
 
 # ---------------------------------------------------------------- the run
@@ -582,7 +599,7 @@ def _work(declared: Declaration) -> float:
     own = sum(
         sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
     )
-    controls = [control.row.training for control in declared.controls]
+    controls = [row.training for row in declared.control_rows]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))

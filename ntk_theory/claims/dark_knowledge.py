@@ -1,0 +1,346 @@
+"""Claim C2: an early-stopped teacher harvests dark knowledge (docs/theory.md, section 6.6).
+
+Nets with one output per class are trained on a tree of classes. What they output on sibling
+classes, less what they output on others, rises and falls as the closed form says; and students that
+see one point of each class profit from the outputs of a stopped teacher, not from those of a
+trained-out one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLAIM"]
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import Functional, LabelledPoints, peak
+from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.rows import SIGNED
+from ntk_theory.claims import _dark_knowledge_students as students
+from ntk_theory.claims._dark_knowledge_students import means_over_tree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ntk_theory.predictions import TreeSpectrum
+    from ntk_theory.verdicts import ClaimResult
+
+Array = NDArray[np.float64]
+
+CLASSES, CLASS_RATIO = 3, 5.0
+"""Classes per superclass and λ_class/λ_− of the tree."""
+
+TREE = "one-hot labels"
+STUDENT_WIDTH = {"quick": 8192, "standard": 8192, "thorough": 16384}
+"""Of students and of their stopped teachers, which make a few steps only."""
+
+CLAIM = nt.Claim(
+    "dark-knowledge",
+    statement=(
+        "On a tree of classes a wide net outputs more on siblings of the right class than on "
+        "others, by an amount that rises and falls with training and is gone in a trained-out "
+        "net; a student that sees one point of each class of a blurred tree is more accurate when "
+        "a stopped teacher's outputs teach it than with hard labels."
+    ),
+    formulas=(
+        "siblings − others = (g_super(t) − g_class(t)) / c,  g_λ(t) = 1 − (1 − ηλ)^t",
+        "q = log(1 − ηλ_super) / log(1 − ηλ_class)",
+        "time of the peak = log q / (log(1 − ηλ_class) − log(1 − ηλ_super))",
+        "height of the peak = q^{−1/(q − 1)} (1 − 1/q) / c",
+        "student on fresh points = K_* K^{-1} (I − (I − ηK)^t) × the teacher's outputs",
+    ),
+    assumptions=(
+        "zero initial output",
+        "η < 1/λ_max, so that no eigenspace overshoots",
+        "noiseless one-hot labels; classes and superclasses of equal size",
+        "nets wide enough for outputs to be independent: their kernel blocks vanish like m^{-1/2}",
+        "students: kernels are measured, not in closed form; the gain is that of the trees drawn",
+    ),
+    derivation=(
+        "One-hot labels lie in the class, superclass and mean eigenspaces of the tree's kernel, "
+        "each retrieved by its own filter (section 3.2); reading off the entries gives the "
+        "difference and its one peak (section 6.6). On targets that depend on the tree alone a "
+        "student's choice between siblings is that of hard labels, so such a gain is one in "
+        "superclasses; the rest of the measured gain is in finer differences between wrong classes."
+    ),
+    source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 6.6",
+    paper_claims={
+        "C2": "dark knowledge as output on sibling classes; square loss; synthetic trees of classes"
+    },
+    presets={
+        "quick": nt.Sweep(256, 2**12, 5, nets=4),
+        "standard": nt.Sweep(256, 2**17, 6, nets=6),
+        "thorough": nt.Sweep(256, 2**18, 7, nets=10),
+    },
+    control_nets=4,
+)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One-hot labels on a superclass > class > point tree, its eigenvalues and λ_super/λ_class.
+
+    Its points are those of one class after the other; `student_width` is that of students.
+    """
+
+    spectrum: TreeSpectrum
+    recipe: nt.Recipe
+    ratio: float
+    student_width: int
+
+    def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
+        """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
+        rate, steps, each = recipe.learning_rate, recipe.steps, levels.points
+        shares = recipe.observed.reshape(-1, each, recipe.observed.shape[1]).mean(axis=1)
+        predicted = nt.predictions.tree_outputs(levels, rate, steps, shares).repeat(each, axis=1)
+        noise = nt.predictions.retrieval_filter([levels.noise], rate, steps)[..., None]
+        predicted = predicted + noise * (recipe.observed - shares.repeat(each, axis=0))
+        return nt.Training(name, recipe, predicted, labels=self.recipe.observed)
+
+    @cached_property
+    def knowledge(self) -> Array:
+        """Predicted dark knowledge, shape (T + 1,)."""
+        rate, steps = self.recipe.learning_rate, self.recipe.steps
+        return nt.predictions.dark_knowledge(self.spectrum, rate, steps)
+
+    @property
+    def peak(self) -> tuple[float, float]:
+        """Predicted time and height of its peak."""
+        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.learning_rate)
+
+    def premises(self) -> Iterator[nt.Premise]:
+        """Of the measured kernel, and that the run is long enough to see the fall."""
+        yield self.recipe.positive_definite()
+        left = float(self.knowledge[-1] / self.knowledge.max())
+        needed = "predicted to end below a tenth of the peak"
+        yield nt.Premise("long enough run", left, left < 0.1, needed)
+
+    def config(self) -> dict[str, Any]:
+        """Numbers that are no knobs, or that follow from others."""
+        return {
+            "classes": CLASSES, "class_ratio": CLASS_RATIO, "steps": self.recipe.steps,
+            "learning_rate": self.recipe.learning_rate, "peak_time": self.peak[0],
+            "student_width": self.student_width, **students.CONFIGURED,
+        }  # fmt: skip
+
+
+@CLAIM.problem
+def tree(
+    *,
+    seed: int,  # noqa: ARG001 - nothing is drawn
+    preset: str,
+    clusters: int = 3,
+    points: int = 4,
+    ratio: float = 4.0,
+    learning_rate: float | None = None,
+    steps: int | None = None,
+) -> Tree:
+    """A tree of superclasses with three classes each, trained until its dark knowledge is gone.
+
+    Args:
+        seed: of all nets, and of the students' trees.
+        preset: says how wide students are.
+        clusters: superclasses.
+        points: in each class, an even number.
+        ratio: λ_super/λ_class.
+        learning_rate: η; 0.3/λ_max when left out.
+        steps: T; 8/(ηλ_class) when left out.
+    """
+    if not 1 < ratio < math.inf:
+        raise ValueError(f"ratio must be above 1 and finite, for superclasses; got {ratio}")
+    if points % 2:
+        raise ValueError(f"points must be even: a control relabels half of each; got {points}")
+    design = nt.data.tree(clusters, CLASSES, points, class_ratio=CLASS_RATIO,
+                          super_ratio=CLASS_RATIO * ratio)  # fmt: skip
+    angles = nt.predictions.tree_angles(CLASSES, points, CLASS_RATIO, CLASS_RATIO * ratio)
+    levels = nt.predictions.tree_spectrum(clusters, CLASSES, points, *angles)
+    rate = 0.3 / levels.mean if learning_rate is None else learning_rate
+    if not 0 < rate * levels.mean < 1:
+        most = f"(0, 1/λ_max) = (0, {1 / levels.mean:.4g})"
+        raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
+    length = math.ceil(8 / (rate * levels.class_)) if steps is None else steps
+    least = max(5, math.ceil(2 * nt.predictions.dark_knowledge_peak(levels, rate)[0] + 2))
+    if length < least:
+        raise ValueError(
+            f"steps must be at least {least}, twice the time of the peak; got {length}"
+        )
+    labels = np.eye(clusters * CLASSES)[design.groups]
+    recipe = nt.Recipe(design.inputs, labels, nt.targets.PLAIN, rate, length)
+    return Tree(levels, recipe, ratio, STUDENT_WIDTH[preset])
+
+
+@CLAIM.trainings
+def trainings(tree: Tree) -> nt.Training:
+    """Plain training on the labels of the tree."""
+    return tree.training(TREE, tree.recipe, tree.spectrum)
+
+
+def class_outputs(outputs: Array, points: LabelledPoints) -> Array:
+    """Mean outputs on the points of each class, shape (..., C, C)."""
+    return np.einsum("...no,nc->...co", outputs, points.labels / points.labels.sum(axis=0))
+
+
+def mean_output(part: int) -> Functional:
+    """Mean output on the own class (0), its siblings (1), or other superclasses (2)."""
+    return lambda outputs, points: means_over_tree(class_outputs(outputs, points), CLASSES)[part]
+
+
+def dark_knowledge(outputs: Array, points: LabelledPoints) -> Array:
+    """Mean output on siblings of the right class minus that on classes of other superclasses."""
+    return mean_output(1)(outputs, points) - mean_output(2)(outputs, points)
+
+
+@CLAIM.rows
+def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
+    """Dark knowledge over time: when and how high it peaks, and its value around the peak."""
+    end, curve, (time, height) = tree.recipe.steps, tree.knowledge, tree.peak
+    top, of_curve = int(curve.argmax()), partial(nt.Row, training=trained, norm=SIGNED)
+    # Half the height distinguishes the peak from none, and from its double.
+    for part, (name, value) in enumerate((("time", time), ("height", height))):
+        # A parabola is off by at most the change from twice its spacing: it errs like the square.
+        error = abs(float(peak(curve)[part] - peak(curve, 2)[part]))
+        yield of_curve(f"{name} of the peak", functional=dark_knowledge, at=nt.ALL_STEPS,
+                       reduce=lambda values, axis, part=part: peak(values)[part],  # noqa: ARG005
+                       expect=value, interpolation=error, resolves=value / 2)  # fmt: skip
+    for step in (top // 2, 3 * top, end):
+        yield of_curve(f"dark knowledge after {step} steps", functional=dark_knowledge, at=step,
+                       expect=float(curve[step]), resolves=height / 2)  # fmt: skip
+    for part, name in enumerate(("the own class", "siblings", "other superclasses")):
+        size = float(mean_output(part)(trained.predicted, trained.points)[top])
+        yield of_curve(f"mean output on {name} after {top} steps", functional=mean_output(part),
+                       at=top, resolves=max(height, size) / 2)  # fmt: skip
+
+
+@CLAIM.measure
+def measure(run: nt.Run) -> Iterator[nt.Measurement]:
+    """How the deviation falls, the first step of the nets, and what students gain."""
+    yield run.exponent(TREE)
+    yield run.first_step(TREE)
+    taught = run.notes["students"] = students.Students.taught(run)
+    yield from taught.rows()
+
+
+CLAIM.work(lambda declared: students.work(declared.problem.student_width, declared.nets.count))
+
+
+@CLAIM.controls
+def controls(
+    tree: Tree, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
+) -> Iterator[nt.Control]:
+    """Each breaks one premise, on the tree or for the students."""
+    levels, end, top = tree.spectrum, tree.recipe.steps, int(tree.knowledge.argmax())
+    in_the_end, height = rows[f"{TREE}: dark knowledge after {end} steps"], tree.knowledge[top]
+    yield nt.Control(
+        "trained-out",
+        f"the teacher is stopped: here it trains for {end} steps",
+        in_the_end.under(trainings[TREE], claimed=float(height), expect=in_the_end.expect),
+    )
+    # Among classes of one cosine there are no siblings.
+    count, each = levels.superclasses * CLASSES, levels.points
+    angle = nt.predictions.tree_angles(CLASSES, each, CLASS_RATIO, CLASS_RATIO * tree.ratio)[1]
+    flat = nt.data.equicorrelated_clusters(count, each, angle=angle)
+    of_flat = nt.predictions.cluster_spectrum(count, each, angle)
+    one = replace(levels, noise=of_flat.noise, class_=of_flat.information,
+                  super_=of_flat.information, mean=of_flat.mean)  # fmt: skip
+    alike = tree.training("no superclasses", replace(tree.recipe, inputs=flat.inputs), one)
+    yield nt.Control(
+        "no-superclasses",
+        "classes have siblings: here all pairs of classes have one cosine",
+        in_the_end.under(alike, name=f"dark knowledge after {top} steps", at=top, expect=0.0,
+                         claimed=float(height)),
+    )  # fmt: skip
+    # Half of each class keeps its label, the rest carries the siblings' in turn.
+    groups, rank = np.repeat(np.arange(count), each), np.tile(np.arange(each), count)
+    shift = np.where(rank % 2 == 0, 0, 1 + (rank // 2) % (CLASSES - 1))
+    siblings = groups - groups % CLASSES + (groups + shift) % CLASSES
+    noisy = tree.recipe.relabelled(np.eye(count)[siblings])
+    remains = nt.predictions.dark_knowledge(levels, noisy.learning_rate, end, 0.5, "superclass")
+    yield nt.Control(
+        "labels-of-siblings",
+        "labels are right: here half of them are those of siblings, which a teacher keeps for good",
+        in_the_end.under(tree.training("labels of siblings", noisy, levels),
+                         expect=float(remains[-1])),
+    )  # fmt: skip
+    yield from students.controls()
+
+
+@CLAIM.arrays
+def arrays(run: nt.Run) -> dict[str, Array]:
+    """Outputs of all classes at the peak, and what students gain."""
+    step, trained = int(run.problem.knowledge.argmax()), run.trainings[TREE]
+    taught = run.notes.get("students")
+    return {
+        "class_outputs": class_outputs(run.widest(TREE).outputs(), trained.points)[:, step],
+        "predicted_class_outputs": class_outputs(trained.predicted[step], trained.points),
+        "peak_step": np.array(step),
+        **(students.arrays(taught) if taught else {}),
+    }
+
+
+@CLAIM.finding
+def finding(run: nt.Run) -> str:
+    """The height of the peak, and the gain of the students."""
+    tree, of_tree = run.problem, run.trainings[TREE].points
+    found = dark_knowledge(run.widest(TREE).outputs(), of_tree)[:, tree.knowledge.argmax()].mean()
+    predicted, gains, _ = run.notes["students"].paired(students.STOPPED)
+    return (
+        f"dark knowledge of nets of width {run.nets.widths[-1]} peaks at {found:.3g}, predicted "
+        f"{tree.knowledge.max():.3g}; a student of one point per class gains {gains.mean():.1%} in "
+        f"accuracy from the stopped teacher, predicted {predicted:.1%}"
+    )
+
+
+def _maps(axes: Axes, result: ClaimResult) -> None:
+    """What do nets output on each class for points of each, where dark knowledge peaks?
+
+    The nets beside the closed form, on one scale; siblings are neighbours.
+    """
+    arrays, drawing = result.arrays, nt.drawing
+    if "class_outputs" not in arrays:
+        return
+    predicted = arrays["predicted_class_outputs"]
+    count, siblings = len(predicted), int(result.config["classes"])
+    classes, beside = np.arange(1, count + 1), count + 1
+    nets, width = arrays["class_outputs"].mean(axis=0), result.config["widths"][-1]
+    for place, values, name, scale, text in (
+        (0, nets, "mean output", "inside", f"nets of width {width}"),
+        (beside, predicted, "prediction closed form", None, "closed form"),
+    ):
+        drawing.heatmap(axes, classes + place, classes, values, name,
+                        most=float(predicted.max()), scale=scale, ruled=True)  # fmt: skip
+        axes.text(place + (count + 1) / 2, count + 0.7, text, ha="center", va="top", fontsize=7)
+    # Labels of four superclasses along an axis, at most.
+    first = np.arange(1, count + 1, siblings * math.ceil(count / siblings / 4))
+    names = [f"{one}–{one + siblings - 1}" for one in first]
+    middle = first + (siblings - 1) / 2
+    axes.set_xticks(np.concatenate([middle, middle + beside]), 2 * names)
+    axes.set_yticks(middle, names)
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.spines[:].set_visible(False)
+    # The first class on top; below the last one room for what the maps are, and their scale.
+    axes.set(xlabel=f"output on class, at step {int(arrays['peak_step'])}", aspect="equal",
+             xlim=(0.4, count + beside + 0.6), ylim=(1.4 * count + 0.5, 0.4))  # fmt: skip
+    axes.set_ylabel("points of class", y=1 - 0.5 / 1.4)
+
+
+CLAIM.panels = {
+    "rise-and-fall": Curves(
+        dark_knowledge,
+        of=(TREE,),
+        ylabel="output on siblings − on others",
+        marks={r"$t_\mathrm{peak}$": lambda config: config["peak_time"]},
+        more={"ylim": (0, None)},
+        legend="upper right",
+    ),
+    "class-outputs": _maps,
+    "students": students.gains_of_students,
+}
