@@ -108,7 +108,7 @@ class Designs:
         """Numbers that follow from others, and those of the other designs."""
         numbers = [
             {"points": len(case.dataset.inputs), "noise_rate": case.dataset.noise_rate,
-             "learning_rate": case.recipe.learning_rate, "steps": case.recipe.steps,
+             "learning_rate": case.recipe.rate, "steps": case.recipe.steps,
              "lazy_width": case.lazy_width} for case in self.cases
         ]  # fmt: skip
         own = {key: numbers[0][key] for key in ("noise_rate", "learning_rate", "steps")}
@@ -208,8 +208,8 @@ def trainings(designs: Designs) -> Iterator[nt.Training]:
 def closed_forms(designs: Designs) -> Iterator[nt.Measurement]:
     """The lead of information in the infinitely wide nets: positive at every step, as predicted."""
     both, allowed = [c.formulas() for c in designs.cases], max(c.rounding for c in designs.cases)
-    rate, steps = designs.cases[0].recipe.learning_rate, designs.cases[0].recipe.steps
-    closed = nt.predictions.cluster_gap(designs.levels, float(rate), steps)
+    recipe = designs.cases[0].recipe
+    closed = nt.predictions.cluster_gap(designs.levels, recipe.rate, recipe.steps)
     lead = "R(clean) − E R(noise)"
     off = max(float(np.abs(found - formula).max()) for found, formula in both)
     yield nt.Measurement(
@@ -240,7 +240,7 @@ def half_time(shares: Array, axis: int = -1) -> Array:
 def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Half-times on clusters; retrieved shares and the lead of information on every design."""
     clusters, levels, labels = designs.cases[0], designs.levels, designs.cases[0].labels
-    rate, half = float(clusters.recipe.learning_rate), nt.predictions.half_time
+    rate, half = clusters.recipe.rate, nt.predictions.half_time
 
     def share(part: int, outputs: Array, _: LabelledPoints) -> Array:
         return labels.share(part, outputs)
@@ -300,9 +300,8 @@ def controls(designs: Designs) -> Iterator[nt.Control]:
     """In each no gap between information and noise is left."""
     case, levels = designs.cases[0], designs.levels
     recipe, clean = case.recipe, case.dataset.clean
-    rate, steps, filtered = (
-        float(recipe.learning_rate), recipe.steps, nt.predictions.retrieval_filter)  # fmt: skip
-    noise, information = filtered([levels.noise, levels.information], rate, steps).T
+    filtered, steps = nt.predictions.retrieval_filter, recipe.steps
+    noise, information = filtered([levels.noise, levels.information], recipe.rate, steps).T
     step = int((information - noise).argmax())
 
     def row(name: str, changed: nt.Recipe, predicted: Array, ahead: Any, off: float) -> nt.Row:
