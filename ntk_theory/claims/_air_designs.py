@@ -127,17 +127,6 @@ class Case:
         along = self._band_sums(self.spectrum.project(outputs) * observed)
         return np.asarray(along / self._band_sums(observed**2))
 
-    @property
-    def sensitivity(self) -> float:
-        """By how much a share is off at most, over the RMS error of the outputs."""
-        energy = self._band_sums(self.spectrum.project(self.dataset.observed) ** 2)
-        return math.sqrt(len(self.dataset.clean) / float(energy.min()))
-
-    def off(self, outputs: Array, points: LabelledPoints) -> Array:
-        """Largest distance of a retrieved share from the filter."""
-        off = np.abs(self.shares(outputs) - self.shares(points.predicted))
-        return np.asarray(off.max(axis=-1))
-
     def gap(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
         """Information minus noise: shares weighted by the clean energy, less by dimension."""
         weights = self._band_sums(self.clean_energy - 1 / self.clean_energy.size)
