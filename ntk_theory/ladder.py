@@ -161,12 +161,11 @@ def first_step_ratios(
     observed = np.asarray(recipe.observed, dtype=float)
     given = observed if labels is None else labels
     own = given.ndim - observed.ndim  # axes of nets
-    rate = float(np.ravel(recipe.learning_rate)[0])
     gram = np.asarray(kernels.ntk_limit(recipe.inputs, layers=recipe.layers))
-    first = rate * np.moveaxis(np.tensordot(gram, given, (1, own)), 0, own)
+    first = recipe.rate * np.moveaxis(np.tensordot(gram, given, (1, own)), 0, own)
     axes = tuple(range(-observed.ndim, 0))
     ratios = (outputs * first).sum(axis=axes) / np.square(first).sum(axis=axes)
-    pull = rate * observed
+    pull = recipe.rate * observed
     inner = recipe.inputs @ recipe.inputs.T
     return np.asarray(ratios), predictions.first_step_crossing(inner, pull, gram @ pull)
 

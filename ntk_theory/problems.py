@@ -87,6 +87,11 @@ class Recipe:
         """The same with other labels."""
         return replace(self, observed=observed)
 
+    @property
+    def rate(self) -> float:
+        """η of the first step."""
+        return float(np.ravel(self.learning_rate)[0])
+
     def kernel_limit(self) -> Array:
         """Outputs of the infinitely wide net at the recorded steps: a recursion on the kernel."""
         found = nt.training.train_kernel_limit(

@@ -94,8 +94,8 @@ class Case:
     @cached_property
     def filter(self) -> Array:
         """Predicted share along each eigenvector, shape (T + 1, n)."""
-        rate, steps = self.recipe.learning_rate, self.recipe.steps
-        return nt.predictions.retrieval_filter(self.eigenvalues, float(rate), steps)
+        recipe = self.recipe
+        return nt.predictions.retrieval_filter(self.eigenvalues, recipe.rate, recipe.steps)
 
     @cached_property
     def outputs(self) -> Array:
@@ -127,16 +127,6 @@ class Case:
         along = self._band_sums(self.spectrum.project(outputs) * observed)
         return np.asarray(along / self._band_sums(observed**2))
 
-    @property
-    def sensitivity(self) -> float:
-        """By how much a share is off at most, over the RMS error of the outputs."""
-        energy = self._band_sums(self.spectrum.project(self.dataset.observed) ** 2)
-        return math.sqrt(len(self.dataset.clean) / float(energy.min()))
-
-    def off(self, outputs: Array, points: LabelledPoints) -> Array:
-        """Largest distance of a retrieved share from the filter."""
-        return np.abs(self.shares(outputs) - self.shares(points.predicted)).max(axis=-1)
-
     def gap(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
         """Information minus noise: shares weighted by the clean energy, less by dimension."""
         weights = self._band_sums(self.clean_energy - 1 / self.clean_energy.size)
@@ -161,7 +151,7 @@ class Case:
         both = recipe.relabelled(np.column_stack([clean, np.eye(clean.size)])).kernel_limit()
         trace = np.trace(both[:, :, 1:], axis1=1, axis2=2)
         closed = nt.predictions.retrieval_gap(
-            self.eigenvalues, self.clean_energy, float(recipe.learning_rate), recipe.steps
+            self.eigenvalues, self.clean_energy, recipe.rate, recipe.steps
         )
         return np.asarray((both[:, :, 0] @ clean - trace) / clean.size), closed
 

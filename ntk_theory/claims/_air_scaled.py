@@ -65,7 +65,7 @@ class ScaledPlan(ImageSize):
     def limit(self, observed: Array) -> Array:
         """Outputs of the infinitely wide net, shape (T + 1, n, C)."""
         ones, clean = weights(PLAIN.schedule, self.steps), self.dataset.clean
-        rate = float(self.recipe.learning_rate)
+        rate = self.recipe.rate
         return predictions.gram_outputs(self.kernel, clean, observed, rate, ones)
 
     @cached_property
@@ -85,7 +85,7 @@ class ScaledPlan(ImageSize):
 
     def premises(self) -> Iterator[Premise]:
         """Of the measured kernel, and of the labels in its eigenvectors."""
-        yield from self.spectral_premises(float(self.recipe.learning_rate))
+        yield from self.spectral_premises(self.recipe.rate)
         kept, clean = self.own.kept, self.own.clean
         needed = f"κ = 1 − ρC/(C − 1) > {_KEPT:g}"
         yield Premise("labels hold information", kept, kept > _KEPT, needed)
@@ -104,7 +104,7 @@ class ScaledPlan(ImageSize):
         outside = [max(0.0, float(np.square(part).sum() - np.square(found).sum()))
                    for part, found in zip(parts, inside, strict=True)]  # fmt: skip
         scale = self.own.kept * float(np.square(self.own.clean).sum())
-        rate = float(self.recipe.learning_rate)
+        rate = self.recipe.rate
         filtered = predictions.retrieval_filter(pairs.values, rate, self.steps)
         off = self.predicted[0] - filtered @ (inside[0] * inside[1]).sum(axis=1) / scale
         rounding = recursion_rounding(len(self.own.clean), self.steps, self.nets.dtype)
@@ -159,7 +159,7 @@ def _rows(
     ahead, room = seen[-1][2][:, 1:].min(axis=1), rooms[2]
     title = "least share of information − noise at any step"
     yield over_nets(title, least, ahead, room + lost, min(least, 2 * room))
-    crossing = plan.crossing(float(plan.recipe.learning_rate), plan.outputs[1])
+    crossing = plan.crossing(plan.recipe.rate, plan.outputs[1])
     yield first_step_row(widths, np.array(first), _TRAINING, crossing)
     yield ladder.falling_row(_TRAINING, "sup over t")
 

@@ -97,7 +97,7 @@ def confidence(targets: Array) -> Array:
     largest = targets.max(axis=1, keepdims=True)
     rest = (targets.sum(axis=1, keepdims=True) - largest) / (len(targets) - 1)
     top = np.arange(len(targets)) == targets.argmax(axis=1)[:, None]
-    return np.where(top, largest, rest)
+    return np.asarray(np.where(top, largest, rest))
 
 
 STUDENTS: Mapping[str, Callable[[Array, Array], Array]] = {
@@ -156,7 +156,7 @@ class World:
         """K_* K^{-1} (I − (I − ηK)^t): fresh outputs of the wide student from targets, (k, C)."""
         seen, one = self.student.inputs, np.eye(COUNT)
         kernel, cross = nt.kernels.ntk_limit(seen), nt.kernels.ntk_limit(self.tested, seen)
-        left = np.linalg.matrix_power(one - self.student.learning_rate * kernel, STUDENT_STEPS)
+        left = np.linalg.matrix_power(one - self.student.rate * kernel, STUDENT_STEPS)
         return np.asarray(cross @ np.linalg.solve(kernel, one - left))
 
 

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +107,7 @@ class Designs:
         """Numbers that follow from others, and those of the other designs."""
         numbers = [
             {"points": len(case.dataset.inputs), "noise_rate": case.dataset.noise_rate,
-             "learning_rate": case.recipe.learning_rate, "steps": case.recipe.steps,
+             "learning_rate": case.recipe.rate, "steps": case.recipe.steps,
              "lazy_width": case.lazy_width} for case in self.cases
         ]  # fmt: skip
         own = {key: numbers[0][key] for key in ("noise_rate", "learning_rate", "steps")}
@@ -208,8 +207,8 @@ def trainings(designs: Designs) -> Iterator[nt.Training]:
 def closed_forms(designs: Designs) -> Iterator[nt.Measurement]:
     """The lead of information in the infinitely wide nets: positive at every step, as predicted."""
     both, allowed = [c.formulas() for c in designs.cases], max(c.rounding for c in designs.cases)
-    rate, steps = designs.cases[0].recipe.learning_rate, designs.cases[0].recipe.steps
-    closed = nt.predictions.cluster_gap(designs.levels, float(rate), steps)
+    recipe = designs.cases[0].recipe
+    closed = nt.predictions.cluster_gap(designs.levels, recipe.rate, recipe.steps)
     lead = "R(clean) − E R(noise)"
     off = max(float(np.abs(found - formula).max()) for found, formula in both)
     yield nt.Measurement(
@@ -240,7 +239,7 @@ def half_time(shares: Array, axis: int = -1) -> Array:
 def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Half-times on clusters; retrieved shares and the lead of information on every design."""
     clusters, levels, labels = designs.cases[0], designs.levels, designs.cases[0].labels
-    rate, half = float(clusters.recipe.learning_rate), nt.predictions.half_time
+    rate, half = clusters.recipe.rate, nt.predictions.half_time
 
     def share(part: int, outputs: Array, _: LabelledPoints) -> Array:
         return labels.share(part, outputs)
@@ -266,10 +265,6 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
                      resolves=resolves, interpolation=expect * error, **more)  # fmt: skip
     for case, training in zip(designs.cases, trainings, strict=True):
         gap, peak = case.predicted_gap, case.peak
-        # A share of ¼ off could be that of another eigenspace.
-        yield nt.Row("retrieved share − filter, worst eigenspace and step", training, case.off,
-                     at=nt.ALL_STEPS, reduce=np.max, norm="rms", resolves=0.25,
-                     tolerance=partial(mul, case.sensitivity))  # fmt: skip
         yield nt.Row(f"R(clean) − E R(noise) after {peak} steps, where it is largest", training,
                      case.gap, at=peak, norm=SIGNED, resolves=float(gap[peak]) / 2)  # fmt: skip
         yield nt.Row("least R(clean) − E R(noise) at any step", training, case.gap,
@@ -279,7 +274,7 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
 
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement]:
-    """The exponent on clusters, and the fall of deviations while outputs rise.
+    """Retrieved shares, the exponent on clusters, and the fall of deviations while outputs rise.
 
     Their supremum is mostly that of slow eigenspaces, late in the run, where a wrong rate hardly
     shows. While outputs rise it moves them by that factor, to first order.
@@ -288,11 +283,18 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
 
     yield run.exponent(CLUSTERS)
     for case in run.problem.cases:
-        rising, training = math.ceil(case.peak / 2), run.trainings[case.name]
-        predicted = training.predicted
-        off = [NORMS["rms"](one.outputs() - predicted, predicted)[:, rising]
-               for one in run.results[case.name]]  # fmt: skip
-        yield falling_row(run.widths_of(training), off, f"{case.name}, after {rising} steps")
+        rising, nets = math.ceil(case.peak / 2), [one.outputs() for one in run.results[case.name]]
+        widths, predicted = run.widths_of(run.trainings[case.name]), case.outputs
+        off = [NORMS["rms"](one - predicted, predicted)[:, rising] for one in nets]
+        yield falling_row(widths, off, f"{case.name}, after {rising} steps")
+        # A share of ¼ off could be that of another eigenspace.
+        filtered = case.shares(predicted)
+        off = [np.abs(case.shares(one) - filtered).max(axis=(1, 2)) for one in nets]
+        bound = run.fit(off[:-1], widths).upper(widths[-1], run.confidence(len(run.problem.cases)))
+        largest = float(np.abs(case.shares(nets[-1]).mean(axis=0) - filtered).max())
+        yield nt.Measurement(f"{case.name}: retrieved share − filter, worst eigenspace and step",
+                             0.0, largest, bound + run.nets.rounding_allowance(widths[-1]),
+                             resolution=0.25)  # fmt: skip
 
 
 @CLAIM.controls
@@ -300,9 +302,8 @@ def controls(designs: Designs) -> Iterator[nt.Control]:
     """In each no gap between information and noise is left."""
     case, levels = designs.cases[0], designs.levels
     recipe, clean = case.recipe, case.dataset.clean
-    rate, steps, filtered = (
-        float(recipe.learning_rate), recipe.steps, nt.predictions.retrieval_filter)  # fmt: skip
-    noise, information = filtered([levels.noise, levels.information], rate, steps).T
+    filtered, steps = nt.predictions.retrieval_filter, recipe.steps
+    noise, information = filtered([levels.noise, levels.information], recipe.rate, steps).T
     step = int((information - noise).argmax())
 
     def row(name: str, changed: nt.Recipe, predicted: Array, ahead: Any, off: float) -> nt.Row:

@@ -97,7 +97,7 @@ class Tree:
 
     def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
         """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
-        rate, steps, each = recipe.learning_rate, recipe.steps, levels.points
+        rate, steps, each = recipe.rate, recipe.steps, levels.points
         shares = recipe.observed.reshape(-1, each, recipe.observed.shape[1]).mean(axis=1)
         predicted = nt.predictions.tree_outputs(levels, rate, steps, shares).repeat(each, axis=1)
         noise = nt.predictions.retrieval_filter([levels.noise], rate, steps)[..., None]
@@ -107,13 +107,13 @@ class Tree:
     @cached_property
     def knowledge(self) -> Array:
         """Predicted dark knowledge, shape (T + 1,)."""
-        rate, steps = self.recipe.learning_rate, self.recipe.steps
+        rate, steps = self.recipe.rate, self.recipe.steps
         return nt.predictions.dark_knowledge(self.spectrum, rate, steps)
 
     @property
     def peak(self) -> tuple[float, float]:
         """Predicted time and height of its peak."""
-        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.learning_rate)
+        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.rate)
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, and that the run is long enough to see the fall."""
@@ -126,7 +126,7 @@ class Tree:
         """Numbers that are no knobs, or that follow from others."""
         return {
             "classes": CLASSES, "class_ratio": CLASS_RATIO, "steps": self.recipe.steps,
-            "learning_rate": self.recipe.learning_rate, "peak_time": self.peak[0],
+            "learning_rate": self.recipe.rate, "peak_time": self.peak[0],
             "student_width": self.student_width, **students.CONFIGURED,
         }  # fmt: skip
 
@@ -184,7 +184,8 @@ def trainings(tree: Tree) -> nt.Training:
 
 def class_outputs(outputs: Array, points: LabelledPoints) -> Array:
     """Mean outputs on the points of each class, shape (..., C, C)."""
-    return np.einsum("...no,nc->...co", outputs, points.labels / points.labels.sum(axis=0))
+    shares = points.labels / points.labels.sum(axis=0)
+    return np.asarray(np.einsum("...no,nc->...co", outputs, shares))
 
 
 def mean_output(part: int) -> Functional:
@@ -261,7 +262,7 @@ def controls(
     shift = np.where(rank % 2 == 0, 0, 1 + (rank // 2) % (CLASSES - 1))
     siblings = groups - groups % CLASSES + (groups + shift) % CLASSES
     noisy = tree.recipe.relabelled(np.eye(count)[siblings])
-    remains = nt.predictions.dark_knowledge(levels, noisy.learning_rate, end, 0.5, "superclass")
+    remains = nt.predictions.dark_knowledge(levels, noisy.rate, end, 0.5, "superclass")
     yield nt.Control(
         "labels-of-siblings",
         "labels are right: here half of them are those of siblings, which a teacher keeps for good",
@@ -309,10 +310,11 @@ def _maps(axes: Axes, result: ClaimResult) -> None:
     count, siblings = len(predicted), int(result.config["classes"])
     classes, beside = np.arange(1, count + 1), count + 1
     nets, width = arrays["class_outputs"].mean(axis=0), result.config["widths"][-1]
-    for place, values, name, scale, text in (
+    maps: Any = (
         (0, nets, "mean output", "inside", f"nets of width {width}"),
         (beside, predicted, "prediction closed form", None, "closed form"),
-    ):
+    )
+    for place, values, name, scale, text in maps:
         drawing.heatmap(axes, classes + place, classes, values, name,
                         most=float(predicted.max()), scale=scale, ruled=True)  # fmt: skip
         axes.text(place + (count + 1) / 2, count + 0.7, text, ha="center", va="top", fontsize=7)
