@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PowerLaw", "fit_power_law"]
+__all__ = ["PowerLaw", "at_infinite_width", "fit_power_law", "mean_of"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,3 +113,32 @@ def fit_power_law(
         runs,
         float(np.sqrt(np.square(residuals).sum() / (residuals.size - 2))),
     )
+
+
+def mean_of(values: ArrayLike, confidence: float) -> tuple[float, float]:
+    """Mean of independent numbers, and half the width of its two-sided confidence interval."""
+    sample = np.ravel(np.asarray(values, dtype=float))
+    quantile = float(stdtrit(sample.size - 1, (1 + confidence) / 2))
+    return float(sample.mean()), quantile * float(sample.std(ddof=1)) / float(np.sqrt(sample.size))
+
+
+def at_infinite_width(
+    widths: Sequence[int], values: Sequence[ArrayLike], confidence: float
+) -> tuple[float, float]:
+    """Intercept of a linear regression on m^{-1/2}, and half the width of its interval.
+
+    Args:
+        widths: m.
+        values: one for each net, for each width.
+        confidence: of the interval, two-sided.
+    """
+    samples = [np.asarray(value, dtype=float) for value in values]
+    x = np.repeat(np.asarray(widths, dtype=float) ** -0.5, [sample.size for sample in samples])
+    y = np.concatenate(samples)
+    offset = x - x.mean()
+    spread = float(np.square(offset).sum())
+    slope = float(offset @ y) / spread
+    intercept = float(y.mean()) - slope * float(x.mean())
+    variance = float(np.square(y - intercept - slope * x).sum()) / (y.size - 2)
+    error = float(np.sqrt(variance * (1 / y.size + float(x.mean()) ** 2 / spread)))
+    return intercept, float(stdtrit(y.size - 2, (1 + confidence) / 2)) * error

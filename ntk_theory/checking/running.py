@@ -23,6 +23,7 @@ from ntk_theory.fitting import PowerLaw, fit_power_law
 from ntk_theory.ladder import (
     BOOTSTRAP_STREAM,
     CONTROL_STREAM,
+    EXPONENT_TOLERANCE,
     NETS_STREAM,
     NetPlan,
     control_width,
@@ -60,12 +61,14 @@ class WidthResult:
         trajectory: of S nets, without their weights.
         held_out: outputs on other points after the last step, by name, shape (S, 1, p).
         taught: labels of each net, if each has a teacher of its own, shape (S, n) or (S, n, C).
+        inspected: what else was read off the trained nets, by name, shape (S,).
     """
 
     width: int
     trajectory: Trajectory
     held_out: Mapping[str, Array]
     taught: Array | None = None
+    inspected: Mapping[str, Array] = field(default_factory=dict)
 
     def outputs(self, on: str | None = None) -> Array:
         """Outputs at the recorded steps, on held-out points, or less what was taught."""
@@ -129,7 +132,7 @@ class Run:
             "dtype": self.nets.dtype,
             "device": self.nets.device,
             "progress": self.progress,
-            "keep_network": bool(one.held_out),
+            "keep_network": bool(one.held_out) or one.inspect is not None,
         }
         taught = None
         if one.taught is None:
@@ -138,13 +141,15 @@ class Run:
             teachers = self._teachers(one.taught.by, width, stream, count)
             taught = one.taught.lesson(teachers.outputs())
             trajectory = train_students(one.recipe, width, taught, seeds, **how)
-        held_out = {}
+        held_out, inspected = {}, {}
         if trajectory.network is not None and trajectory.stopped is None:
             held_out = {
                 name: np.asarray(trajectory.network(points.inputs))[:, None]
                 for name, points in one.held_out.items()
             }
-        return WidthResult(width, replace(trajectory, network=None), held_out, taught)
+            if one.inspect is not None:
+                inspected = dict(one.inspect(width, seeds, trajectory))
+        return WidthResult(width, replace(trajectory, network=None), held_out, taught, inspected)
 
     def _teachers(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
         """Nets that teach: those of the claim, or ones that are trained once for all controls."""
@@ -173,7 +178,10 @@ class Run:
             for generation in self._generations():
                 together = [one for one in generation if width in every[one.name]]
                 calls = (
-                    partial(self.train, one, width, NETS_STREAM, self.nets.count)
+                    partial(
+                        self.train,
+                        *(one, width, NETS_STREAM + one.stream, one.nets_in(self.nets.count)),
+                    )
                     for one in together
                 )
                 for one, found in zip(together, jobs.side_by_side(calls), strict=True):
@@ -190,7 +198,7 @@ class Run:
         """A training and its widest nets, or one of a control that has been run."""
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
-        broken = [control.row.training for control in self.declared.controls]
+        broken = [row.training for row in self.declared.broken_rows]
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
@@ -212,10 +220,16 @@ class Run:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array]) -> PowerLaw:
-        """Power law in the width of positive numbers of each net, from the narrowest width on."""
+    def fit(self, values: Sequence[Array], one: Training | None = None) -> PowerLaw:
+        """Power law in the width of positive numbers of each net, from the narrowest width on.
+
+        Args:
+            values: of each net, shape (S,), for each width.
+            one: training whose nets they are, if that has widths of its own.
+        """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        widths = self.nets.widths[: len(values)]
+        every = self.nets.widths if one is None else one.widths_in(self.nets.widths)
+        widths = every[: len(values)]
         return fit_power_law(widths, values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
@@ -233,8 +247,8 @@ class Run:
             from_all: use the widest nets as well.
         """
         found = self.deviations(row)
-        law = self.fit(found if from_all else found[:-1])
-        together = self.nets.count if row.nets == "mean" and not from_all else 1
+        law = self.fit(found if from_all else found[:-1], row.training)
+        together = len(found[-1]) if row.nets == "mean" and not from_all else 1
         bound = law.upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
@@ -275,6 +289,17 @@ class Run:
             (float(values.min()), float(values.max())),
             row.relation,
             resolution=resolves[side],
+        )
+
+    def exponent(self, name: str, values: Sequence[Array], predicted: float = -0.5) -> Measurement:
+        """Exponent in the width of positive numbers of each net, for each of the run's widths.
+
+        Scattered nets leave it open: its whole interval has to be near the prediction, where an
+        interval in the tolerance would be the wider the less they say.
+        """
+        law = self.fit(values)
+        return Measurement(
+            name, predicted, law.exponent, EXPONENT_TOLERANCE, law.interval, whole_interval=True
         )
 
     def first_step(self, name: str) -> Measurement:
@@ -324,7 +349,7 @@ class Run:
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
             yield falling_row(
-                self.nets.widths,
+                row.training.widths_in(self.nets.widths),
                 self.deviations(row),
                 f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
@@ -333,7 +358,12 @@ class Run:
 
     def control(self, control: Control) -> Any:
         """Train the nets of a control, and judge it."""
+        unmet = None if control.unmet is None else not control.unmet.holds
+        if control.measure is not None:
+            made = control.measure(self)
+            return judged_control(control.id, control.broken_premise, *made, unmet)
         row, width = control.row, control_width(self.nets)
+        assert row is not None
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
         self.controlled[row.training.name] = found
         tolerance = self._control_tolerance(row, width)
@@ -344,7 +374,7 @@ class Run:
             over_nets(row.name, row.predicted, row.read(found.outputs(row.on)), tolerance),
             row.claimed,
             tolerance,
-            None if control.unmet is None else not control.unmet.holds,
+            unmet,
         )
 
     def _control_tolerance(self, row: Row, width: int) -> float:
@@ -388,6 +418,7 @@ class Run:
                         "movement": float(one.trajectory.movement[net]),
                         "distance": float(one.trajectory.distance[net]),
                         "flipped_activations": float(one.trajectory.flipped_activations[net]),
+                        **{key: float(values[net]) for key, values in one.inspected.items()},
                     }
 
     def arrays(self) -> dict[str, Any]:
@@ -495,7 +526,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
 def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     """Closed forms of trainings, controls and rows, before any net is trained."""
     own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
-    broken = {id(c.row.training): c.row.training for c in declared.controls}
+    broken = {id(row.training): row.training for row in declared.broken_rows}
     of_controls = [_Limit(one) for one in broken.values() if one.kernel_limit]
     yield from _worst("kernel limit: outputs − closed form, largest", [one.gap for one in own])
     yield from _worst(
@@ -510,7 +541,7 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
         "rows: closed form − functional of the predicted outputs, largest",
         [
             _formula_gap(row, row.expect)
-            for row in (*declared.rows, *(control.row for control in declared.controls))
+            for row in (*declared.rows, *declared.broken_rows)
             if row.expect is not None
         ],
     )
@@ -572,15 +603,14 @@ def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
     own = sum(
-        sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
+        sum(one.widths_in(nets.widths)) * one.recipe.steps * one.nets_in(nets.count)
+        for one in declared.trainings.values()
     )
-    controls = [control.row.training for control in declared.controls]
+    controls = [row.training for row in declared.broken_rows]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))
-    return float(
-        own * nets.count + control_width(nets) * declared.claim.control_nets * broken + more
-    )
+    return float(own + control_width(nets) * declared.claim.control_nets * broken + more)
 
 
 def _gather(run: Run, evidence: Evidence) -> str:
