@@ -388,6 +388,7 @@ class Run:
             for one in self.trainings.values()
             if one.widths is None
             and one.shows(own.on)
+            and one.kernel_limit == own.training.kernel_limit
             and one.recipe.loss == row.training.recipe.loss
         ]
         return max(max(self.sides(one, width, from_all=True)) for one in alike)
