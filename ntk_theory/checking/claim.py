@@ -79,6 +79,7 @@ class Claim:
         self.plans: Mapping[str, Callable[[Options], str]] = {}
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
+        self._into: Callable[[Any, Options], Any] | None = None
         self._defaults: dict[str, Any] = {}
         self._fixed: dict[str, Any] = {}
         self._parts: dict[str, Callable[..., Any]] = {}
@@ -91,6 +92,7 @@ class Claim:
         *,
         defaults: Mapping[str, Any] | None = None,
         fixed: Mapping[str, Any] | None = None,
+        into: Callable[[Any, Options], Any] | None = None,
     ) -> Function:
         """Declare what builds the problem: f(seed=…, *, knob=default, …).
 
@@ -102,8 +104,9 @@ class Claim:
             builder: raises ValueError for values that make no sense.
             defaults: values in place of its own.
             fixed: values of parameters that are to be no knobs.
+            into: f(what it returns, options) makes of it what the other parts are handed.
         """
-        self._builder = builder
+        self._builder, self._into = builder, into
         self._defaults, self._fixed = dict(defaults or {}), dict(fixed or {})
         return builder
 
@@ -207,7 +210,8 @@ class Claim:
         assert self._builder is not None
         if "preset" in inspect.signature(self._builder).parameters:
             given["preset"] = options.preset
-        return self._builder(seed=options.seed, **given, **self._fixed)
+        built = self._builder(seed=options.seed, **given, **self._fixed)
+        return built if self._into is None else self._into(built, options)
 
     def predict(self, options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
         """Config and predictions of all rows, without training."""

@@ -211,10 +211,12 @@ class Run:
     @property
     def bounds(self) -> int:
         """Bounds of the run that its risk is shared by: one a row, net and width it looks at."""
-        shares = {"mean": 1, "each": self.nets.count}
-        every = len(self.nets.widths) * self.nets.count
-        rows = sum(shares.get(row.nets, every) for row in self.declared.rows)
-        return rows + len(self.declared.controls)
+        total = len(self.declared.controls)
+        for row in self.declared.rows:
+            nets = row.training.nets_in(self.nets.count)
+            every = nets * len(row.training.widths_in(self.nets.widths))
+            total += {"mean": 1, "each": nets}.get(row.nets, every)
+        return total
 
     def confidence(self, bounds: int = 0) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""

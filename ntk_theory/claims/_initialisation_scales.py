@@ -8,12 +8,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import ntk_theory as nt
+
+if TYPE_CHECKING:
+    from ntk_theory.verdicts import Options
 
 Array = NDArray[np.float64]
 
@@ -67,6 +70,18 @@ class Scales(nt.NoisyClusters):
 
     seed: int = 0
     large: float = 1.0
+
+    @classmethod
+    def of(cls, problem: nt.NoisyClusters, options: Options) -> Scales:
+        """The problem, whose scale is that of the large one."""
+        if not problem.predictable:
+            raise ValueError(
+                "schedule must have weights that are known before the run, and learning_rate must "
+                f"be below 2/λ_max = {2 / problem.spectrum.mean:.4g}; got "
+                f"{problem.schedule_text} and {problem.learning_rate:g}"
+            )
+        own = {"init_scale": None, "seed": options.seed, "large": problem.init_scale or 1.0}
+        return cls(**(vars(problem) | own))
 
     @property
     def scales(self) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ import ntk_theory as nt
 
 if TYPE_CHECKING:
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
+    from ntk_theory.verdicts import Options
 
 Array = NDArray[np.float64]
 
@@ -39,6 +40,12 @@ class LazyClusters(nt.NoisyClusters):
 
     seed: int = 0
     draws: int = 0
+
+    @classmethod
+    def of(cls, problem: nt.NoisyClusters, options: Options) -> LazyClusters:
+        """The problem, with as many draws as a preset takes."""
+        draws = {"quick": 60, "standard": 200, "thorough": 400}.get(options.preset, 200)
+        return cls(**vars(problem), seed=options.seed, draws=draws)
 
     @property
     def lazy_width(self) -> float:

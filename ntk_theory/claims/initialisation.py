@@ -83,47 +83,12 @@ _DEVIATES = 3.9
 """Half-width of a random row in standard errors: a right mean is missed once in 10⁴ rows."""
 
 
-@CLAIM.problem
-def scales(
-    *,
-    seed: int,
-    clusters: int = 4,
-    points: int = 10,
-    ratio: float = 6.0,
-    cross_cosine: float = 0.0,
-    noise_rate: float = 0.1,
-    schedule: str = "power",
-    learning_rate: float | None = None,
-    steps: int | None = None,
-    init_scale: float = 1.0,
-) -> Scales:
-    """Noisy clusters on which nets start with weights of several scales.
-
-    Args:
-        seed: of the choice of wrong labels, of all nets and of draws.
-        clusters: K.
-        points: s per cluster.
-        ratio: r = λ_+/λ_−.
-        cross_cosine: cosine between clusters.
-        noise_rate: ρ.
-        schedule: α_t, as NAME[:KEY=VALUE,...].
-        learning_rate: η.
-        steps: T.
-        init_scale: the large scale σ; others are 2, 1/2, 1/4 and 1/8 times as large.
-    """
-    problem = nt.noisy_clusters(
-        clusters=clusters, points=points, ratio=ratio, noise_rate=noise_rate, seed=seed,
-        cross_cosine=cross_cosine, schedule=schedule, learning_rate=learning_rate, steps=steps,
-        init_scale=init_scale,
-    )  # fmt: skip
-    if not problem.predictable:
-        raise ValueError(
-            "schedule must have weights that are known before the run, and learning_rate must be "
-            f"below 2/λ_max = {2 / problem.spectrum.mean:.4g}; got {problem.schedule_text} and "
-            f"{problem.learning_rate:g}"
-        )
-    own = vars(problem) | {"init_scale": None, "seed": seed, "large": init_scale}
-    return Scales(**own)
+CLAIM.problem(
+    nt.noisy_clusters,
+    defaults={"clusters": 4, "points": 10, "ratio": 6.0, "noise_rate": 0.1, "init_scale": 1.0},
+    fixed={"share": None, "noise_times": 12, "held_out": 0},
+    into=Scales.of,
+)
 
 
 def _name(scale: float) -> str:

@@ -94,7 +94,6 @@ _TITLES = {
     LEFT: "sup_t ‖u_m − u_lin‖/√n at width {widest}",
     "movement": "max_r ‖w_r(T) − w_r(0)‖ at width {widest}",
 }
-_DRAWS = {"quick": 60, "standard": 200, "wide": 200, "thorough": 400}
 _CONFIDENCE = 1 - 1e-4
 """Of each constant, two-sided: of a run with a dozen of them one in a thousand fails by chance."""
 
@@ -105,38 +104,13 @@ _CONTROL_WIDTHS = 4
 """The narrowest widths, as few as a fit needs."""
 
 
-@CLAIM.problem
-def clusters(
-    *,
-    seed: int,
-    preset: str,
-    clusters: int = 4,
-    points: int = 5,
-    ratio: float = 8.0,
-    cross_cosine: float = 0.0,
-    noise_rate: float = 0.2,
-    learning_rate: float | None = None,
-    steps: int | None = None,
-) -> LazyClusters:
-    """Noisy clusters, trained until 86 % of the noise is memorised by plain training.
-
-    Args:
-        seed: of the choice of wrong labels, of nets and of draws.
-        preset: says how many neurons are drawn.
-        clusters: K.
-        points: s per cluster.
-        ratio: r = λ_+/λ_−.
-        cross_cosine: cosine between clusters.
-        noise_rate: ρ.
-        learning_rate: η; 1/2 over λ_+ when left out.
-        steps: T.
-    """
-    problem = nt.noisy_clusters(
-        clusters=clusters, points=points, ratio=ratio, noise_rate=noise_rate, seed=seed,
-        cross_cosine=cross_cosine, learning_rate=learning_rate, steps=steps, share=0.5,
-        noise_times=2,
-    )  # fmt: skip
-    return LazyClusters(**vars(problem), seed=seed, draws=_DRAWS[preset])
+CLAIM.problem(
+    nt.noisy_clusters,
+    defaults={"clusters": 4, "points": 5, "ratio": 8.0, "noise_rate": 0.2},
+    # At the end of the run plain training has memorised 86 % of the noise.
+    fixed={"share": 0.5, "noise_times": 2, "held_out": 0, "init_scale": None, "schedule": "power"},
+    into=LazyClusters.of,
+)
 
 
 def _norms(matrices: Array) -> Array:
