@@ -46,13 +46,7 @@ def rms(difference: ArrayLike) -> Array:
 
 
 class Law(NamedTuple):
-    """Predicted distribution over random initial outputs, one row a draw.
-
-    Attributes:
-        error: final RMS error, shape (N,).
-        recovered: whether every sign is right at the end, shape (N,).
-        early: share of wrong signs at the end of the burn-in, shape (N,).
-    """
+    """Of draws: final RMS error, recovered signs, and wrong ones at the end of the burn-in."""
 
     error: Array
     recovered: NDArray[np.bool_]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DISTILLED", "PLAIN", "LazyClusters", "Theory"]
+__all__ = ["DISTILLED", "LEFT", "PLAIN", "LazyClusters", "Theory"]
 
 import math
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 PLAIN, DISTILLED = "plain training", "self-distillation"
+LEFT = "deviation_from_linearisation"
 _BATCHES = 8
 """Independent Monte Carlo estimates of the constants, whose scatter is their own error."""
 
@@ -136,49 +137,30 @@ class Theory:
         The largest movement is that of a net none of whose neurons leaves the half-space of a point
         and comes back. Under self-distillation, where the pulls change their sign, some do.
         """
-        curve, levels, layers = self.curve, self.problem.spectrum, self.layers
-        errors = (curve.mean_error[-1], curve.information_error[-1], curve.memorised_noise[-1])
-        distance = nt.predictions.linearised_distance(
-            levels, self.problem.noise_rate, *errors, self.problem.label_mean
-        )
-        change = self.kernel_change
-        length = math.sqrt(float(np.square(change).sum()))
-        off = np.mean([[one.deviation_norm(m) for m in widths] for one in layers], axis=0)
-        pull = self.pulls.sum(axis=0)
+        problem, curve, layers, root = self.problem, self.curve, self.layers, np.sqrt(widths)
+        length = math.sqrt(float(np.square(self.kernel_change).sum()))
+        along = [float((one.kernel_change * self.kernel_change).sum()) for one in layers]
+        off = np.array([[one.deviation_norm(m) for m in widths] for one in layers])
+        estimates = {
+            "flipped_activations": [one.flipped / root for one in layers],
+            "along_mean_change": [one / length / root for one in along],
+            "kernel_change": [[one.kernel_change_norm(m) for m in widths] for one in layers],
+            LEFT: off.max(axis=2),
+        }
+        found = {key: (np.mean(value, axis=0), np.std(value, axis=0, ddof=1)[-1])
+                 for key, value in estimates.items()}  # fmt: skip
+        found = {key: (law, float(error / law[-1]) / math.sqrt(_BATCHES))
+                 for key, (law, error) in found.items()}  # fmt: skip
+        found[LEFT] = (off.mean(axis=0).max(axis=1), found[LEFT][1])
         moved = [
             nt.predictions.largest_movement(
-                self.problem.cosines, pull, m // 2, self._rng(_BATCHES, m)
+                problem.cosines, self.pulls.sum(axis=0), m // 2, self._rng(_BATCHES, m)
             )
             for m in widths
         ]
-        ones, root = np.ones(len(widths)), np.sqrt(widths)
-        # Estimates at the widest scatter as the constants do.
-        estimates = {
-            "flipped_activations": [one.flipped for one in layers],
-            "along_mean_change": [float((one.kernel_change * change).sum()) for one in layers],
-            "kernel_change": [one.kernel_change_norm(widths[-1]) for one in layers],
-            "deviation_from_linearisation": [
-                float(one.deviation_norm(widths[-1]).max()) for one in layers
-            ],
-        }
-        found = {
-            "distance": distance * ones,
-            "movement": np.array(moved) / root,
-            "flipped_activations": np.mean(estimates["flipped_activations"]) / root,
-            "along_mean_change": length / root,
-            "kernel_change": np.mean(
-                [[one.kernel_change_norm(m) for m in widths] for one in layers], axis=0
-            ),
-            "deviation_from_linearisation": off.max(axis=1),
-        }
-        return {
-            key: (law[:, None], _relative_error(estimates.get(key, ())))
-            for key, law in found.items()
-        }
-
-
-def _relative_error(estimates: Sequence[float]) -> float:
-    """Standard error of the mean of independent estimates, over it; 0 of none."""
-    if not len(estimates):
-        return 0.0
-    return float(np.std(estimates, ddof=1) / np.mean(estimates)) / math.sqrt(len(estimates))
+        errors = (curve.mean_error[-1], curve.information_error[-1], curve.memorised_noise[-1])
+        distance = nt.predictions.linearised_distance(
+            problem.spectrum, problem.noise_rate, *errors, problem.label_mean
+        )
+        found |= {"movement": (moved / root, 0.0), "distance": (distance * root**0, 0.0)}
+        return {key: (np.asarray(law)[:, None], error) for key, (law, error) in found.items()}

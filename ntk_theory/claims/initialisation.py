@@ -166,10 +166,6 @@ def rows(problem: Scales, pairs: nt.Training, *scales: nt.Training) -> Iterator[
                  norm=rms_from_own_start, nets="each of every width", **right)  # fmt: skip
 
 
-def _pairs_row(run: nt.Run, **changes: Any) -> nt.Row:
-    return replace(run.declared.rows[0], **changes)
-
-
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """Closed forms on the measured kernels, and what becomes of random initial outputs."""
@@ -184,7 +180,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
                      "relative movement <= 1/2 at every scale and width")  # fmt: skip
     yield from _kernel_rows(problem, np.concatenate([one for every in nets.values()
                                                      for one in every])[:, 0])  # fmt: skip
-    early = run.deviations(_pairs_row(run, at=burn_in))
+    early = run.deviations(replace(run.declared.rows[0], at=burn_in))
     yield falling_row(widths, early, f"{PAIRS}, {burn_in} steps")
     bound = run.fit(early).upper
     yield from _start_rows(problem, nets, bound(widths[-1]))
@@ -326,7 +322,8 @@ def _large_scale(run: nt.Run) -> tuple[nt.Measurement, float, float]:
     large = run.trainings[_name(problem.large)]
     stream = CONTROL_STREAM + large.stream - _SCALE_STREAM
     outputs = run.train(large, width, stream, _LARGE_NETS).outputs()
-    pairs = run.bound(_pairs_row(run, at=nt.ALL_STEPS, reduce=np.max), width, from_all=True)
+    every = replace(run.declared.rows[0], at=nt.ALL_STEPS, reduce=np.max)
+    pairs = run.bound(every, width, from_all=True)
     sampling = float(law.error.std()) * _DEVIATES * math.sqrt(1 / _LARGE_NETS + 1 / SAMPLES)
     failure = over_nets("final RMS error", float(law.error.mean()),
                         rms(outputs[:, -1] - problem.dataset.clean), sampling + pairs)  # fmt: skip

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 from ntk_theory.checking.functionals import wrong_signs
 from ntk_theory.checking.panels import Laws
-from ntk_theory.claims._lazy_theory import DISTILLED, PLAIN, LazyClusters, Theory
+from ntk_theory.claims._lazy_theory import DISTILLED, LEFT, PLAIN, LazyClusters, Theory
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
@@ -76,16 +76,12 @@ CLAIM = nt.Claim(
     precisions=("float64",),  # kernels at the start are those of float64 nets
 )
 
-LEFT = "deviation_from_linearisation"
 _EXPONENTS = {
     "movement": "max_r ‖w_r(T) − w_r(0)‖",
     "flipped_activations": "the share of flipped activations",
     "kernel_change": "‖H_m(T) − H_m(0)‖_F",
     LEFT: "sup_t ‖u_m − u_lin‖/√n",
 }
-_PURE = ("movement", "flipped_activations")
-"""What has no part of order m^{-3/4} in its law."""
-
 _TITLES = {
     "distance": "‖W_T − W_0‖_F",
     "flipped_activations": "√m × share of flipped activations",
@@ -97,12 +93,8 @@ _TITLES = {
 _CONFIDENCE = 1 - 1e-4
 """Of each constant, two-sided: of a run with a dozen of them one in a thousand fails by chance."""
 
-_START = 4
-"""Nets at their start, for each trained one: they cost little, and their kernels scatter."""
-
-_CONTROL_WIDTHS = 4
-"""The narrowest widths, as few as a fit needs."""
-
+_START, _CONTROL_WIDTHS = 4, 4
+"""Nets at their start for each trained one, as their kernels scatter; widths that a fit needs."""
 
 CLAIM.problem(
     nt.noisy_clusters,
@@ -111,10 +103,6 @@ CLAIM.problem(
     fixed={"share": 0.5, "noise_times": 2, "held_out": 0, "init_scale": None, "schedule": "power"},
     into=LazyClusters.of,
 )
-
-
-def _norms(matrices: Array) -> Array:
-    return np.asarray(np.sqrt(np.square(matrices).sum(axis=(1, 2))))
 
 
 def _kernels(inputs: Array, width: int, seeds: Sequence[int], pairs: bool = True) -> Array:
@@ -147,7 +135,11 @@ def _inspect(
         theory.kernel_change,
     )
     along = (change * mean).sum(axis=(1, 2)) / np.linalg.norm(mean)
-    return {"kernel_change": _norms(change), "along_mean_change": along, LEFT: off}
+    return {
+        "kernel_change": np.linalg.norm(change, axis=(1, 2)),
+        "along_mean_change": along,
+        LEFT: off,
+    }
 
 
 @CLAIM.trainings
@@ -165,12 +157,9 @@ def _start(run: nt.Run, pairs: bool = True) -> tuple[nt.Measurement, list[Array]
     from ntk_theory.ladder import CONTROL_STREAM, NETS_STREAM
 
     problem, nets, stream = run.problem, run.nets, NETS_STREAM if pairs else CONTROL_STREAM
-    distances = [
-        _norms(_kernels(problem.recipe.inputs, width,
-                        net_seeds(nets.seed, width, _START * nets.count, stream), pairs)
-               - problem.gram)
-        for width in nets.widths
-    ]  # fmt: skip
+    seeds = {m: net_seeds(nets.seed, m, _START * nets.count, stream) for m in nets.widths}
+    off = (_kernels(problem.recipe.inputs, m, seeds[m], pairs) - problem.gram for m in seeds)
+    distances = [np.linalg.norm(one, axis=(1, 2)) for one in off]
     squares = np.square(distances) * np.array(nets.widths)[:, None]
     mean, half = mean_of(squares, _CONFIDENCE)
     predicted = problem.fluctuation(pairs=pairs)
@@ -205,6 +194,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """
     problem, widths = run.problem, run.nets.widths
     (fluctuation, start), law = _start(run), nt.predictions.movement_exponent()
+    pure = ("movement", "flipped_activations")  # of no part of order m^{-3/4}
     yield run.exponent("exponent of ‖H_m(0) − H‖_F", start, law)
     yield fluctuation
     at_start = np.sqrt(fluctuation.predicted / np.array(widths))
@@ -212,7 +202,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     for name, theory in problem.theories.items():
         found, laws = _found(run, name), theory.laws(widths)
         for key, quantity in _EXPONENTS.items():
-            slope = law if key in _PURE else np.polyfit(np.log(widths), np.log(laws[key][0]), 1)[0]
+            slope = law if key in pure else np.polyfit(np.log(widths), np.log(laws[key][0]), 1)[0]
             title = f"exponent of {quantity}, {name}"
             yield run.exponent(title, list(found[key]), float(np.ravel(slope)[0]))
         yield from _constants(run, name, found, laws)
@@ -313,21 +303,11 @@ def finding(run: nt.Run) -> str:
 
 
 CLAIM.panels = {
-    "movement": Laws(
-        {
-            "movement": r"max$_r$ $\|w_r(T)-w_r(0)\|$",
-            "flipped_activations": "share of flipped activations",
-            LEFT: r"sup$_t$ $\|u_m-u_\mathrm{lin}\|/\sqrt{n}$",
-        },
-        "distance or share, in plain training",
-        room=8,
-    ),
-    "kernel": Laws(
-        {
-            "at_start": r"at the start, $\|H_m(0)-H\|_F$",
-            "kernel_change": r"by training, $\|H_m(T)-H_m(0)\|_F$",
-        },
-        "distance of kernels",
-        room=4,
-    ),
-}
+    "movement": Laws({"movement": r"max$_r$ $\|w_r(T)-w_r(0)\|$",
+                      "flipped_activations": "share of flipped activations",
+                      LEFT: r"sup$_t$ $\|u_m-u_\mathrm{lin}\|/\sqrt{n}$"},
+                     "distance or share, in plain training", room=8),
+    "kernel": Laws({"at_start": r"at the start, $\|H_m(0)-H\|_F$",
+                    "kernel_change": r"by training, $\|H_m(T)-H_m(0)\|_F$"},
+                   "distance of kernels", room=4),
+}  # fmt: skip
