@@ -192,13 +192,14 @@ def train_nets(
     Returns:
         All nets' trajectory.
     """
+    moving = recipe.learning_rate * width**-recipe.output_exponent
     taken = Footprint.of(
         recipe.inputs,
         width,
         dtype,
         device,
         outputs=1 if recipe.observed.ndim == 1 else recipe.observed.shape[1],
-        rates=np.broadcast_to(recipe.learning_rate, (recipe.steps,)),
+        rates=np.broadcast_to(moving, (recipe.steps,)),
         both_layers=recipe.layers == "both",
     )
     size = max(1, _TOGETHER[taken.form] // (width * len(recipe.inputs)))
@@ -299,6 +300,7 @@ def _train_group(
         outputs=1 if labels.ndim == 1 else labels.shape[1],
         antisymmetric=recipe.init_scale is None,
         scale=1.0 if recipe.init_scale is None else recipe.init_scale,
+        output_scale=width**recipe.output_exponent,
         dtype=storage(dtype),
         device=device,
     )
@@ -316,7 +318,7 @@ def _train_group(
         recipe.inputs,
         labels,
         recipe.distillation,
-        learning_rate=recipe.learning_rate,
+        learning_rate=recipe.learning_rate * width ** (-2 * recipe.output_exponent),
         steps=recipe.steps,
         record=recipe.record,
         layers=recipe.layers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PowerLaw", "fit_power_law", "half_width", "signed_bound"]
+__all__ = ["PowerLaw", "at_infinite_width", "fit_power_law", "mean_of", "signed_bound"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,13 +148,30 @@ def signed_bound(
     return quantile * float(np.sqrt(np.square(scaled).mean() / (width * mean_of)))
 
 
-def half_width(values: ArrayLike, confidence: float) -> float:
-    """Half-width of Student's interval of a mean.
+def mean_of(values: ArrayLike, confidence: float) -> tuple[float, float]:
+    """Mean of independent numbers, and half the width of its two-sided confidence interval."""
+    sample = np.ravel(np.asarray(values, dtype=float))
+    quantile = _student(sample.size - 1, (1 + confidence) / 2)
+    return float(sample.mean()), quantile * float(sample.std(ddof=1)) / float(np.sqrt(sample.size))
+
+
+def at_infinite_width(
+    widths: Sequence[int], values: Sequence[ArrayLike], confidence: float
+) -> tuple[float, float]:
+    """Intercept of a linear regression on m^{-1/2}, and half the width of its interval.
 
     Args:
-        values: at least two.
-        confidence: two-sided.
+        widths: m.
+        values: one for each net, for each width.
+        confidence: of the interval, two-sided.
     """
-    drawn = np.asarray(values, dtype=float)
-    quantile = _student(drawn.size - 1, (1 + confidence) / 2)
-    return float(quantile * drawn.std(ddof=1) / np.sqrt(drawn.size))
+    samples = [np.asarray(value, dtype=float) for value in values]
+    x = np.repeat(np.asarray(widths, dtype=float) ** -0.5, [sample.size for sample in samples])
+    y = np.concatenate(samples)
+    offset = x - x.mean()
+    spread = float(np.square(offset).sum())
+    slope = float(offset @ y) / spread
+    intercept = float(y.mean()) - slope * float(x.mean())
+    variance = float(np.square(y - intercept - slope * x).sum()) / (y.size - 2)
+    error = float(np.sqrt(variance * (1 / y.size + float(x.mean()) ** 2 / spread)))
+    return intercept, _student(y.size - 2, (1 + confidence) / 2) * error

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BOOTSTRAP_STREAM",
     "CONTROL_STREAM",
+    "EXPONENT_TOLERANCE",
     "NETS_STREAM",
     "Ladder",
     "NetPlan",
@@ -50,7 +51,7 @@ Array = NDArray[np.float64]
 NETS_STREAM, CONTROL_STREAM, BOOTSTRAP_STREAM = 0, 1, 2
 """Keep the seeds of the claim's nets, of its control nets and of resampling apart."""
 
-_EXPONENT, _EXPONENT_TOLERANCE = -0.5, 0.15
+_EXPONENT, EXPONENT_TOLERANCE = -0.5, 0.15
 """Room for some curvature at these widths, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
 
 
@@ -453,7 +454,7 @@ class Ladder:
             title,
             _EXPONENT,
             fitted.exponent,
-            _EXPONENT_TOLERANCE,
+            EXPONENT_TOLERANCE,
             fitted.interval,
             whole_interval=True,
         )

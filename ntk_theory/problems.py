@@ -53,6 +53,8 @@ class Recipe:
         loss: "square" or "cross-entropy".
         init_scale: scale of plain initialisation, or None for antisymmetric pairs.
         record: steps whose outputs are kept, or None for all.
+        output_exponent: γ of output weights ±m^γ, trained at the rate η m^{−2γ}. The NTK is that of
+            γ = 0, and what training moves is not; −1/2 is the mean-field scale.
     """
 
     inputs: Array
@@ -64,6 +66,7 @@ class Recipe:
     loss: Loss = "square"
     init_scale: float | None = None
     record: Sequence[int] | None = None
+    output_exponent: float = 0.0
 
     @classmethod
     def plain(

@@ -82,6 +82,7 @@ class Claim:
         self._others: dict[str, tuple[Runner, Callable[[Options], Predicted]]] = {}
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
+        self._into: Callable[[Any, Options], Any] | None = None
         self._defaults: dict[str, Any] = {}
         self._fixed: dict[str, Any] = {}
         self._parts: dict[str, Callable[..., Any]] = {}
@@ -99,6 +100,7 @@ class Claim:
         *,
         defaults: Mapping[str, Any] | None = None,
         fixed: Mapping[str, Any] | None = None,
+        into: Callable[[Any, Options], Any] | None = None,
     ) -> Function:
         """Declare what builds the problem: f(seed=…, *, knob=default, …).
 
@@ -110,8 +112,9 @@ class Claim:
             builder: raises ValueError for values that make no sense.
             defaults: values in place of its own.
             fixed: values of parameters that are to be no knobs.
+            into: f(what it returns, options) makes of it what the other parts are handed.
         """
-        self._builder = builder
+        self._builder, self._into = builder, into
         self._defaults, self._fixed = dict(defaults or {}), dict(fixed or {})
         return builder
 
@@ -244,7 +247,8 @@ class Claim:
         assert self._builder is not None
         if "preset" in inspect.signature(self._builder).parameters:
             given["preset"] = options.preset
-        return self._builder(seed=options.seed, **given, **self._fixed)
+        built = self._builder(seed=options.seed, **given, **self._fixed)
+        return built if self._into is None else self._into(built, options)
 
     def predict(self, options: Options) -> Predicted:
         """Config and predictions of all rows, without training."""

@@ -45,8 +45,8 @@ class Declaration:
     config: Mapping[str, Any]
 
     @property
-    def control_rows(self) -> tuple[Row, ...]:
-        """Of the controls that have one."""
+    def broken_rows(self) -> tuple[Row, ...]:
+        """Rows of the controls, of those that have one."""
         return tuple(control.row for control in self.controls if control.row is not None)
 
 
@@ -101,15 +101,15 @@ def declare(claim: Claim, options: Options) -> Declaration:
         if not controls:
             raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
         for training in trainings.values():
-            own = replace(nets, widths=training.widths_in(nets.widths))
-            own.check_memory(training.recipe.inputs.shape)
+            widths = (nets.widths[-1], *training.widths_in(nets.widths))
+            replace(nets, widths=(max(widths),)).check_memory(training.recipe.inputs.shape)
     config = {
         **nets.config(),
         **{name: options.knobs.get(name, knob.default) for name, knob in claim.own_knobs.items()},
         **(problem.config() if hasattr(problem, "config") else {}),
-        "control_width": control_width(nets),
-        "control_seeds": claim.control_nets,
     }
+    if not controls or any(control.row is not None for control in controls):
+        config |= {"control_width": control_width(nets), "control_seeds": claim.control_nets}
     return Declaration(
         claim, options, problem, nets, premises, trainings, tuple(rows), tuple(controls), config
     )

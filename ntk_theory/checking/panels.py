@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Curves", "Dots", "Ecdf", "OverWidth", "default_panels"]
+__all__ = ["Curves", "Dots", "Ecdf", "Laws", "OverWidth", "default_panels"]
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,6 +192,38 @@ class OverWidth:
             drawing.prediction(axes, widths, law, label, of=name)
         axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel="largest RMS deviation")
         axes.legend(loc="lower left")
+
+
+@dataclass(frozen=True)
+class Laws:
+    """Numbers of nets over the width, mean and range, with predictions dashed.
+
+    Attributes:
+        of: what the legend calls them, in mathtext, by the names of arrays that the claim keeps:
+            numbers of nets, shape (M, S). Predictions are in arrays called "predicted " and so on.
+        ylabel: of the axis, in mathtext.
+        room: above the largest number, as a factor, for the legend.
+    """
+
+    of: Mapping[str, str]
+    ylabel: str
+    room: float = 1.0
+
+    def __call__(self, axes: Axes, result: ClaimResult) -> None:
+        """Draw it, if the run came so far."""
+        drawing, arrays = nt.drawing, result.arrays
+        if not set(self.of) <= set(arrays):
+            return
+        for place, (name, label) in enumerate(self.of.items()):
+            drawing.band(axes, arrays["widths"], arrays[name].T, _colour(place), label)
+        for place, name in enumerate(self.of):
+            dashed = None if place else "predicted"
+            law = arrays[f"predicted {name}"]
+            drawing.prediction(axes, arrays["widths"], law, dashed, of=name)
+        axes.set_xscale("log", base=2)
+        top = self.room * max(float(arrays[name].max()) for name in self.of)
+        axes.set(xlabel="width $m$", ylabel=self.ylabel, yscale="log", ylim=(None, top))
+        axes.legend(loc="upper right")
 
 
 def default_panels() -> dict[str, OverWidth]:

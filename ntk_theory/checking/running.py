@@ -23,6 +23,7 @@ from ntk_theory.fitting import PowerLaw, fit_power_law, signed_bound
 from ntk_theory.ladder import (
     BOOTSTRAP_STREAM,
     CONTROL_STREAM,
+    EXPONENT_TOLERANCE,
     NETS_STREAM,
     NetPlan,
     control_width,
@@ -62,12 +63,14 @@ class WidthResult:
         trajectory: of S nets, without their weights.
         held_out: outputs on other points after the last step, by name, shape (S, 1, p).
         taught: labels of each net, if each has a teacher of its own, shape (S, n) or (S, n, C).
+        inspected: what else was read off the trained nets, by name, shape (S,).
     """
 
     width: int
     trajectory: Trajectory
     held_out: Mapping[str, Array]
     taught: Array | None = None
+    inspected: Mapping[str, Array] = field(default_factory=dict)
 
     def outputs(self, on: str | None = None) -> Array:
         """Outputs at the recorded steps, on held-out points, or less what was taught."""
@@ -133,7 +136,7 @@ class Run:
             "dtype": self.nets.dtype,
             "device": self.nets.device,
             "progress": self.progress,
-            "keep_network": bool(one.held_out),
+            "keep_network": bool(one.held_out) or one.inspect is not None,
         }
         taught = None
         if one.taught is None:
@@ -142,13 +145,15 @@ class Run:
             teachers = self._teachers(one.taught.by, width, stream, count)
             taught = one.taught.lesson(teachers.outputs())
             trajectory = train_students(one.recipe, width, taught, seeds, **how)
-        held_out = {}
+        held_out, inspected = {}, {}
         if trajectory.network is not None and trajectory.stopped is None:
             held_out = {
                 name: np.asarray(trajectory.network(points.inputs))[:, None]
                 for name, points in one.held_out.items()
             }
-        return WidthResult(width, replace(trajectory, network=None), held_out, taught)
+            if one.inspect is not None:
+                inspected = dict(one.inspect(width, seeds, trajectory))
+        return WidthResult(width, replace(trajectory, network=None), held_out, taught, inspected)
 
     def _teachers(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
         """Nets that teach: those of the claim, or ones that are trained once for all controls."""
@@ -177,7 +182,10 @@ class Run:
             for generation in self._generations():
                 together = [one for one in generation if width in every[one.name]]
                 calls = (
-                    partial(self.train, one, width, NETS_STREAM, self.nets.count)
+                    partial(
+                        self.train,
+                        *(one, width, NETS_STREAM + one.stream, one.nets_in(self.nets.count)),
+                    )
                     for one in together
                 )
                 for one, found in zip(together, jobs.side_by_side(calls), strict=True):
@@ -194,7 +202,7 @@ class Run:
         """A training and its widest nets, or one of a control that has been run."""
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
-        broken = [row.training for row in self.declared.control_rows]
+        broken = [row.training for row in self.declared.broken_rows]
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
@@ -207,10 +215,12 @@ class Run:
     @property
     def bounds(self) -> int:
         """Bounds of the run that its risk is shared by: one a row, net and width it looks at."""
-        shares = {"mean": 1, "each": self.nets.count}
-        every = len(self.nets.widths) * self.nets.count
-        rows = sum(shares.get(row.nets, every) for row in self.declared.rows)
-        return rows + len(self.declared.controls)
+        total = len(self.declared.controls)
+        for row in self.declared.rows:
+            nets = row.training.nets_in(self.nets.count)
+            every = nets * len(row.training.widths_in(self.nets.widths))
+            total += {"mean": 1, "each": nets}.get(row.nets, every)
+        return total
 
     def confidence(self, bounds: int = 0) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""
@@ -247,7 +257,7 @@ class Run:
         """
         found = self.deviations(row)
         known = found if from_all else found[:-1]
-        together = self.nets.count if row.nets == "mean" and not from_all else 1
+        together = len(found[-1]) if row.nets == "mean" and not from_all else 1
         widths = self.widths_of(row.training)
         if row.norm == SIGNED:
             bound = signed_bound(widths, known, width, self.confidence(), together)
@@ -295,6 +305,25 @@ class Run:
             resolution=resolves[side],
         )
 
+    def exponent(
+        self, title: str, values: Sequence[Array], predicted: float = -0.5, of: str = ""
+    ) -> Measurement:
+        """Exponent in the width of positive numbers of each net, for each width.
+
+        Scattered nets leave it open: its whole interval has to be near the prediction, where an
+        interval in the tolerance would be the wider the less they say.
+
+        Args:
+            title: of the row.
+            values: of each net, shape (S,), for each width.
+            predicted: exponent.
+            of: name of the training whose widths they are at, if not the run's.
+        """
+        law = self.fit(values, self.widths_of(self.trainings[of]) if of else ())
+        return Measurement(
+            title, predicted, law.exponent, EXPONENT_TOLERANCE, law.interval, whole_interval=True
+        )
+
     def first_step(self, name: str) -> Measurement:
         """Outputs after one step of plain training, along and over their prediction ηHz.
 
@@ -312,20 +341,16 @@ class Run:
         ratios = np.array([of_width for of_width, _ in every])
         return first_step_row(self.widths_of(self.trainings[name]), ratios, name, every[0][1])
 
-    def exponent(self, name: str) -> Measurement:
-        """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
-
-        Scattered nets leave the exponent open: its whole interval has to be near −1/2, where an
-        interval in the tolerance would be the wider the less they say.
+    def deviation_exponent(self, name: str) -> Measurement:
+        """The largest RMS deviation from the infinitely wide net at any step falls like m^{-1/2}.
 
         Args:
             name: of a training.
         """
         predicted = self.trainings[name].predicted
         off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
-        law = self.fit([one.max(axis=1) for one in off], self.widths_of(self.trainings[name]))
         title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
-        return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
+        return self.exponent(title, [one.max(axis=1) for one in off], of=name)
 
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
@@ -358,10 +383,9 @@ class Run:
     def control(self, control: Control) -> Any:
         """Train the nets of a control, and judge it."""
         unmet = None if control.unmet is None else not control.unmet.holds
-        if control.measured is not None:
-            failure, claimed = control.measured(self)
-            of_control = (control.id, control.broken_premise, failure, claimed)
-            return judged_control(*of_control, failure.tolerance, unmet)
+        if control.measure is not None:
+            made = control.measure(self)
+            return judged_control(control.id, control.broken_premise, *made, unmet)
         row, width = control.row, control_width(self.nets)
         assert row is not None
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
@@ -390,6 +414,7 @@ class Run:
             for one in self.trainings.values()
             if one.widths is None
             and one.shows(own.on)
+            and one.kernel_limit == own.training.kernel_limit
             and one.recipe.loss == row.training.recipe.loss
         ]
         return max(max(self.sides(one, width, from_all=True)) for one in alike)
@@ -420,6 +445,7 @@ class Run:
                         "movement": float(one.trajectory.movement[net]),
                         "distance": float(one.trajectory.distance[net]),
                         "flipped_activations": float(one.trajectory.flipped_activations[net]),
+                        **{key: float(values[net]) for key, values in one.inspected.items()},
                     }
 
     def arrays(self) -> dict[str, Any]:
@@ -517,7 +543,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
 def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     """Closed forms of trainings, controls and rows, before any net is trained."""
     own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
-    broken = {id(row.training): row.training for row in declared.control_rows}
+    broken = {id(row.training): row.training for row in declared.broken_rows}
     of_controls = [_Limit(one) for one in broken.values() if one.kernel_limit]
     yield from _worst("kernel limit: outputs − closed form, largest", [one.gap for one in own])
     yield from _worst(
@@ -532,7 +558,7 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
         "rows: closed form − functional of the predicted outputs, largest",
         [
             _formula_gap(row, row.expect)
-            for row in (*declared.rows, *declared.control_rows)
+            for row in (*declared.rows, *declared.broken_rows)
             if row.expect is not None
         ],
     )
@@ -597,15 +623,14 @@ def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
     own = sum(
-        sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
+        sum(one.widths_in(nets.widths)) * one.recipe.steps * one.nets_in(nets.count)
+        for one in declared.trainings.values()
     )
-    controls = [row.training for row in declared.control_rows]
+    controls = [row.training for row in declared.broken_rows]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))
-    return float(
-        own * nets.count + control_width(nets) * declared.claim.control_nets * broken + more
-    )
+    return float(own + control_width(nets) * declared.claim.control_nets * broken + more)
 
 
 def _gather(run: Run, evidence: Evidence) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.fitting import half_width
+from ntk_theory.fitting import mean_of
 from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class Students:
         return (
             float(predicted.mean()),
             measured,
-            half_width(measured - predicted, _CONFIDENCE) + grain,
+            mean_of(measured - predicted, _CONFIDENCE)[1] + grain,
         )
 
     def rows(self) -> Iterator[nt.Measurement]:
@@ -276,11 +276,11 @@ class Students:
                 f"student of {name}: accuracy on fresh points",
             )
             yield over_nets(title, float(predicted.mean()), of[name],
-                            half_width(of[name] - predicted, _CONFIDENCE), gain / 2)  # fmt: skip
+                            mean_of(of[name] - predicted, _CONFIDENCE)[1], gain / 2)  # fmt: skip
         title = "accuracy gained from the stopped teacher over hard labels"
         yield over_nets(title, gain, gains, off, gain / 2)
         yield nt.Measurement(f"{title}, lower end of its interval over worlds", 0.0,
-                             float(gains.mean()) - half_width(gains, _CONFIDENCE), 0.0,
+                             float(gains.mean()) - mean_of(gains, _CONFIDENCE)[1], 0.0,
                              relation=nt.Relation.AT_LEAST)  # fmt: skip
         title = "accuracy gained from its averages over the tree alone"
         yield over_nets(title, *self.paired("tree averages"), gain / 2)
@@ -296,14 +296,14 @@ class Students:
 def controls() -> Iterator[nt.Control]:
     """Students that do not gain what that of the stopped teacher does."""
 
-    def measured(name: str, run: nt.Run) -> tuple[nt.Measurement, float]:
+    def measured(name: str, run: nt.Run) -> tuple[nt.Measurement, float, float]:
         students: Students = run.notes["students"]
         predicted, gains, off = students.paired(name)
         if name == TRAINED_OUT:
             # Finite nets train out later: what narrower ones keep bounds what these do.
             off += abs(float(students.found["raised"].mean()))
         failure = over_nets("accuracy gained over hard labels", predicted, gains, off)
-        return failure, students.paired(STOPPED)[0]
+        return failure, students.paired(STOPPED)[0], off
 
     for name, broken in (
         (TRAINED_OUT, f"the teacher is stopped: here it trains for {TEACHER_STEPS} steps"),
@@ -312,7 +312,7 @@ def controls() -> Iterator[nt.Control]:
         ("shuffled teacher",
          "outputs on wrong classes say which are near: here they are shuffled among them"),
     ):  # fmt: skip
-        yield nt.Control(name.replace(" ", "-"), broken, measured=partial(measured, name))
+        yield nt.Control(name.replace(" ", "-"), broken, measure=partial(measured, name))
 
 
 def arrays(students: Students) -> dict[str, Array]:

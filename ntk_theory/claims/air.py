@@ -281,7 +281,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """
     from ntk_theory.ladder import falling_row
 
-    yield run.exponent(CLUSTERS)
+    yield run.deviation_exponent(CLUSTERS)
     for case in run.problem.cases:
         rising, nets = math.ceil(case.peak / 2), [one.outputs() for one in run.results[case.name]]
         widths, predicted = run.widths_of(run.trainings[case.name]), case.outputs

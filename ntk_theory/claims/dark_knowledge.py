@@ -222,7 +222,7 @@ def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """How the deviation falls, the first step of the nets, and what students gain."""
-    yield run.exponent(TREE)
+    yield run.deviation_exponent(TREE)
     yield run.first_step(TREE)
     taught = run.notes["students"] = students.Students.taught(run)
     yield from taught.rows()
