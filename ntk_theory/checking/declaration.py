@@ -6,7 +6,7 @@ __all__ = ["Declaration", "declare"]
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ntk_theory.ladder import NetPlan, control_width, planned
@@ -44,6 +44,11 @@ class Declaration:
     controls: tuple[Control, ...]
     config: Mapping[str, Any]
 
+    @property
+    def broken_rows(self) -> tuple[Row, ...]:
+        """Rows of the controls, of those that have one."""
+        return tuple(control.row for control in self.controls if control.row is not None)
+
 
 class _Titled(dict[str, Any]):
     """Rows by their titles, or by their place."""
@@ -80,7 +85,10 @@ def declare(claim: Claim, options: Options) -> Declaration:
     problem = claim.build(options)
     sweep = claim.presets[options.preset]
     lazy_width = _lazy_width(problem)
-    nets = planned(options, sweep.widths(lazy_width), sweep.nets, claim.precisions)
+    nets = planned(
+        options, sweep.widths(lazy_width), sweep.nets, claim.precisions,
+        least_count=claim.least_nets,
+    )  # fmt: skip
     premises = tuple(_premises(claim, problem, nets.widths))
     trainings: dict[str, Training] = {}
     rows: list[Row] = []
@@ -96,14 +104,15 @@ def declare(claim: Claim, options: Options) -> Declaration:
         if not controls:
             raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
         for training in trainings.values():
-            nets.check_memory(training.recipe.inputs.shape)
+            widths = (nets.widths[-1], *training.widths_in(nets.widths))
+            replace(nets, widths=(max(widths),)).check_memory(training.recipe.inputs.shape)
     config = {
         **nets.config(),
         **{name: options.knobs.get(name, knob.default) for name, knob in claim.own_knobs.items()},
         **(problem.config() if hasattr(problem, "config") else {}),
-        "control_width": control_width(nets),
-        "control_seeds": claim.control_nets,
     }
+    if not controls or any(control.row is not None for control in controls):
+        config |= {"control_width": control_width(nets), "control_seeds": claim.control_nets}
     return Declaration(
         claim, options, problem, nets, premises, trainings, tuple(rows), tuple(controls), config
     )

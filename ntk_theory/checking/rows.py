@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory.checking.functionals import Functional, LabelledPoints
-from ntk_theory.verdicts import Premise, Relation
+from ntk_theory.verdicts import Measurement, Premise, Relation
 
 if TYPE_CHECKING:
     from ntk_theory.problems import Recipe
+    from ntk_theory.training import Trajectory
 
 Array = NDArray[np.float64]
 Norm = Callable[[Array, Array], Array]
@@ -157,8 +158,12 @@ class Training:
             else: f(width, seed) gives the outputs of one net at the recorded steps, and those of
             the infinitely wide net for the width None.
         curves: other predicted numbers that rows and pictures want, by name.
-        widths: of its nets, if others than the run's; below 0 they count from the run's widest. No
-            row looks at such a training, only what is measured and drawn besides.
+        widths: of its nets, if others than the run's; below 0 they count from the run's widest. They
+            may be f(widths of the run). Rows look at such a training if it has four widths or more.
+        nets: how many of them at each width, f(that of the run), if another number.
+        stream: keeps its nets apart from those of other trainings with the same seed.
+        inspect: what else is read off trained nets before their weights are dropped: f(width, seeds,
+            trajectory), which has the nets, gives numbers of each net, shape (S,), by name.
     """
 
     name: str
@@ -173,7 +178,10 @@ class Training:
     kernel_limit: bool = True
     simulate: Callable[[int | None, int], Array] | None = None
     curves: Mapping[str, Any] = field(default_factory=dict)
-    widths: Sequence[int] | None = None
+    widths: Sequence[int] | Callable[[Sequence[int]], Sequence[int]] | None = None
+    nets: Callable[[int], int] | None = None
+    stream: int = 0
+    inspect: Callable[[int, Sequence[int], Trajectory], Mapping[str, Array]] | None = None
 
     def __post_init__(self) -> None:
         recorded = self.recipe.record
@@ -187,8 +195,14 @@ class Training:
 
     def widths_in(self, run: Sequence[int]) -> tuple[int, ...]:
         """Widths of its nets in a run over some widths."""
-        return tuple(run if self.widths is None else
-                     [run[one] if one < 0 else one for one in self.widths])  # fmt: skip
+        if self.widths is None:
+            return tuple(run)
+        own = self.widths(run) if callable(self.widths) else self.widths
+        return tuple(run[one] if one < 0 else one for one in own)
+
+    def nets_in(self, count: int) -> int:
+        """How many of its nets a run trains at each width that has so many of others."""
+        return count if self.nets is None else self.nets(count)
 
     @property
     def points(self) -> LabelledPoints:
@@ -338,15 +352,21 @@ class Control:
         row: made with `Row.under`, or with its own `claimed`. Its prediction is what theory says
             is seen there instead.
         unmet: premise that this must violate, if there is one.
+        measure: in place of a row, what is no functional of the outputs of one width: f(run) trains
+            nets, and gives what theory says is seen against what is, what the claim would show, and
+            how far from that would still count as it.
     """
 
     id: str
     broken_premise: str
-    row: Row
+    row: Row | None = None
     unmet: Premise | None = None
+    measure: Callable[[Any], tuple[Measurement, float, float]] | None = None
 
     def __post_init__(self) -> None:
-        if self.row.claimed is None:
+        if (self.row is None) == (self.measure is None):
+            raise ValueError(f"control {self.id!r} needs a row, or else `measure=`")
+        if self.row is not None and self.row.claimed is None:
             raise ValueError(
                 f"control {self.id!r} needs what the claim would show: make its row with "
                 "`row.under(training)`, or give the row `claimed=`"

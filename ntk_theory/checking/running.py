@@ -60,12 +60,14 @@ class WidthResult:
         trajectory: of S nets, without their weights.
         held_out: outputs on other points after the last step, by name, shape (S, 1, p).
         taught: labels of each net, if each has a teacher of its own, shape (S, n) or (S, n, C).
+        inspected: what else was read off the trained nets, by name, shape (S,).
     """
 
     width: int
     trajectory: Trajectory
     held_out: Mapping[str, Array]
     taught: Array | None = None
+    inspected: Mapping[str, Array] = field(default_factory=dict)
 
     def outputs(self, on: str | None = None) -> Array:
         """Outputs at the recorded steps, on held-out points, or less what was taught."""
@@ -84,6 +86,7 @@ class Run:
         evidence: premises, measurements and controls so far.
         results: nets of each width, by the name of the training.
         controlled: nets of the controls so far, by the name of the training.
+        notes: what one part of the claim leaves for those that come after it, by name.
     """
 
     declared: Declaration
@@ -91,6 +94,7 @@ class Run:
     evidence: Evidence = field(default_factory=Evidence)
     results: dict[str, list[WidthResult]] = field(default_factory=dict)
     controlled: dict[str, WidthResult] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
 
     @property
@@ -129,7 +133,7 @@ class Run:
             "dtype": self.nets.dtype,
             "device": self.nets.device,
             "progress": self.progress,
-            "keep_network": bool(one.held_out),
+            "keep_network": bool(one.held_out) or one.inspect is not None,
         }
         taught = None
         if one.taught is None:
@@ -138,13 +142,15 @@ class Run:
             teachers = self._teachers(one.taught.by, width, stream, count)
             taught = one.taught.lesson(teachers.outputs())
             trajectory = train_students(one.recipe, width, taught, seeds, **how)
-        held_out = {}
+        held_out, inspected = {}, {}
         if trajectory.network is not None and trajectory.stopped is None:
             held_out = {
                 name: np.asarray(trajectory.network(points.inputs))[:, None]
                 for name, points in one.held_out.items()
             }
-        return WidthResult(width, replace(trajectory, network=None), held_out, taught)
+            if one.inspect is not None:
+                inspected = dict(one.inspect(width, seeds, trajectory))
+        return WidthResult(width, replace(trajectory, network=None), held_out, taught, inspected)
 
     def _teachers(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
         """Nets that teach: those of the claim, or ones that are trained once for all controls."""
@@ -173,7 +179,10 @@ class Run:
             for generation in self._generations():
                 together = [one for one in generation if width in every[one.name]]
                 calls = (
-                    partial(self.train, one, width, NETS_STREAM, self.nets.count)
+                    partial(
+                        self.train,
+                        *(one, width, NETS_STREAM + one.stream, one.nets_in(self.nets.count)),
+                    )
                     for one in together
                 )
                 for one, found in zip(together, jobs.side_by_side(calls), strict=True):
@@ -190,7 +199,7 @@ class Run:
         """A training and its widest nets, or one of a control that has been run."""
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
-        broken = [control.row.training for control in self.declared.controls]
+        broken = [row.training for row in self.declared.broken_rows]
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
@@ -212,10 +221,16 @@ class Run:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array]) -> PowerLaw:
-        """Power law in the width of positive numbers of each net, from the narrowest width on."""
+    def fit(self, values: Sequence[Array], one: Training | None = None) -> PowerLaw:
+        """Power law in the width of positive numbers of each net, from the narrowest width on.
+
+        Args:
+            values: of each net, shape (S,), for each width.
+            one: training whose nets they are, if that has widths of its own.
+        """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        widths = self.nets.widths[: len(values)]
+        every = self.nets.widths if one is None else one.widths_in(self.nets.widths)
+        widths = every[: len(values)]
         return fit_power_law(widths, values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
@@ -233,8 +248,8 @@ class Run:
             from_all: use the widest nets as well.
         """
         found = self.deviations(row)
-        law = self.fit(found if from_all else found[:-1])
-        together = self.nets.count if row.nets == "mean" and not from_all else 1
+        law = self.fit(found if from_all else found[:-1], row.training)
+        together = len(found[-1]) if row.nets == "mean" and not from_all else 1
         bound = law.upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
@@ -305,6 +320,21 @@ class Run:
         every = np.array([ratios(found) for found in self.results[name]])
         return first_step_row(self.nets.widths, every, name, crossing)
 
+    def exponent(self, name: str) -> Measurement:
+        """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
+
+        Scattered nets leave the exponent open: its whole interval has to be near −1/2, where an
+        interval in the tolerance would be the wider the less they say.
+
+        Args:
+            name: of a training.
+        """
+        predicted = self.trainings[name].predicted
+        off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
+        law = self.fit([one.max(axis=1) for one in off])
+        title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
+        return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
+
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
 
@@ -324,7 +354,7 @@ class Run:
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
             yield falling_row(
-                self.nets.widths,
+                row.training.widths_in(self.nets.widths),
                 self.deviations(row),
                 f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
             )
@@ -333,7 +363,12 @@ class Run:
 
     def control(self, control: Control) -> Any:
         """Train the nets of a control, and judge it."""
+        unmet = None if control.unmet is None else not control.unmet.holds
+        if control.measure is not None:
+            made = control.measure(self)
+            return judged_control(control.id, control.broken_premise, *made, unmet)
         row, width = control.row, control_width(self.nets)
+        assert row is not None
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
         self.controlled[row.training.name] = found
         tolerance = self._control_tolerance(row, width)
@@ -344,7 +379,7 @@ class Run:
             over_nets(row.name, row.predicted, row.read(found.outputs(row.on)), tolerance),
             row.claimed,
             tolerance,
-            None if control.unmet is None else not control.unmet.holds,
+            unmet,
         )
 
     def _control_tolerance(self, row: Row, width: int) -> float:
@@ -388,6 +423,7 @@ class Run:
                         "movement": float(one.trajectory.movement[net]),
                         "distance": float(one.trajectory.distance[net]),
                         "flipped_activations": float(one.trajectory.flipped_activations[net]),
+                        **{key: float(values[net]) for key, values in one.inspected.items()},
                     }
 
     def arrays(self) -> dict[str, Any]:
@@ -495,7 +531,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
 def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     """Closed forms of trainings, controls and rows, before any net is trained."""
     own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
-    broken = {id(c.row.training): c.row.training for c in declared.controls}
+    broken = {id(row.training): row.training for row in declared.broken_rows}
     of_controls = [_Limit(one) for one in broken.values() if one.kernel_limit]
     yield from _worst("kernel limit: outputs − closed form, largest", [one.gap for one in own])
     yield from _worst(
@@ -510,7 +546,7 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
         "rows: closed form − functional of the predicted outputs, largest",
         [
             _formula_gap(row, row.expect)
-            for row in (*declared.rows, *(control.row for control in declared.controls))
+            for row in (*declared.rows, *declared.broken_rows)
             if row.expect is not None
         ],
     )
@@ -572,14 +608,15 @@ def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
     own = sum(
-        sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
+        sum(one.widths_in(nets.widths)) * one.recipe.steps * one.nets_in(nets.count)
+        for one in declared.trainings.values()
     )
-    controls = [control.row.training for control in declared.controls]
+    controls = [row.training for row in declared.broken_rows]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))
     return float(
-        own * nets.count + control_width(nets) * declared.claim.control_nets * broken + more
+        own + control_width(nets) * declared.claim.control_nets * broken + more
     )
 
 
@@ -603,7 +640,8 @@ def _gather(run: Run, evidence: Evidence) -> str:
             narrowest = run.results[one.name][0].outputs()
             evidence.premises.append(_predicted_signs_premise(one, narrowest))
     evidence.measurements += [run.measure(row) for row in declared.rows]
-    for found in declared.claim.made("measure", run):
+    measure = declared.claim.part("measure")
+    for found in () if measure is None else measure(run):  # one by one: it may look at the others
         (evidence.premises if isinstance(found, Premise) else evidence.measurements).append(found)
     evidence.measurements += run.falling_rows()
     evidence.arrays |= run.arrays()
