@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["PowerLaw", "fit_power_law"]
+__all__ = ["PowerLaw", "fit_power_law", "half_width", "rms_bound"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from scipy.special import fdtri, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -113,3 +113,43 @@ def fit_power_law(
         runs,
         float(np.sqrt(np.square(residuals).sum() / (residuals.size - 2))),
     )
+
+
+def rms_bound(
+    widths: Sequence[int],
+    errors: Sequence[ArrayLike],
+    width: int,
+    confidence: float,
+    mean_of: int = 1,
+) -> float:
+    """Bound on an error that shrinks like m^{-1/2}, biased or not, of a run or the mean of several.
+
+    √m times the errors has one scale, estimated by the root mean square of the N known ones; the
+    mean square of S further ones over it has Fisher's law with S and N degrees of freedom, and the
+    modulus of a mean is at most the root mean square.
+
+    Args:
+        widths: of the runs, from the narrowest on.
+        errors: at as many of these widths as are known, one a run.
+        width: m.
+        confidence: of the bound.
+        mean_of: how many runs the mean is taken of.
+
+    Reference: docs/theory.md, section 7.9.
+    """
+    known = zip(widths, errors, strict=False)
+    scaled = np.concatenate([np.sqrt(m) * np.asarray(row, dtype=float) for m, row in known])
+    quantile = float(fdtri(mean_of, scaled.size, confidence))
+    return float(np.sqrt(np.square(scaled).mean() * quantile / width))
+
+
+def half_width(values: ArrayLike, confidence: float) -> float:
+    """Half-width of Student's interval of a mean.
+
+    Args:
+        values: at least two.
+        confidence: two-sided.
+    """
+    drawn = np.asarray(values, dtype=float)
+    quantile = stdtrit(drawn.size - 1, (1 + confidence) / 2)
+    return float(quantile * drawn.std(ddof=1) / np.sqrt(drawn.size))
