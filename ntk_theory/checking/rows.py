@@ -158,12 +158,13 @@ class Training:
             else: f(width, seed) gives the outputs of one net at the recorded steps, and those of
             the infinitely wide net for the width None.
         curves: other predicted numbers that rows and pictures want, by name.
-        widths: of its nets, if others than the run's; below 0 they count from the run's widest. They
-            may be f(widths of the run). Rows look at such a training if it has four widths or more.
+        widths: of its nets, if others than the run's; below 0 they count from the run's widest.
+            They may be f(widths of the run). Rows look at such a training if it has four widths
+            or more.
         nets: how many of them at each width, f(that of the run), if another number.
         stream: keeps its nets apart from those of other trainings with the same seed.
-        inspect: what else is read off trained nets before their weights are dropped: f(width, seeds,
-            trajectory), which has the nets, gives numbers of each net, shape (S,), by name.
+        inspect: what else is read off trained nets before their weights are dropped: f(width,
+            seeds, trajectory), which has the nets, gives numbers of each net, shape (S,), by name.
     """
 
     name: str

@@ -257,11 +257,11 @@ def controls(problem: nt.NoisyClusters, _: Any, rows: Mapping[str, nt.Row]) -> I
 def finding(run: nt.Run) -> str:
     """How far nets move, and leads in accuracy."""
     moved = [f"{distances(run, way)[-1].mean():.4g}" for way in WAYS]
-    names = [family.name for family in families.FAMILIES if family != families.COUNTEREXAMPLE]
     leads = "; ".join(
-        f"{name} {memorised - own:+.3f} and {best - own:+.3f}"
-        for name in names
-        for own, best, memorised in [run.notes[name].nets[-1].mean(axis=0)]
+        f"{family.name} {memorised - own:+.3f} and {best - own:+.3f}"
+        for family in families.FAMILIES
+        if family.name in run.notes and family != families.COUNTEREXAMPLE
+        for own, best, memorised in [run.notes[family.name].nets[-1].mean(axis=0)]
     )
     return (
         f"nets move {moved[0]} from their start under self-distillation and {moved[1]} when they "
