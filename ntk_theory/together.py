@@ -179,7 +179,9 @@ def _trained(jobs: Sequence[Job], nets: Sequence[TwoLayerReLU]) -> list[Array]:
         torch.bmm(hidden, inputs.mT, out=values)
 
     def read(place: int) -> Array:
-        return TwoLayerReLU(hidden[place, None], output[place, None])(jobs[place].read_on)[0]
+        return np.asarray(
+            TwoLayerReLU(hidden[place, None], output[place, None])(jobs[place].read_on)[0]
+        )
 
     return _descend(jobs, hidden, lambda: (output @ values.relu()).mT / root, follow, read)
 

@@ -285,7 +285,7 @@ def arrays(run: nt.Run) -> dict[str, Any]:
         curve = [distance(replace(problem, noise_rate=float(rate)), way) for rate in dense]
         found[f"measure of {way}"] = measure_of(problem, moved)
         found[f"predicted measure of {way}"] = measure_of(problem, curve)
-    return found | run.notes.get("arrays", {})
+    return {**found, **run.notes.get("arrays", {})}
 
 
 CLAIM.panels = {"measure": measure, "test-error": test_error, "stopping-time": stopping_time}
