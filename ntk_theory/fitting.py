@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["PowerLaw", "at_infinite_width", "fit_power_law", "mean_of", "signed_bound"]
+__all__ = [
+    "PowerLaw",
+    "at_infinite_width",
+    "fit_power_law",
+    "mean_of",
+    "rms_bound",
+    "signed_bound",
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -175,3 +182,33 @@ def at_infinite_width(
     variance = float(np.square(y - intercept - slope * x).sum()) / (y.size - 2)
     error = float(np.sqrt(variance * (1 / y.size + float(x.mean()) ** 2 / spread)))
     return intercept, _student(y.size - 2, (1 + confidence) / 2) * error
+
+
+def rms_bound(
+    widths: Sequence[int],
+    errors: Sequence[ArrayLike],
+    width: int,
+    confidence: float,
+    mean_of: int = 1,
+) -> float:
+    """Bound on an error that shrinks like m^{-1/2}, biased or not, of a run or the mean of several.
+
+    √m times the errors has one scale, estimated by the root mean square of the N known ones; the
+    mean square of S further ones over it has Fisher's law with S and N degrees of freedom, and the
+    modulus of a mean is at most the root mean square.
+
+    Args:
+        widths: of the runs, from the narrowest on.
+        errors: at as many of these widths as are known, one a run.
+        width: m.
+        confidence: of the bound.
+        mean_of: how many runs the mean is taken of.
+
+    Reference: docs/theory.md, section 7.9.
+    """
+    from scipy.special import fdtri
+
+    known = zip(widths, errors, strict=False)
+    scaled = np.concatenate([np.sqrt(m) * np.asarray(row, dtype=float) for m, row in known])
+    quantile = float(fdtri(mean_of, scaled.size, confidence))
+    return float(np.sqrt(np.square(scaled).mean() * quantile / width))

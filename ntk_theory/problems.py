@@ -136,6 +136,7 @@ class NoisyClusters:
         burn_in: steps of the burn-in.
         init_scale: scale of plain initialisation, or None for antisymmetric.
         held_out: further points of each cluster that no net is trained on.
+        seed: of the choice of wrong labels.
     """
 
     dataset: Dataset
@@ -150,6 +151,7 @@ class NoisyClusters:
     burn_in: int
     init_scale: float | None = None
     held_out: int = 0
+    seed: int | np.random.SeedSequence = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -361,6 +363,12 @@ class NoisyClusters:
         assert isinstance(schedule, nt.targets.BurnIn)
         return self.with_schedule(nt.targets.BurnIn(steps, schedule.then))
 
+    def with_noise_rate(self, noise_rate: float) -> NoisyClusters:
+        """The same problem with another share of wrong labels, and nothing else changed."""
+        rng = np.random.default_rng(self.seed)
+        dataset = nt.data.noisy_labels(self.dataset.design, noise_rate=noise_rate, rng=rng)
+        return replace(self, dataset=dataset, noise_rate=dataset.noise_rate)
+
     @property
     def early_burn_in(self) -> Premise:
         """The burn-in ends before the noise is memorised."""
@@ -542,4 +550,5 @@ def noisy_clusters(
         burn_in=parsed.steps,
         init_scale=init_scale,
         held_out=held_out,
+        seed=seed,
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import t as student_t
 
-from ntk_theory.fitting import fit_power_law
+from ntk_theory.fitting import fit_power_law, half_width, rms_bound
 from strategies import EPS, rngs, seeds
 
 # A binomial count falls outside its interval once in 1e6 seeds; the seeds are fixed.
@@ -251,3 +251,21 @@ def test_fewer_than_two_runs_at_a_width_are_refused(run):
 def test_values_that_are_not_positive_and_finite_are_refused(value):
     with pytest.raises(ValueError, match="positive finite values only"):
         fit_power_law((2, 4, 8), [*pairs((2, 4)), [1.0, value]], rng=np.random.default_rng(0))
+
+
+def test_the_bound_from_a_mean_square_is_exceeded_as_often_as_it_says():
+    """Mean squares of 3 over 9 normal deviations: Fisher's 1e-4 quantile, in 2000 trials."""
+    rng, exceeded = np.random.default_rng(4), 0
+    for _ in range(2000):
+        errors = [rng.normal(0, 1 / math.sqrt(width), 3) for width in WIDTHS]
+        bound = rms_bound(WIDTHS, errors[:-1], WIDTHS[-1], 1 - 1e-4, 3)
+        exceeded += abs(errors[-1].mean()) > bound
+    assert exceeded <= 3  # at most 0.2 expected: more than 3 have a probability below 1e-4
+    doubled = rms_bound(WIDTHS, [2 * one for one in errors[:-1]], WIDTHS[-1], 1 - 1e-4, 3)
+    assert doubled == pytest.approx(2 * bound, rel=1e-12)
+
+
+def test_half_of_an_interval_is_that_of_student():
+    values = np.array([1.0, 2.0, 4.0])
+    expected = student_t.ppf(0.99, 2) * values.std(ddof=1) / math.sqrt(3)
+    assert half_width(values, 0.98) == pytest.approx(expected, rel=1e-12)

@@ -50,7 +50,7 @@ LAYERS = [
     {"command.program"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "runs"},
-    {"streaming", "training.trajectory", "training.points", "training.checkpoints"},
+    {"streaming", "together", "training.trajectory", "training.points", "training.checkpoints"},
     {"training.neurons", "training.calendar"},
     {"training.dense", "training.events"},
     {"training.compiled"},

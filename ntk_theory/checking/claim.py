@@ -47,6 +47,7 @@ class Claim:
         paper_claims: which of the abstract's claims C1..C7 it checks, and within what scope.
         sweeps: over the width, by the name of the preset.
         control_nets: nets of each control.
+        least_nets: how many nets at each width it takes to judge their spread.
         precisions: of nets, that it can be checked in.
         knobs: names of what a user may set, besides preset, seed and device.
         plans: what says how long a preset takes, for presets where that matters.
@@ -65,6 +66,7 @@ class Claim:
         paper_claims: Mapping[str, str] | None = None,
         presets: Mapping[str, Sweep] = PRESETS,
         control_nets: int = 3,
+        least_nets: int = 3,
         precisions: Sequence[str] = ("float64", "float32"),
     ) -> None:
         self.id = id_
@@ -76,6 +78,7 @@ class Claim:
         self.paper_claims = dict(paper_claims or {})
         self.sweeps = dict(presets)
         self.control_nets = control_nets
+        self.least_nets = least_nets
         self.precisions = tuple(precisions)
         self._panels: dict[str, Panel] = {}
         self.plans: dict[str, Callable[[Options], str]] = {}
@@ -148,7 +151,8 @@ class Claim:
     def measure(self, function: Callable[[Run], Iterable[Measurement | Premise]]) -> Any:
         """Declare rows that are no functional of outputs: f(run), after all nets are trained.
 
-        It may yield premises, too, which trained nets have to meet.
+        It may yield premises, too, which trained nets have to meet. What it has yielded is in
+        `run.evidence` when it goes on.
         """
         return self._part("measure", function)
 

@@ -85,7 +85,10 @@ def declare(claim: Claim, options: Options) -> Declaration:
     problem = claim.build(options)
     sweep = claim.sweeps[options.preset]
     lazy_width = _lazy_width(problem)
-    nets = planned(options, sweep.widths(lazy_width), sweep.nets, claim.precisions)
+    nets = planned(
+        options, sweep.widths(lazy_width), sweep.nets, claim.precisions,
+        least_count=claim.least_nets,
+    )  # fmt: skip
     premises = tuple(_premises(claim, problem, nets.widths))
     trainings: dict[str, Training] = {}
     rows: list[Row] = []

@@ -42,7 +42,7 @@ MUTANTS = [
     Mutant(
         "the kernel lacks a factor",
         "ntk_theory.kernels.ntk_limit",
-        lambda right: lambda *arguments: 2 * right(*arguments),
+        lambda right: lambda *args, **kwargs: 2 * right(*args, **kwargs),
     ),
     Mutant(
         "distance with λ_+ for λ_−",
