@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PowerLaw", "fit_power_law"]
+__all__ = ["PowerLaw", "fit_power_law", "half_width", "signed_bound"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,3 +113,42 @@ def fit_power_law(
         runs,
         float(np.sqrt(np.square(residuals).sum() / (residuals.size - 2))),
     )
+
+
+def signed_bound(
+    widths: Sequence[int],
+    errors: Sequence[ArrayLike],
+    width: int,
+    confidence: float,
+    mean_of: int = 1,
+) -> float:
+    """Bound on the size of an error that is N(0, τ²/m), of one further run or the mean of several.
+
+    Student's, from the mean square of √m times the known errors: a power law of their sizes would
+    follow those that are small by chance.
+
+    Args:
+        widths: of the runs, from the narrowest on.
+        errors: with their sign, at as many of these widths as are known, one a run.
+        width: m.
+        confidence: two-sided.
+        mean_of: how many runs the mean is taken of.
+
+    Reference: docs/theory.md, section 6.5.
+    """
+    known = zip(widths, errors, strict=False)
+    scaled = np.concatenate([np.sqrt(m) * np.asarray(row, dtype=float) for m, row in known])
+    quantile = float(stdtrit(scaled.size, (1 + confidence) / 2))
+    return quantile * float(np.sqrt(np.square(scaled).mean() / (width * mean_of)))
+
+
+def half_width(values: ArrayLike, confidence: float) -> float:
+    """Half-width of Student's interval of a mean.
+
+    Args:
+        values: at least two.
+        confidence: two-sided.
+    """
+    drawn = np.asarray(values, dtype=float)
+    quantile = stdtrit(drawn.size - 1, (1 + confidence) / 2)
+    return float(quantile * drawn.std(ddof=1) / np.sqrt(drawn.size))

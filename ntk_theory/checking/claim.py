@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ntk_theory.checking.running import Run
     from ntk_theory.verdicts import ClaimResult, Measurement, Progress
 
+Runner = Callable[["Options", "Progress"], "ClaimResult"]
+Predicted = tuple[Mapping[str, Any], Mapping[str, float]]
 Panel = Callable[["Axes", "ClaimResult"], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -43,7 +45,7 @@ class Claim:
         derivation: why the formulas hold, in a few sentences.
         source: where it is claimed and derived.
         paper_claims: which of the abstract's claims C1..C7 it checks, and within what scope.
-        presets: sweeps over the width, by name.
+        sweeps: over the width, by the name of the preset.
         control_nets: nets of each control.
         precisions: of nets, that it can be checked in.
         knobs: names of what a user may set, besides preset, seed and device.
@@ -72,16 +74,22 @@ class Claim:
         self.assumptions = tuple(assumptions)
         self.derivation = derivation
         self.paper_claims = dict(paper_claims or {})
-        self.presets = dict(presets)
+        self.sweeps = dict(presets)
         self.control_nets = control_nets
         self.precisions = tuple(precisions)
         self._panels: dict[str, Panel] = {}
-        self.plans: Mapping[str, Callable[[Options], str]] = {}
+        self.plans: dict[str, Callable[[Options], str]] = {}
+        self._others: dict[str, tuple[Runner, Callable[[Options], Predicted]]] = {}
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
         self._defaults: dict[str, Any] = {}
         self._fixed: dict[str, Any] = {}
         self._parts: dict[str, Callable[..., Any]] = {}
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Names of all presets: of sweeps, and of those that are run by functions of their own."""
+        return (*self.sweeps, *self._others)
 
     # ------------------------------------------------------------ what a claim declares
 
@@ -140,6 +148,28 @@ class Claim:
         They may come in several parts.
         """
         return self._part("work", function)
+
+    def preset(
+        self,
+        *names: str,
+        predict: Callable[[Options], Predicted],
+        plan: Callable[[Options], str] | None = None,
+    ) -> Callable[[Runner], Runner]:
+        """Declare further presets that a function of their own runs: f(options, progress).
+
+        Args:
+            names: of the presets.
+            predict: config and predictions, without training; raises ValueError for options that
+                make no sense.
+            plan: what a run takes, in words that are shown before it.
+        """
+
+        def declared(function: Runner) -> Runner:
+            self._others |= dict.fromkeys(names, (function, predict))
+            self.plans |= {} if plan is None else dict.fromkeys(names, plan)
+            return function
+
+        return declared
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
         """Declare arrays to keep besides those that pictures draw: f(run), by name."""
@@ -209,13 +239,17 @@ class Claim:
             given["preset"] = options.preset
         return self._builder(seed=options.seed, **given, **self._fixed)
 
-    def predict(self, options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+    def predict(self, options: Options) -> Predicted:
         """Config and predictions of all rows, without training."""
+        if options.preset in self._others:
+            return self._others[options.preset][1](options)
         declared = _declare(self, options)
         return declared.config, {row.title: row.predicted for row in declared.rows}
 
     def run(self, options: Options, progress: Progress) -> ClaimResult:
         """Check it: train the nets, hold rows and controls against what is predicted."""
+        if options.preset in self._others:
+            return self._others[options.preset][0](options, progress)
         result: ClaimResult = _run(self, options, progress)
         return result
 

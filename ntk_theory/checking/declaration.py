@@ -44,6 +44,11 @@ class Declaration:
     controls: tuple[Control, ...]
     config: Mapping[str, Any]
 
+    @property
+    def control_rows(self) -> tuple[Row, ...]:
+        """Of the controls that have one."""
+        return tuple(control.row for control in self.controls if control.row is not None)
+
 
 class _Titled(dict[str, Any]):
     """Rows by their titles, or by their place."""
@@ -78,7 +83,7 @@ def declare(claim: Claim, options: Options) -> Declaration:
         TypeError: for a claim that is not declared as it has to be.
     """
     problem = claim.build(options)
-    sweep = claim.presets[options.preset]
+    sweep = claim.sweeps[options.preset]
     lazy_width = _lazy_width(problem)
     nets = planned(options, sweep.widths(lazy_width), sweep.nets, claim.precisions)
     premises = tuple(_premises(claim, problem, nets.widths))

@@ -7,6 +7,7 @@ __all__ = [
     "NORMS",
     "OWN",
     "OWN_TEACHER",
+    "SIGNED",
     "Control",
     "HeldOut",
     "Row",
@@ -27,7 +28,9 @@ from ntk_theory.checking.functionals import Functional, LabelledPoints
 from ntk_theory.verdicts import Premise, Relation
 
 if TYPE_CHECKING:
+    from ntk_theory.checking.running import Run
     from ntk_theory.problems import Recipe
+    from ntk_theory.verdicts import Measurement
 
 Array = NDArray[np.float64]
 Norm = Callable[[Array, Array], Array]
@@ -38,6 +41,10 @@ Sides = tuple[float, float]
 
 OWN = "own"
 """`norm=` of a row whose functional's own deviation is what narrower nets bound."""
+
+SIGNED = "signed"
+"""`norm=` of a row whose number is off by an error with a sign that is 0 in the mean: the mean square
+of those of narrower nets bounds it, and what has to fall is the RMS deviation of the outputs."""
 
 OWN_TEACHER = "own teacher"
 """`on=` of a row that looks at how far taught nets are from the labels of their own teachers."""
@@ -229,7 +236,7 @@ class Row:
         norm: in which deviations of the outputs bound the functional: a name of `NORMS` or a
             function (see `relative_to`). A functional that changes by no more than the outputs do
             in that norm may be as far off as they are. With `OWN` it is the functional's own
-            deviation, step by step, that narrower nets bound.
+            deviation, step by step, that narrower nets bound; with `SIGNED` the row's own error.
         expect: the prediction as its own closed form. It is held against the functional of the
             predicted outputs, which stands in for it when left out.
         resolves: the largest tolerance under which the row still distinguishes what it is about;
@@ -240,6 +247,8 @@ class Row:
             leaves least room, or of "each of every width".
         tolerance: what follows for the functional from a bound on the deviation, if not the same;
             a pair where the two sides differ.
+        interpolation: by how much the number of the predicted outputs may miss `expect` where it is
+            read off between steps.
         claimed: what a control shows instead of its failure if the claim holds all the same.
         like: the claim's own row that a control's was made from; it says how far nets deviate.
     """
@@ -257,6 +266,7 @@ class Row:
     bound: float | None = None
     nets: Literal["mean", "each", "each of every width"] = "mean"
     tolerance: Callable[[float], float | Sides] | None = None
+    interpolation: float = 0.0
     claimed: float | None = None
     like: Row | None = None
 
@@ -267,8 +277,9 @@ class Row:
             raise ValueError(
                 f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST"
             )
-        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN}:
-            raise ValueError(f"norm must be one of {', '.join([*NORMS, OWN])}; got {self.norm!r}")
+        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED}:
+            names = ", ".join([*NORMS, OWN, SIGNED])
+            raise ValueError(f"norm must be one of {names}; got {self.norm!r}")
 
     @property
     def title(self) -> str:
@@ -305,7 +316,12 @@ class Row:
         return self.of_predicted if self.expect is None else float(self.expect)
 
     def deviation(self, outputs: Array) -> Array:
-        """Deviation of each net from the prediction in the row's norm, at most, shape (S,)."""
+        """Deviation of each net from the prediction in the row's norm, at most, shape (S,).
+
+        With the norm `SIGNED` it has a sign.
+        """
+        if self.norm == SIGNED:
+            return self.read(outputs) - self.of_predicted
         points = self.training.looked_at(self.on)
         if self.norm == OWN:
             made = points._replace(predicted=points.predicted[: outputs.shape[1]])
@@ -338,15 +354,20 @@ class Control:
         row: made with `Row.under`, or with its own `claimed`. Its prediction is what theory says
             is seen there instead.
         unmet: premise that this must violate, if there is one.
+        measured: in place of a row, where that is no functional of outputs: f(run) gives what
+            theory says is seen beside what is, and what the claim would show.
     """
 
     id: str
     broken_premise: str
-    row: Row
+    row: Row | None = None
     unmet: Premise | None = None
+    measured: Callable[[Run], tuple[Measurement, float]] | None = None
 
     def __post_init__(self) -> None:
-        if self.row.claimed is None:
+        if (self.row is None) == (self.measured is None):
+            raise ValueError(f"control {self.id!r} needs either a row or measured=")
+        if self.row is not None and self.row.claimed is None:
             raise ValueError(
                 f"control {self.id!r} needs what the claim would show: make its row with "
                 "`row.under(training)`, or give the row `claimed=`"

@@ -17,9 +17,9 @@ from ntk_theory import jobs, kernels, predictions, spectrum, training
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
-from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, Control, Row, Training
+from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, SIGNED, Control, Row, Training
 from ntk_theory.experiments import net_seeds, train_nets, train_students
-from ntk_theory.fitting import PowerLaw, fit_power_law
+from ntk_theory.fitting import PowerLaw, fit_power_law, signed_bound
 from ntk_theory.ladder import (
     BOOTSTRAP_STREAM,
     CONTROL_STREAM,
@@ -84,6 +84,7 @@ class Run:
         evidence: premises, measurements and controls so far.
         results: nets of each width, by the name of the training.
         controlled: nets of the controls so far, by the name of the training.
+        notes: what one part of the claim leaves for those that come after it, by name.
     """
 
     declared: Declaration
@@ -91,6 +92,7 @@ class Run:
     evidence: Evidence = field(default_factory=Evidence)
     results: dict[str, list[WidthResult]] = field(default_factory=dict)
     controlled: dict[str, WidthResult] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
 
     @property
@@ -190,7 +192,7 @@ class Run:
         """A training and its widest nets, or one of a control that has been run."""
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
-        broken = [control.row.training for control in self.declared.controls]
+        broken = [row.training for row in self.declared.control_rows]
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
@@ -233,15 +235,19 @@ class Run:
             from_all: use the widest nets as well.
         """
         found = self.deviations(row)
-        law = self.fit(found if from_all else found[:-1])
+        known = found if from_all else found[:-1]
         together = self.nets.count if row.nets == "mean" and not from_all else 1
-        bound = law.upper(width, self.confidence(), together)
+        if row.norm == SIGNED:
+            bound = signed_bound(self.nets.widths, known, width, self.confidence(), together)
+        else:
+            bound = self.fit(known).upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
     def sides(self, row: Row, width: int, *, from_all: bool = False) -> tuple[float, float]:
         """What a row may be off by at a width, below and above its prediction."""
         bound = self.bound(row, width, from_all=from_all)
-        return _both(bound if row.tolerance is None else row.tolerance(bound))
+        below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
+        return below + row.interpolation, above + row.interpolation
 
     # ------------------------------------------------------------ rows
 
@@ -305,13 +311,30 @@ class Run:
         every = np.array([ratios(found) for found in self.results[name]])
         return first_step_row(self.nets.widths, every, name, crossing)
 
+    def exponent(self, name: str) -> Measurement:
+        """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
+
+        Scattered nets leave the exponent open: its whole interval has to be near −1/2, where an
+        interval in the tolerance would be the wider the less they say.
+
+        Args:
+            name: of a training.
+        """
+        predicted = self.trainings[name].predicted
+        off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
+        law = self.fit([one.max(axis=1) for one in off])
+        title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
+        return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
+
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
 
         Once for each training, norm and set of points: at all steps if some row looks at several.
         """
         chosen: dict[tuple[str, str | None, Any], Row] = {}
-        for row in self.declared.rows:
+        for one in self.declared.rows:
+            signed = one.norm == SIGNED
+            row = replace(one, norm="rms", at=ALL_STEPS, reduce=np.max) if signed else one
             key = (row.training.name, row.on, row.norm)
             if key not in chosen or isinstance(row.at, slice):
                 chosen.setdefault(key, row)
@@ -333,7 +356,13 @@ class Run:
 
     def control(self, control: Control) -> Any:
         """Train the nets of a control, and judge it."""
+        unmet = None if control.unmet is None else not control.unmet.holds
+        if control.measured is not None:
+            failure, claimed = control.measured(self)
+            of_control = (control.id, control.broken_premise, failure, claimed)
+            return judged_control(*of_control, failure.tolerance, unmet)
         row, width = control.row, control_width(self.nets)
+        assert row is not None
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
         self.controlled[row.training.name] = found
         tolerance = self._control_tolerance(row, width)
@@ -344,7 +373,7 @@ class Run:
             over_nets(row.name, row.predicted, row.read(found.outputs(row.on)), tolerance),
             row.claimed,
             tolerance,
-            None if control.unmet is None else not control.unmet.holds,
+            unmet,
         )
 
     def _control_tolerance(self, row: Row, width: int) -> float:
@@ -495,7 +524,7 @@ def _worst(name: str, gaps: Sequence[tuple[float, float]]) -> Iterator[Measureme
 def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
     """Closed forms of trainings, controls and rows, before any net is trained."""
     own = [_Limit(one) for one in declared.trainings.values() if one.kernel_limit]
-    broken = {id(c.row.training): c.row.training for c in declared.controls}
+    broken = {id(row.training): row.training for row in declared.control_rows}
     of_controls = [_Limit(one) for one in broken.values() if one.kernel_limit]
     yield from _worst("kernel limit: outputs − closed form, largest", [one.gap for one in own])
     yield from _worst(
@@ -510,7 +539,7 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
         "rows: closed form − functional of the predicted outputs, largest",
         [
             _formula_gap(row, row.expect)
-            for row in (*declared.rows, *(control.row for control in declared.controls))
+            for row in (*declared.rows, *declared.control_rows)
             if row.expect is not None
         ],
     )
@@ -520,7 +549,8 @@ def _formula_gap(row: Row, expect: float) -> tuple[float, float]:
     """How far a row's closed form is from the functional of the predicted outputs."""
     steps, points = row.training.predicted.shape[:2]
     scale = max(1.0, abs(expect))
-    return abs(expect - row.of_predicted), 16 * _EPS * max(steps, points) * scale
+    rounding = 16 * _EPS * max(steps, points) * scale
+    return abs(expect - row.of_predicted), rounding + row.interpolation
 
 
 # ---------------------------------------------------------------- the run
@@ -574,7 +604,7 @@ def _work(declared: Declaration) -> float:
     own = sum(
         sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
     )
-    controls = [control.row.training for control in declared.controls]
+    controls = [row.training for row in declared.control_rows]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))

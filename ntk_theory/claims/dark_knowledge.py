@@ -1,0 +1,392 @@
+"""Claim C2: an early-stopped teacher harvests dark knowledge (docs/theory.md, section 6.6).
+
+Nets with one output per class are trained on a tree of classes. What they output on sibling
+classes, less what they output on others, rises and falls as the closed form says; and students that
+see one point of each class profit from the outputs of a stopped teacher, not from those of a
+trained-out one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLAIM"]
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import LabelledPoints
+from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.rows import SIGNED
+from ntk_theory.claims import _dark_knowledge_students as students
+from ntk_theory.claims._dark_knowledge_students import means_over_tree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ntk_theory.predictions import TreeSpectrum
+    from ntk_theory.verdicts import ClaimResult
+
+Array = NDArray[np.float64]
+
+CLASSES, CLASS_RATIO = 3, 5.0
+"""Classes per superclass and λ_class/λ_− of the tree."""
+
+TREE = "one-hot labels"
+STUDENT_WIDTH = {"quick": 8192, "standard": 8192, "thorough": 16384}
+"""Of students and of their stopped teachers, which make a few steps only."""
+
+CLAIM = nt.Claim(
+    "dark-knowledge",
+    statement=(
+        "On a tree of classes a wide net outputs more on siblings of the right class than on "
+        "others, by an amount that rises and falls with training and is gone in a trained-out "
+        "net; a student that sees one point of each class of a blurred tree is more accurate when "
+        "a stopped teacher's outputs teach it than with hard labels."
+    ),
+    formulas=(
+        "siblings − others = (g_super(t) − g_class(t)) / c,  g_λ(t) = 1 − (1 − ηλ)^t",
+        "q = log(1 − ηλ_super) / log(1 − ηλ_class)",
+        "time of the peak = log q / (log(1 − ηλ_class) − log(1 − ηλ_super))",
+        "height of the peak = q^{−1/(q − 1)} (1 − 1/q) / c",
+        "student on fresh points = K_* K^{-1} (I − (I − ηK)^t) × the teacher's outputs",
+    ),
+    assumptions=(
+        "zero initial output",
+        "η < 1/λ_max, so that no eigenspace overshoots",
+        "noiseless one-hot labels; classes and superclasses of equal size",
+        "nets wide enough for outputs to be independent: their kernel blocks vanish like m^{-1/2}",
+        "students: kernels are measured, not in closed form; the gain is that of the trees drawn",
+    ),
+    derivation=(
+        "One-hot labels lie in the class, superclass and mean eigenspaces of the tree's kernel, "
+        "each retrieved by its own filter (section 3.2); reading off the entries gives the "
+        "difference and its one peak (section 6.6). On targets that depend on the tree alone a "
+        "student's choice between siblings is that of hard labels, so such a gain is one in "
+        "superclasses; the rest of the measured gain is in finer differences between wrong classes."
+    ),
+    source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 6.6",
+    paper_claims={
+        "C2": "dark knowledge as output on sibling classes; square loss; synthetic trees of classes"
+    },
+    presets={
+        "quick": nt.Sweep(256, 2**12, 5, nets=4),
+        "standard": nt.Sweep(256, 2**17, 6, nets=6),
+        "thorough": nt.Sweep(256, 2**18, 7, nets=10),
+    },
+    control_nets=4,
+)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One-hot labels on a superclass > class > point tree.
+
+    Attributes:
+        spectrum: its eigenvalues.
+        recipe: plain training on it.
+        groups: class of each point, those of a class together, shape (n,).
+        ratio: λ_super/λ_class asked for.
+        student_width: of students.
+    """
+
+    spectrum: TreeSpectrum
+    recipe: nt.Recipe
+    groups: NDArray[np.int64]
+    ratio: float
+    student_width: int
+
+    def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
+        """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
+        rate, steps, groups = self.recipe.learning_rate, self.recipe.steps, self.groups
+        shares = np.stack([recipe.observed[groups == g].mean(axis=0) for g in np.unique(groups)])
+        predicted = nt.predictions.tree_outputs(levels, rate, steps, shares)[:, groups]
+        noise = nt.predictions.retrieval_filter([levels.noise], rate, steps)[..., None]
+        predicted = predicted + noise * (recipe.observed - shares[groups])
+        return nt.Training(name, recipe, predicted, labels=self.recipe.observed)
+
+    @cached_property
+    def knowledge(self) -> Array:
+        """Predicted dark knowledge, shape (T + 1,)."""
+        rate = self.recipe.learning_rate
+        return nt.predictions.dark_knowledge(self.spectrum, rate, self.recipe.steps)
+
+    @property
+    def peak(self) -> tuple[float, float]:
+        """Predicted time and height of its peak."""
+        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.learning_rate)
+
+    @property
+    def peak_step(self) -> int:
+        """Step at which it is largest."""
+        return int(self.knowledge.argmax())
+
+    def premises(self) -> Iterator[nt.Premise]:
+        """Of the measured kernel, and that the run is long enough to see the fall."""
+        kernel = nt.kernels.ntk_limit(self.recipe.inputs)
+        values = nt.spectrum.eigendecomposition(kernel).eigenvalues
+        bottom, rounding = float(values[0]), values.size * np.finfo(float).eps * float(values[-1])
+        needed = "λ_min(H) > n eps λ_max"
+        yield nt.Premise("kernel positive definite", bottom, bottom > rounding, needed)
+        left = float(self.knowledge[-1] / self.knowledge.max())
+        needed = "predicted to end below a tenth of the peak"
+        yield nt.Premise("long enough run", left, left < 0.1, needed)
+
+    def config(self) -> dict[str, Any]:
+        """Every number of the tree and of the students."""
+        return {
+            "clusters": self.spectrum.superclasses,
+            "classes": CLASSES,
+            "points": self.spectrum.points,
+            "ratio": self.ratio,
+            "class_ratio": CLASS_RATIO,
+            "learning_rate": self.recipe.learning_rate,
+            "steps": self.recipe.steps,
+            "peak_time": self.peak[0],
+            **students.config(self.student_width),
+        }
+
+
+@CLAIM.problem
+def tree(
+    *,
+    seed: int,
+    preset: str,
+    clusters: int = 3,
+    points: int = 4,
+    ratio: float = 4.0,
+    learning_rate: float | None = None,
+    steps: int | None = None,
+) -> Tree:
+    """A tree of superclasses with three classes each, trained until its dark knowledge is gone.
+
+    Args:
+        seed: of all nets, and of the students' trees.
+        preset: says how wide students are.
+        clusters: superclasses.
+        points: in each class, an even number.
+        ratio: λ_super/λ_class.
+        learning_rate: η; 0.3/λ_max when left out.
+        steps: T; 8/(ηλ_class) when left out.
+    """
+    if not 1 < ratio < math.inf:
+        raise ValueError(
+            "ratio must be above 1 and finite: λ_super/λ_class = 1 means no superclasses; "
+            f"got {ratio}"
+        )
+    if points % 2:
+        raise ValueError(
+            "points must be even: a control gives half of each class a sibling's label, evenly; "
+            f"got {points}"
+        )
+    ratios = {"class_ratio": CLASS_RATIO, "super_ratio": CLASS_RATIO * ratio}
+    design = nt.data.tree(clusters, CLASSES, points, **ratios)
+    angles = nt.predictions.tree_angles(CLASSES, points, **ratios)
+    levels = nt.predictions.tree_spectrum(clusters, CLASSES, points, *angles)
+    rate = 0.3 / levels.mean if learning_rate is None else learning_rate
+    if not 0 < rate * levels.mean < 1:
+        raise ValueError(
+            f"learning_rate must lie in (0, 1/λ_max) = (0, {1 / levels.mean:.4g}), so that no "
+            f"eigenspace overshoots; got {rate}"
+        )
+    length = math.ceil(8 / (rate * levels.class_)) if steps is None else steps
+    least = max(5, math.ceil(2 * nt.predictions.dark_knowledge_peak(levels, rate)[0] + 2))
+    if length < least:
+        raise ValueError(
+            f"steps must be at least {least}, twice the predicted time of the peak and two; "
+            f"got {length}"
+        )
+    labels = np.eye(clusters * CLASSES)[design.groups]
+    recipe = nt.Recipe(design.inputs, labels, nt.targets.PLAIN, rate, length)
+    return Tree(levels, recipe, design.groups, ratio, STUDENT_WIDTH[preset])
+
+
+@CLAIM.trainings
+def trainings(tree: Tree) -> nt.Training:
+    """Plain training on the labels of the tree."""
+    return tree.training(TREE, tree.recipe, tree.spectrum)
+
+
+def class_outputs(outputs: Array, points: LabelledPoints) -> Array:
+    """Mean outputs on the points of each class, shape (..., C, C)."""
+    means = points.labels / points.labels.sum(axis=0)
+    return np.einsum("...no,nc->...co", outputs, means)
+
+
+def dark_knowledge(outputs: Array, points: LabelledPoints) -> Array:
+    """Mean output on siblings of the right class minus that on classes of other superclasses."""
+    _, siblings, others = means_over_tree(class_outputs(outputs, points), CLASSES)
+    return siblings - others
+
+
+def peak(curves: Array, spacing: int = 1) -> tuple[Array, Array]:
+    """Time and height of the peak of curves (..., T + 1), by a parabola through three steps."""
+    top = np.clip(curves.argmax(axis=-1), spacing, curves.shape[-1] - 1 - spacing)
+    before, at, after = (
+        np.take_along_axis(curves, (top + shift)[..., None], axis=-1)[..., 0]
+        for shift in (-spacing, 0, spacing)
+    )
+    shift = (before - after) / (2 * (before - 2 * at + after))
+    return top + spacing * shift, at - (before - after) * shift / 4
+
+
+@CLAIM.rows
+def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
+    """Dark knowledge over time: when and how high it peaks, and its value around the peak."""
+    end, curve, height = tree.recipe.steps, tree.knowledge, tree.peak[1]
+    # A parabola is off by at most the change from twice its spacing: it errs like the square.
+    errors = [abs(float(a - b)) for a, b in zip(peak(curve), peak(curve, 2), strict=True)]
+    for part, name in enumerate(("time", "height")):
+        yield nt.Row(f"{name} of the peak", trained, dark_knowledge, at=nt.ALL_STEPS, norm=SIGNED,
+                     reduce=lambda values, axis, part=part: peak(values)[part],
+                     expect=tree.peak[part], interpolation=errors[part],
+                     resolves=tree.peak[part] / 2)  # fmt: skip
+    for step in (tree.peak_step // 2, 3 * tree.peak_step, end):
+        # Half the height distinguishes the peak from none, and from its double.
+        yield nt.Row(f"dark knowledge after {step} steps", trained, dark_knowledge, at=step,
+                     norm=SIGNED, expect=float(curve[step]), resolves=height / 2)  # fmt: skip
+    expected = means_over_tree(class_outputs(trained.predicted, trained.points), CLASSES)
+    for part, name in enumerate(("the own class", "siblings", "other superclasses")):
+        size = float(expected[part][tree.peak_step])
+        yield nt.Row(f"mean output on {name} after {tree.peak_step} steps", trained,
+                     lambda outputs, points, part=part: means_over_tree(
+                         class_outputs(outputs, points), CLASSES)[part],
+                     at=tree.peak_step, norm=SIGNED, resolves=max(height, size) / 2)  # fmt: skip
+
+
+@CLAIM.measure
+def measure(run: nt.Run) -> Iterator[nt.Measurement]:
+    """How the deviation falls, the first step of the nets, and what students gain."""
+    yield run.exponent(TREE)
+    yield run.first_step(TREE)
+    taught = run.notes["students"] = students.teach_all(run)
+    yield from taught.rows()
+
+
+CLAIM.work(lambda declared: students.work(declared.problem.student_width, declared.nets.count))
+
+
+@CLAIM.controls
+def controls(
+    tree: Tree, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
+) -> Iterator[nt.Control]:
+    """Each breaks one premise, on the tree or for the students."""
+    levels, end = tree.spectrum, tree.recipe.steps
+    in_the_end = rows[f"{TREE}: dark knowledge after {end} steps"]
+    at_its_peak = float(tree.knowledge[tree.peak_step])
+    yield nt.Control(
+        "trained-out",
+        f"the teacher is stopped: here it trains for {end} steps",
+        in_the_end.under(trainings[TREE], claimed=at_its_peak, expect=in_the_end.expect),
+    )
+    # Among classes of one cosine there are no siblings.
+    count, ratios = levels.superclasses * CLASSES, (CLASS_RATIO, CLASS_RATIO * tree.ratio)
+    angle = nt.predictions.tree_angles(CLASSES, levels.points, *ratios)[1]
+    flat = nt.data.equicorrelated_clusters(count, levels.points, angle=angle)
+    of_flat = nt.predictions.cluster_spectrum(count, levels.points, angle)
+    same = replace(levels, noise=of_flat.noise, class_=of_flat.information,
+                   super_=of_flat.information, mean=of_flat.mean)  # fmt: skip
+    yield nt.Control(
+        "no-superclasses",
+        "classes have siblings: here all pairs of classes have one cosine",
+        nt.Row(f"dark knowledge after {tree.peak_step} steps",
+               tree.training("no superclasses", replace(tree.recipe, inputs=flat.inputs), same),
+               dark_knowledge, at=tree.peak_step, norm=SIGNED, expect=0.0, claimed=at_its_peak),
+    )  # fmt: skip
+    # Half of each class keeps its label, the rest carries the siblings' in turn.
+    rank = np.arange(len(tree.groups)) % levels.points
+    shift = np.where(rank % 2 == 0, 0, 1 + (rank // 2) % (CLASSES - 1))
+    first = tree.groups - tree.groups % CLASSES
+    noisy = np.eye(count)[first + (tree.groups - first + shift) % CLASSES]
+    remains = nt.predictions.dark_knowledge(
+        levels, tree.recipe.learning_rate, end, float((shift > 0).mean()), "superclass"
+    )
+    yield nt.Control(
+        "labels-of-siblings",
+        "labels are right: here half of them are those of siblings, which a teacher keeps for good",
+        in_the_end.under(
+            tree.training("labels of siblings", tree.recipe.relabelled(noisy), levels),
+            expect=float(remains[-1]),
+        ),
+    )
+    yield from students.controls()
+
+
+@CLAIM.arrays
+def arrays(run: nt.Run) -> dict[str, Array]:
+    """Outputs of all classes at the peak, and what students gain."""
+    step, trained = run.problem.peak_step, run.trainings[TREE]
+    taught = run.notes.get("students")
+    return {
+        "class_outputs": class_outputs(run.widest(TREE).outputs(), trained.points)[:, step],
+        "predicted_class_outputs": class_outputs(trained.predicted[step], trained.points),
+        "peak_step": np.array(step),
+        **(taught.arrays() if taught else {}),
+    }
+
+
+@CLAIM.finding
+def finding(run: nt.Run) -> str:
+    """The height of the peak, and the gain of the students."""
+    tree, of_tree = run.problem, run.trainings[TREE].points
+    found = dark_knowledge(run.widest(TREE).outputs(), of_tree)[:, tree.peak_step].mean()
+    predicted, gains, _ = run.notes["students"].paired(students.STOPPED)
+    return (
+        f"dark knowledge of nets of width {run.nets.widths[-1]} peaks at {found:.3g}, predicted "
+        f"{tree.knowledge.max():.3g}; a student of one point a class gains {gains.mean():.1%} in "
+        f"accuracy from the stopped teacher, predicted {predicted:.1%}"
+    )
+
+
+def _maps(axes: Axes, result: ClaimResult) -> None:
+    """What do nets output on each class for points of each, where dark knowledge peaks?
+
+    The nets beside the closed form, on one scale; siblings are neighbours.
+    """
+    arrays, drawing = result.arrays, nt.drawing
+    if "class_outputs" not in arrays:
+        return
+    predicted = arrays["predicted_class_outputs"]
+    count, siblings = len(predicted), int(result.config["classes"])
+    classes, beside = np.arange(1, count + 1), count + 1
+    how: dict[str, Any] = {"most": float(predicted.max()), "ruled": True}
+    nets = arrays["class_outputs"].mean(axis=0)
+    drawing.heatmap(axes, classes, classes, nets, "mean output", scale="inside", **how)
+    of_theory = "prediction closed form"
+    drawing.heatmap(axes, classes + beside, classes, predicted, of_theory, scale=None, **how)
+    for place, text in ((0, f"nets of width {result.config['widths'][-1]}"),
+                        (beside, "closed form")):  # fmt: skip
+        axes.text(place + (count + 1) / 2, count + 0.7, text, ha="center", va="top", fontsize=7)
+    # Labels of four superclasses along an axis, at most.
+    first = np.arange(1, count + 1, siblings * math.ceil(count / siblings / 4))
+    names = [f"{one}–{one + siblings - 1}" for one in first]
+    middle = first + (siblings - 1) / 2
+    axes.set_xticks(np.concatenate([middle, middle + beside]), 2 * names)
+    axes.set_yticks(middle, names)
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.spines[:].set_visible(False)
+    # The first class on top; below the last one room for what the maps are, and their scale.
+    axes.set(xlabel=f"output on class, at step {int(arrays['peak_step'])}", aspect="equal",
+             xlim=(0.4, count + beside + 0.6), ylim=(1.4 * count + 0.5, 0.4))  # fmt: skip
+    axes.set_ylabel("points of class", y=1 - 0.5 / 1.4)
+
+
+CLAIM.panels = {
+    "rise-and-fall": Curves(
+        dark_knowledge,
+        of=(TREE,),
+        ylabel="output on siblings − on others",
+        marks={r"$t_\mathrm{peak}$": lambda config: config["peak_time"]},
+        more={"ylim": (0, None)},
+        legend="upper right",
+    ),
+    "class-outputs": _maps,
+    "students": students.gains_of_students,
+}
