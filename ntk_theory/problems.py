@@ -105,6 +105,7 @@ class NoisyClusters:
         burn_in: steps of the burn-in.
         init_scale: scale of plain initialisation, or None for antisymmetric.
         held_out: further points of each cluster that no net is trained on.
+        seed: of the choice of wrong labels.
     """
 
     dataset: Dataset
@@ -119,6 +120,7 @@ class NoisyClusters:
     burn_in: int
     init_scale: float | None = None
     held_out: int = 0
+    seed: int | np.random.SeedSequence = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -291,6 +293,23 @@ class NoisyClusters:
         soft = nt.targets.Distillation(own, "soft")
         return self.training(name, replace(self.recipe, distillation=soft), curve, **more)
 
+    def hard_training(self, name: str, **more: Any) -> Training:
+        """Hard self-distillation whatever signs it teaches: a recursion over clusters (section 8).
+
+        Args:
+            name: of the training.
+            more: other attributes of the training.
+        """
+        observed, outputs = self.dataset.observed, [np.zeros(len(self.dataset.observed))]
+        for weight in self.weights:
+            outputs.append(
+                nt.predictions.block_recursion(
+                    self.spectrum, observed, self.learning_rate, [weight], outputs[-1]
+                )
+            )
+        own: dict[str, Any] = {"predicted": np.stack(outputs), "labels": self.dataset.clean}
+        return Training(name, self.recipe, **(own | more))
+
     # ------------------------------------------------------------ what is assumed
 
     def config(self) -> dict[str, Any]:
@@ -334,12 +353,29 @@ class NoisyClusters:
         limit = self.distillation.schedule.limit
         return Premise("observed labels fade out", limit, limit == 0, "α_t → 0")
 
+    @property
+    def recoverable(self) -> Premise:
+        """The noise rate lies below ρ*."""
+        return Premise(
+            "recoverable noise rate",
+            self.noise_rate,
+            self.noise_rate < self.threshold,
+            f"ρ < ρ* = {self.threshold:.4g}",
+        )
+
+    @property
+    def zero_start(self) -> Premise:
+        """Outputs start at 0."""
+        start = self.init_scale or 0.0
+        return Premise(
+            "zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"
+        )
+
     def premises(self) -> tuple[Premise, ...]:
         """Hypotheses that can be evaluated before any training (docs/theory.md, section 7)."""
         n, eps = len(self.gram), float(np.finfo(float).eps)
         eigenvalues = nt.spectrum.eigendecomposition(self.gram).eigenvalues
         bottom, top = float(eigenvalues[0]), float(eigenvalues[-1])
-        start = self.init_scale or 0.0
         premises = [
             Premise(
                 "kernel positive definite", bottom, bottom > n * eps * top, "λ_min(H) > n eps λ_max"
@@ -356,15 +392,10 @@ class NoisyClusters:
                 self.learning_rate * top <= 1 + n * eps,
                 f"η <= 1/λ_max = {1 / top:.4g}",
             ),
-            Premise(
-                "recoverable noise rate",
-                self.noise_rate,
-                self.noise_rate < self.threshold,
-                f"ρ < ρ* = {self.threshold:.4g}",
-            ),
+            self.recoverable,
             self.early_burn_in,
             self.labels_fade_out,
-            Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"),
+            self.zero_start,
         ]
         if self.predictable:
             margin = self.worst_margin
@@ -499,4 +530,5 @@ def noisy_clusters(
         burn_in=parsed.steps,
         init_scale=init_scale,
         held_out=held_out,
+        seed=seed,
     )

@@ -164,8 +164,9 @@ class Training:
             else: f(width, seed) gives the outputs of one net at the recorded steps, and those of
             the infinitely wide net for the width None.
         curves: other predicted numbers that rows and pictures want, by name.
-        widths: of its nets, if others than the run's; below 0 they count from the run's widest. No
-            row looks at such a training, only what is measured and drawn besides.
+        widths: of its nets, if others than the run's; below 0 they count from the run's widest. Or
+            f(widths of the run), ascending. It takes three of them for a row to look at the nets.
+        nets: of each width, if not as many as the run's.
     """
 
     name: str
@@ -180,7 +181,8 @@ class Training:
     kernel_limit: bool = True
     simulate: Callable[[int | None, int], Array] | None = None
     curves: Mapping[str, Any] = field(default_factory=dict)
-    widths: Sequence[int] | None = None
+    widths: Sequence[int] | Callable[[Sequence[int]], Sequence[int]] | None = None
+    nets: int | None = None
 
     def __post_init__(self) -> None:
         recorded = self.recipe.record
@@ -194,8 +196,10 @@ class Training:
 
     def widths_in(self, run: Sequence[int]) -> tuple[int, ...]:
         """Widths of its nets in a run over some widths."""
-        return tuple(run if self.widths is None else
-                     [run[one] if one < 0 else one for one in self.widths])  # fmt: skip
+        if self.widths is None:
+            return tuple(run)
+        own = self.widths(run) if callable(self.widths) else self.widths
+        return tuple(run[one] if one < 0 else one for one in own)
 
     @property
     def points(self) -> LabelledPoints:

@@ -110,6 +110,14 @@ class Run:
         """By name."""
         return self.declared.trainings
 
+    def widths_of(self, one: Training) -> tuple[int, ...]:
+        """Widths of the nets of a training."""
+        return one.widths_in(self.nets.widths)
+
+    def count_of(self, one: Training) -> int:
+        """How many nets of each width a training has."""
+        return self.nets.count if one.nets is None else one.nets
+
     # ------------------------------------------------------------ nets
 
     def train(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
@@ -169,13 +177,13 @@ class Run:
         """Train nets of all widths in all ways; says whether they all stayed finite."""
         for name in self.trainings:
             self.results[name] = []
-        every = {name: one.widths_in(self.nets.widths) for name, one in self.trainings.items()}
+        every = {name: self.widths_of(one) for name, one in self.trainings.items()}
         for width in sorted({width for widths in every.values() for width in widths}):
             self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
             for generation in self._generations():
                 together = [one for one in generation if width in every[one.name]]
                 calls = (
-                    partial(self.train, one, width, NETS_STREAM, self.nets.count)
+                    partial(self.train, one, width, NETS_STREAM, self.count_of(one))
                     for one in together
                 )
                 for one, found in zip(together, jobs.side_by_side(calls), strict=True):
@@ -205,20 +213,28 @@ class Run:
     @property
     def bounds(self) -> int:
         """Bounds of the run that its risk is shared by: one a row, net and width it looks at."""
-        shares = {"mean": 1, "each": self.nets.count}
-        every = len(self.nets.widths) * self.nets.count
-        rows = sum(shares.get(row.nets, every) for row in self.declared.rows)
-        return rows + len(self.declared.controls)
+
+        def shares(row: Row) -> int:
+            count = self.count_of(row.training)
+            every = len(self.widths_of(row.training)) * count
+            return {"mean": 1, "each": count}.get(row.nets, every)
+
+        return sum(map(shares, self.declared.rows)) + len(self.declared.controls)
 
     def confidence(self, bounds: int = 0) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array]) -> PowerLaw:
-        """Power law in the width of positive numbers of each net, from the narrowest width on."""
+    def fit(self, values: Sequence[Array], of: Training | None = None) -> PowerLaw:
+        """Power law in the width of positive numbers of each net, from the narrowest width on.
+
+        Args:
+            values: at each width.
+            of: training of the nets, if that may have widths of its own.
+        """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        widths = self.nets.widths[: len(values)]
-        return fit_power_law(widths, values, rng=np.random.default_rng(key))
+        widths = self.nets.widths if of is None else self.widths_of(of)
+        return fit_power_law(widths[: len(values)], values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
         """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
@@ -236,11 +252,12 @@ class Run:
         """
         found = self.deviations(row)
         known = found if from_all else found[:-1]
-        together = self.nets.count if row.nets == "mean" and not from_all else 1
+        one = row.training
+        together = self.count_of(one) if row.nets == "mean" and not from_all else 1
         if row.norm == SIGNED:
-            bound = signed_bound(self.nets.widths, known, width, self.confidence(), together)
+            bound = signed_bound(self.widths_of(one), known, width, self.confidence(), together)
         else:
-            bound = self.fit(known).upper(width, self.confidence(), together)
+            bound = self.fit(known, one).upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
     def sides(self, row: Row, width: int, *, from_all: bool = False) -> tuple[float, float]:
@@ -309,7 +326,7 @@ class Run:
             recipe.inputs @ recipe.inputs.T, rate * observed, gram @ (rate * observed)
         )
         every = np.array([ratios(found) for found in self.results[name]])
-        return first_step_row(self.nets.widths, every, name, crossing)
+        return first_step_row(self.widths_of(one), every, name, crossing)
 
     def exponent(self, name: str) -> Measurement:
         """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
@@ -322,9 +339,39 @@ class Run:
         """
         predicted = self.trainings[name].predicted
         off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
-        law = self.fit([one.max(axis=1) for one in off])
+        law = self.fit([one.max(axis=1) for one in off], self.trainings[name])
         title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
         return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
+
+    def falls(self, row: Row, title: str) -> Measurement:
+        """The deviation at the steps and in the norm of a row falls with the width.
+
+        Args:
+            row: of the claim, or like one.
+            title: what deviates.
+        """
+        return falling_row(self.widths_of(row.training), self.deviations(row), title)
+
+    def rounding(self, name: str) -> Iterator[Premise]:
+        """Narrow nets of few bits deviate by more than their rounding, seen on the first of them.
+
+        Args:
+            name: of a training of the run's nets.
+        """
+        if self.nets.dtype == "float64":
+            return
+        one, found = self.trainings[name], self.results[name][0]
+        seeds = net_seeds(self.nets.seed, found.width, 1, NETS_STREAM)
+        exact = train_nets(one.recipe, found.width, seeds, device=self.nets.device)
+        off = NORMS["rms"](found.outputs()[:1] - exact.outputs, one.predicted).max()
+        deviation = NORMS["rms"](found.outputs() - one.predicted, one.predicted)
+        tenth = float(deviation.max(axis=1).mean()) / 10
+        yield Premise(
+            "rounding below the deviation",
+            float(off),
+            bool(off < tenth),
+            f"{self.nets.dtype} − float64 < {tenth:.2g}, a tenth of the deviation",
+        )
 
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
@@ -346,11 +393,8 @@ class Run:
             )
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
-            yield falling_row(
-                self.nets.widths,
-                self.deviations(row),
-                f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
-            )
+            name = norm.replace("_", " ").strip()
+            yield self.falls(row, f"{row.training.name}{where}, {name}")
 
     # ------------------------------------------------------------ controls
 
@@ -602,14 +646,15 @@ def _work(declared: Declaration) -> float:
     """Neuron-steps of the whole run, controls included."""
     nets = declared.nets
     own = sum(
-        sum(one.widths_in(nets.widths)) * one.recipe.steps for one in declared.trainings.values()
+        sum(one.widths_in(nets.widths)) * one.recipe.steps * (one.nets or nets.count)
+        for one in declared.trainings.values()
     )
     controls = [row.training for row in declared.control_rows]
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))
     return float(
-        own * nets.count + control_width(nets) * declared.claim.control_nets * broken + more
+        own + control_width(nets) * declared.claim.control_nets * broken + more
     )
 
 
