@@ -249,7 +249,7 @@ class ImageSize:
         trainings: Sequence[Training],
         evidence: Evidence,
         progress: Progress,
-        look: Callable[[Training, Trajectory], None] = lambda one, made: None,
+        look: Callable[[Training, Trajectory], None] | None = None,
     ) -> Climb | None:
         """Train nets of all widths in all ways; nothing if some of them diverge.
 
@@ -273,7 +273,8 @@ class ImageSize:
                 if one is trainings[-1]:
                     along = (made.outputs[:, 1] * plain).sum(axis=(1, 2))
                     first.append(along / np.square(plain).sum())
-                look(one, made)
+                if look is not None:
+                    look(one, made)
         crossing = self.crossing(float(np.ravel(trainings[-1].recipe.learning_rate)[0]), plain)
         row = first_step_row(ladder.widths, np.array(first), trainings[-1].name, crossing)
         return Climb(ladder, rounding, row)

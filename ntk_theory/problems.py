@@ -120,7 +120,7 @@ class NoisyClusters:
     burn_in: int
     init_scale: float | None = None
     held_out: int = 0
-    seed: int | np.random.SeedSequence = 0
+    seed: Any = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -310,6 +310,28 @@ class NoisyClusters:
         own: dict[str, Any] = {"predicted": np.stack(outputs), "labels": self.dataset.clean}
         return Training(name, self.recipe, **(own | more))
 
+    def errors_from_random_starts(
+        self, scale: float, samples: int, rng: np.random.Generator
+    ) -> Array:
+        """Final RMS errors of hard self-distillation of wide, plainly initialised nets (section 8).
+
+        Args:
+            scale: σ, standard deviation of the initial weights.
+            samples: initial outputs that are drawn.
+            rng: draws them.
+
+        Returns:
+            Shape (samples,).
+        """
+        levels, predictions = self.spectrum, nt.predictions
+        start = predictions.initial_output_samples(
+            levels.clusters, levels.points, self.angle, self.cross_cosine, scale, samples, rng
+        )
+        final = predictions.block_recursion(
+            levels, self.dataset.observed, self.learning_rate, self.weights, start
+        )
+        return np.asarray(np.sqrt(np.square(final - self.dataset.clean).mean(axis=1)))
+
     # ------------------------------------------------------------ what is assumed
 
     def config(self) -> dict[str, Any]:
@@ -367,9 +389,7 @@ class NoisyClusters:
     def zero_start(self) -> Premise:
         """Outputs start at 0."""
         start = self.init_scale or 0.0
-        return Premise(
-            "zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"
-        )
+        return Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)")
 
     def premises(self) -> tuple[Premise, ...]:
         """Hypotheses that can be evaluated before any training (docs/theory.md, section 7)."""

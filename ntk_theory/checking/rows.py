@@ -43,8 +43,9 @@ OWN = "own"
 """`norm=` of a row whose functional's own deviation is what narrower nets bound."""
 
 SIGNED = "signed"
-"""`norm=` of a row whose number is off by an error with a sign that is 0 in the mean: the mean square
-of those of narrower nets bounds it, and what has to fall is the RMS deviation of the outputs."""
+"""`norm=` of a row whose number is off by an error with a sign that is 0 in the mean: the mean
+square of those of narrower nets bounds it, and what has to fall is the RMS deviation of the
+outputs."""
 
 OWN_TEACHER = "own teacher"
 """`on=` of a row that looks at how far taught nets are from the labels of their own teachers."""

@@ -653,9 +653,7 @@ def _work(declared: Declaration) -> float:
     teachers = {id(one.taught.by): one.taught.by for one in controls if one.taught is not None}
     broken = sum(one.recipe.steps for one in (*controls, *teachers.values()))
     more = sum(declared.claim.made("work", declared))
-    return float(
-        own + control_width(nets) * declared.claim.control_nets * broken + more
-    )
+    return float(own + control_width(nets) * declared.claim.control_nets * broken + more)
 
 
 def _gather(run: Run, evidence: Evidence) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import least_margin, rms_error
-from ntk_theory.claims._convergence_variants import LEVEL, Units, gap_of, least_taught, on_gram
 from ntk_theory.claims.convergence import CLAIM, DISTILLED, PLAIN
+from ntk_theory.distilled import LEVEL, Units, gap_of, least_taught, on_gram
 from ntk_theory.image_size import CLASSES, FEATURES, Climb, ImageSize
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 
@@ -42,39 +42,14 @@ class Plan(ImageSize):
         return on_gram(name, self.dataset, self.kernel, schedule, self.units)
 
     @cached_property
-    def distilled(self) -> nt.Training:
-        """Hard self-distillation after a burn-in."""
-        return self.training(DISTILLED, self.units.power)
-
-    @cached_property
-    def plain(self) -> nt.Training:
-        """The observed labels alone."""
-        return self.training(PLAIN, nt.targets.PLAIN.schedule)
+    def both(self) -> tuple[nt.Training, nt.Training]:
+        """Hard self-distillation after a burn-in, and the observed labels alone."""
+        plain = self.training(PLAIN, nt.targets.PLAIN.schedule)
+        return self.training(DISTILLED, self.units.power), plain
 
 
 def _error(training: nt.Training) -> np.ndarray:
     return rms_error(training.predicted, training.points)
-
-
-def _premises(plan: Plan) -> list[nt.Premise]:
-    """Hypotheses that need no training."""
-    least = float(least_taught(plan.distilled, plan.distilled.predicted[None])[0])
-    return [
-        *plan.spectral_premises(plan.units.learning_rate),
-        nt.Premise("every taught prediction right in the limit", least, least > 0,
-                   "least margin of the recursion > 0 after the burn-in"),
-    ]  # fmt: skip
-
-
-def _scatter(distilled: nt.Training, narrowest: Rung) -> nt.Premise:
-    """Nets scatter less about their own mean than the margin that the recursion leaves."""
-    # Either of two outputs may be off.
-    spare = least_margin(distilled.predicted, distilled.points) - 2 * narrowest.scatter
-    least = float(spare[:, distilled.curves["taught"]].min())
-    return nt.Premise(
-        "margin above the scatter of the narrowest nets", least, least > 0,
-        "predicted margin − twice the largest distance of an output to the nets' mean > 0",
-    )  # fmt: skip
 
 
 def _last(rung: Rung) -> np.ndarray:
@@ -83,7 +58,7 @@ def _last(rung: Rung) -> np.ndarray:
 
 def _rows(plan: Plan, climb: Climb, least: float) -> list[nt.Measurement]:
     ladder, rounding = climb.ladder, climb.rounding
-    final, best = float(_error(plan.distilled)[-1]), float(_error(plan.plain).min())
+    final, best = float(_error(plan.both[0])[-1]), float(_error(plan.both[1]).min())
     nets, stopped = ladder.rungs[DISTILLED][-1], ladder.rungs[PLAIN][-1]
     room = ladder.allowance(DISTILLED, _last)
     room_of_plain = ladder.allowance(PLAIN, lambda rung: rung.largest_deviation)
@@ -113,30 +88,42 @@ def _control(plan: Plan, climb: Climb, progress: Progress) -> Control:
         "constant-weight",
         f"the observed labels fade out: here α_t = {LEVEL:g} for ever",
         over_nets("final RMS error", float(_error(broken)[-1]), errors, tolerance),
-        float(_error(plan.distilled)[-1]),
+        float(_error(plan.both[0])[-1]),
         tolerance,
     )
 
 
 def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
-    ways, least = (plan.distilled, plan.plain), [math.inf]
-    evidence.premises += _premises(plan)
-    evidence.arrays |= {f"predicted rms_error of {one.name}": _error(one) for one in ways}
+    distilled = plan.both[0]
+    margin = least_margin(distilled.predicted, distilled.points)[distilled.curves["taught"]]
+    in_limit, least = float(margin.min()), [math.inf]
+    evidence.premises += plan.spectral_premises(plan.units.learning_rate)
+    evidence.premises.append(
+        nt.Premise("every taught prediction right in the limit", in_limit, in_limit > 0,
+                   "least margin of the recursion > 0 after the burn-in")
+    )  # fmt: skip
+    evidence.arrays |= {f"predicted rms_error of {one.name}": _error(one) for one in plan.both}
     evidence.arrays["eigenvalues"] = plan.pairs.values
     if not evidence.premises_hold:
         return ""
 
     def look(one: nt.Training, made: Trajectory) -> None:
-        if one is plan.distilled:
+        if one is distilled:
             least.append(float(least_taught(one, made.outputs).min()))
 
     progress.start(CLAIM.id, plan.work())
-    climb = plan.climb(ways, evidence, progress, look)
+    climb = plan.climb(plan.both, evidence, progress, look)
     if climb is None:
         return ""
     rungs = climb.ladder.rungs
     evidence.arrays |= {f"rms_error of {name}": found[-1].error for name, found in rungs.items()}
-    evidence.premises.append(_scatter(plan.distilled, rungs[DISTILLED][0]))
+    # Either of two outputs may be off.
+    scatter = rungs[DISTILLED][0].scatter[:, distilled.curves["taught"]]
+    spare = float((margin - 2 * scatter).min())
+    evidence.premises.append(
+        nt.Premise("margin above the scatter of the narrowest nets", spare, spare > 0,
+                   "predicted margin − twice the largest distance of an output to the nets' mean")
+    )  # fmt: skip
     evidence.measurements += _rows(plan, climb, min(least))
     if evidence.sound:
         evidence.controls.append(_control(plan, climb, progress))
@@ -144,7 +131,7 @@ def _gather(plan: Plan, evidence: Evidence, progress: Progress) -> str:
     return (
         f"on {CLASSES * plan.points} points of {FEATURES} features {len(nets.error)} nets of "
         f"width {nets.width} end {nets.error[:, -1].mean():.4g} (RMS) from the clean labels, "
-        f"predicted {_error(plan.distilled)[-1]:.4g}; plain training with the best stopping time "
+        f"predicted {_error(distilled)[-1]:.4g}; plain training with the best stopping time "
         f"ends at {stopped.error.min(axis=1).mean():.4g}; {climb.ladder.dtype} products are off by "
         f"{climb.rounding:.1e}"
     )

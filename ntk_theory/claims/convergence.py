@@ -13,21 +13,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import least_margin, rms_error, wrong_signs
 from ntk_theory.checking.panels import Curves, OverWidth
-from ntk_theory.claims import _convergence_variants as varied
 from ntk_theory.verdicts import deferred
-
-if TYPE_CHECKING:
-    from ntk_theory.verdicts import ClaimResult, Options, Progress
-
-Array = NDArray[np.float64]
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
 
@@ -78,10 +71,14 @@ CLAIM.problem(
     fixed={"share": None, "noise_times": 12, "held_out": 0},
 )
 _AT_SCALE = "ntk_theory.claims._convergence_at_scale"
+_PROBLEMS = "ntk_theory.claims._convergence_problems"
 CLAIM.preset(
     "cifar-mini", "cifar",
     predict=deferred(f"{_AT_SCALE}:Plan.predict"), plan=deferred(f"{_AT_SCALE}:Plan.described"),
 )(deferred(f"{_AT_SCALE}:run"))  # fmt: skip
+CLAIM.controls(deferred(f"{_PROBLEMS}:controls"))
+CLAIM.work(deferred(f"{_PROBLEMS}:work"))
+_variants = deferred(f"{_PROBLEMS}:variants")
 
 
 @CLAIM.premises
@@ -92,8 +89,8 @@ def premises(problem: nt.NoisyClusters) -> Iterator[nt.Premise]:
         "long enough run", final, final < bound, f"predicted final error < 2ρ = {bound:.3g}"
     )
     least = {
-        one.name: float(varied.least_taught(one, one.predicted[None])[0])
-        for one in varied.variants(problem.seed)
+        one.name: float(nt.distilled.least_taught(one, one.predicted[None])[0])
+        for one in _variants(problem.seed)
     }
     worst = min(least, key=least.__getitem__)
     name = f"variants: every taught prediction right in the limit (least margin: {worst})"
@@ -102,10 +99,10 @@ def premises(problem: nt.NoisyClusters) -> Iterator[nt.Premise]:
 
 @CLAIM.trainings
 def trainings(problem: nt.NoisyClusters) -> Iterator[nt.Training]:
-    """Self-distillation, half as many steps of plain training, which memorises long before, variants."""
+    """Self-distillation, plain training for half as long, and all variants."""
     yield problem.distilled_training(DISTILLED)
     yield problem.training(PLAIN, problem.plain_recipe(problem.steps // 2), problem.plain)
-    yield from varied.variants(problem.seed)
+    yield from _variants(problem.seed)
 
 
 def _after(steps: int) -> str:
@@ -135,11 +132,8 @@ def rows(
     yield final("RMS error of any of the widest nets (below 2ρ)", distilled, nets="each",
                 bound=2 * rho, relation=nt.Relation.AT_MOST, tolerance=lambda _: 0.0)  # fmt: skip
     for variant in variants:
-        row, limit = final("final RMS error", variant), variant.curves["limit"]
+        row = final("final RMS error", variant)
         yield replace(row, resolves=row.predicted / 2)
-        if limit is not None:
-            yield replace(row, name="final RMS error against its limit", expect=limit,
-                          interpolation=abs(row.predicted - limit), resolves=limit / 2)  # fmt: skip
 
 
 @CLAIM.measure
@@ -156,7 +150,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     for row, when in ((ever, "sup over t"), (half, f"after {half.at} steps"), (end, "at the end"),
                       (memorised, "at the end")):  # fmt: skip
         yield run.falls(row, f"{row.training.name}, {when}")
-    before, last = problem.weights[[half.at - 1, end.at - 1]]
+    before, last = problem.weights[problem.steps // 2 - 1], problem.weights[-1]
     if last > 0:  # a schedule that underflows has no order
         fall = math.log(before / last)
         order = math.log(half.predicted / end.predicted) / fall
@@ -166,27 +160,22 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
         name = f"order of the error in α_t from {half.at} to {end.at} steps"
         yield over_nets(name, order, found, room / fall, order / 2)
     taught, wrong = [], []
-    for name, found in run.results.items():
-        outputs, training = np.concatenate([one.outputs() for one in found]), run.trainings[name]
-        if "taught" in training.curves:
-            taught.append(bool((varied.least_taught(training, outputs) <= 0).any()))
+    for name, nets in run.results.items():
+        training, outputs = run.trainings[name], np.concatenate([one.outputs() for one in nets])
         if name != PLAIN:
             wrong.append(float(wrong_signs(outputs[:, -1:], training.points).max()))
+        if "taught" in training.curves:
+            taught.append(bool((nt.distilled.least_taught(training, outputs) <= 0).any()))
+        if training.curves.get("limit"):  # after 3/(ηλ_−) steps e^{-3} of the noise is missing
+            yield nt.Measurement(
+                f"{name}: closed form in the end, against its limit", training.curves["limit"],
+                rows[f"{name}: final RMS error"].predicted,
+                training.curves["limit"] * math.exp(-3), kind="formula",
+            )  # fmt: skip
     yield nt.Measurement(
         "variants in which a net is taught a wrong prediction", 0.0, float(sum(taught)), 0.0
     )
     yield nt.Measurement("0-1 error at the end, worst net of all", 0.0, max(wrong), 0.0)
-
-
-@CLAIM.controls
-def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
-    """Each breaks one premise."""
-    from ntk_theory.claims._convergence_controls import controls
-
-    return controls(problem)
-
-
-CLAIM.work(deferred("ntk_theory.claims._convergence_controls:work"))
 
 
 @CLAIM.finding
@@ -202,7 +191,7 @@ def finding(run: nt.Run) -> str:
     )
 
 
-def _bound(config: Mapping[str, object]) -> float | None:
+def _bound(config: Mapping[str, Any]) -> float | None:
     """2ρ, which two classes have."""
     return None if "classes" in config else 2 * float(config["noise_rate"])
 
@@ -222,7 +211,7 @@ CLAIM.panels = {
         of=("agreement schedule", "constant weight 1/4", "geometric schedule", "power schedule"),
         ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$",
         bounds={r"limit $2\rho\sqrt{\rho}$": lambda _: 2 * 0.3**1.5,
-                r"limit $2\alpha\sqrt{\rho}$": lambda _: 2 * varied.LEVEL * 0.3**0.5},
+                r"limit $2\alpha\sqrt{\rho}$": lambda _: 0.5 * 0.3**0.5},
         more={"ylim": (0, 1.03)},
         legend="upper right",
     ),

@@ -1,11 +1,14 @@
-"""`convergence` with one premise broken at a time (docs/theory.md, sections 5 to 8 and 10)."""
+"""What `convergence` trains besides: variants, and runs with one premise broken.
+
+Sections are those of docs/theory.md.
+"""
 
 from __future__ import annotations
 
-__all__ = ["controls", "work"]
+__all__ = ["controls", "variants", "work"]
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,20 +17,18 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import rms_error
-from ntk_theory.claims._convergence_variants import LEVEL, gap_of, on_clusters
+from ntk_theory.distilled import LEVEL, Units, gap_of, on_clusters, on_gram
 from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.data import Dataset, Design, LabelNoise
 
 Array = NDArray[np.float64]
 
 _ERROR = "final RMS error"
-_STREAM = 1
-"""Keeps what controls draw apart from the nets of the claim."""
-
-_RATIO = 1.5
-"""λ_+/λ_− at which no noise rate is recoverable."""
+_CONTROLS, _VARIANTS = 1, 3
+"""Keep what controls and variants draw apart from nets."""
 
 _SAMPLES, _SPREAD = 400, 4.0
 """Draws from which a random failure is predicted, and how many standard errors that is off."""
@@ -36,8 +37,62 @@ _PLAIN_NETS, _NARROW_NETS, _NARROW = 16, 64, 2
 """Nets that start with an output, nets of one pair of neurons, and their width."""
 
 
-def _rng(seed: object, *key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM, *key)))  # type: ignore[arg-type]
+def _own_widths(run: Sequence[int]) -> list[int]:
+    return [max(256, run[0]) * 2**rung for rung in range(4)]
+
+
+def variants(seed: int) -> list[nt.Training]:
+    """Every variant, on data drawn from the seed of a run, with nets of its own."""
+    return [replace(one, widths=_own_widths, nets=4) for one in _all(seed)]
+
+
+def _on_design(
+    name: str, design: Design, rng: np.random.Generator, noise_rate: float, *, rank: int,
+    share: float, earlier: float, times: float,
+) -> nt.Training:  # fmt: skip
+    """A variant on any data; the median of all eigenvalues but so many gives the unit of time.
+
+    Its burn-in is by some factor shorter than a quarter of the memorisation time.
+    """
+    dataset = nt.data.noisy_labels(design, noise_rate=noise_rate, rng=rng)
+    gram = nt.kernels.ntk_limit(dataset.inputs)
+    eigenvalues = nt.spectrum.eigendecomposition(gram).eigenvalues
+    noise, top = float(np.median(eigenvalues[:-rank])), float(eigenvalues[-1])
+    units = Units.of(noise, top, 1 - 2 * dataset.noise_rate, share, times)
+    units = units._replace(quarter=units.quarter / earlier)
+    return on_gram(name, dataset, gram, units.power, units)
+
+
+def _all(seed: int) -> Iterator[nt.Training]:
+    data, key = nt.data, np.random.SeedSequence(seed, spawn_key=(_VARIANTS,))
+    draws = [np.random.default_rng(child) for child in key.spawn(6)]
+
+    def classes(rng: np.random.Generator, count: int, noise: LabelNoise, rate: float) -> Dataset:
+        design = data.equicorrelated_clusters(count, 12, ratio=40.0)
+        return data.noisy_labels(
+            design, noise_rate=rate, rng=rng, classes=count, noise=noise, count="balanced"
+        )
+
+    two, sharper = (
+        data.noisy_labels(data.equicorrelated_clusters(6, 10, ratio=r), noise_rate=0.3, rng=rng)
+        for r, rng in ((20.0, draws[0]), (30.0, draws[1]))
+    )
+    yield on_clusters("constant weight 1/4", two, "constant")
+    yield on_clusters("agreement schedule", two, "agreement")
+    yield on_clusters("geometric schedule", two, "geometric")
+    yield on_clusters("power schedule", two)
+    yield on_clusters("both layers", two, both_layers=True)
+    yield on_clusters("lag of an epoch", two, epoch=2)
+    restarted = "restart every epoch, weight 1/4"
+    yield on_clusters(restarted, sharper, "constant", epoch=10, restart=True)
+    symmetric = classes(draws[2], 5, "symmetric", 7 / 12)
+    yield on_clusters("5 classes, 58 % symmetric noise", symmetric)
+    yield on_clusters("4 classes, 33 % pair flips", classes(draws[3], 4, "pair", 1 / 3))
+    design = data.gaussian_clusters(6, 10, 50, radius=0.4, rng=draws[4])
+    yield _on_design("Gaussian clusters", design, draws[4], 0.2, rank=6, share=0.5, earlier=1.5,
+                     times=3)  # fmt: skip
+    design = data.power_law(60, 40, exponent=2.0, rng=draws[5], kept=0.5)
+    yield _on_design("power law", design, draws[5], 0.1, rank=1, share=1.0, earlier=3.0, times=1)
 
 
 def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
@@ -61,12 +116,12 @@ def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
     )
     # Schedule, learning rate and steps are the default ones of the new ratio.
     above = nt.noisy_clusters(
-        clusters=levels.clusters, points=levels.points, ratio=_RATIO, seed=problem.seed,
+        clusters=levels.clusters, points=levels.points, ratio=1.5, seed=problem.seed,
         noise_rate=problem.noise_rate, cross_cosine=problem.cross_cosine,
     )  # fmt: skip
     yield nt.Control(
         "above-threshold",
-        f"ρ < ρ*: here λ_+/λ_− = {_RATIO}, at which no noise rate is recoverable",
+        "ρ < ρ*: here λ_+/λ_− = 1.5, at which no noise rate is recoverable",
         ends(above.hard_training("above the threshold"), float(above.distilled.rms_error()[-1])),
         unmet=above.recoverable,
     )
@@ -82,6 +137,11 @@ def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
     yield _one_pair(problem, claimed)
 
 
+def _rng(problem: nt.NoisyClusters, *key: int) -> np.random.Generator:
+    seed = np.random.SeedSequence(problem.seed, spawn_key=(_CONTROLS, *key))
+    return np.random.default_rng(seed)
+
+
 def _pair_flips(problem: nt.NoisyClusters) -> nt.Control:
     """More than half of every class is called the next one: that one is learned (section 7.6).
 
@@ -91,12 +151,16 @@ def _pair_flips(problem: nt.NoisyClusters) -> nt.Control:
     classes, rate = 4, 2 / 3
     design = nt.data.equicorrelated_clusters(classes, 12, ratio=40.0)
     dataset = nt.data.noisy_labels(
-        design, noise_rate=rate, rng=_rng(problem.seed, classes), classes=classes, noise="pair"
+        design,
+        noise_rate=rate,
+        rng=_rng(problem, classes),
+        classes=classes,
+        noise="pair",
     )
     learned = replace(dataset, clean_class=(dataset.clean_class + 1) % classes)
     below, gap = on_clusters("pair flips", learned), gap_of(dataset)
     claimed = float(rms_error(below.predicted, below.points)[-1])
-    training = replace(below, labels=dataset.clean, widths=None, nets=None)
+    training = replace(below, labels=dataset.clean)
     return nt.Control(
         "pair-flips-above-half",
         f"pair flips of less than one half: here {rate:.0%} of every class are called the next one",
@@ -122,15 +186,9 @@ def work(declared: Declaration) -> float:
 
 def _plain_start(problem: nt.NoisyClusters, claimed: float) -> nt.Control:
     """An initial output of order one spoils signs, and a wrong sign is taught back (section 8)."""
-    levels, rng = problem.spectrum, _rng(problem.seed)
+    rng = _rng(problem)
     for scale in (1.0, 2.0, 4.0, 8.0, 16.0):
-        first = nt.predictions.initial_output_samples(
-            levels.clusters, levels.points, problem.angle, problem.cross_cosine, scale, _SAMPLES, rng
-        )
-        final = nt.predictions.block_recursion(
-            levels, problem.dataset.observed, problem.learning_rate, problem.weights, first
-        )
-        errors = np.sqrt(np.square(final - problem.dataset.clean).mean(axis=1))
+        errors = problem.errors_from_random_starts(scale, _SAMPLES, rng)
         spread = _SPREAD * float(errors.std()) / math.sqrt(_PLAIN_NETS)
         # A high ratio or few points leave the signs right at scale 1: then break it harder.
         if errors.mean() - 2 * spread > claimed + problem.noise_rate / 2:
@@ -158,7 +216,7 @@ def _one_pair(problem: nt.NoisyClusters, claimed: float) -> nt.Control:
     orthogonal they stay 0, at the distance 1 from the labels.
     """
     levels, inputs, wanted = problem.spectrum, problem.dataset.inputs, 4 * problem.lazy_width
-    drawn = _rng(problem.seed, _NARROW).standard_normal((_SAMPLES, inputs.shape[1]))
+    drawn = _rng(problem, _NARROW).standard_normal((_SAMPLES, inputs.shape[1]))
     inactive = (drawn @ inputs.T <= 0).reshape(_SAMPLES, levels.clusters, levels.points)
     errors, nets = np.sqrt(inactive.all(axis=2).mean(axis=1)), _NARROW_NETS
     spread = _SPREAD * float(errors.std())
