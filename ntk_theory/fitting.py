@@ -9,9 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 Array = NDArray[np.float64]
+
+
+def _student(free: int, confidence: float) -> float:
+    """Quantile of Student's distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(free, confidence))
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class PowerLaw:
         count = self.log_widths.size
         offset = np.log(width) - self.log_widths.mean()
         spread = np.square(self.log_widths - self.log_widths.mean()).sum()
-        quantile = stdtrit(count - 2, confidence)
+        quantile = _student(count - 2, confidence)
         margin = quantile * self.residual * np.sqrt(1 / mean_of + 1 / count + offset**2 / spread)
         skewed = self.residual**2 / 2 * (1 - 1 / mean_of)
         return float(self.at(width) * np.exp(margin + skewed))
@@ -138,7 +144,7 @@ def signed_bound(
     """
     known = zip(widths, errors, strict=False)
     scaled = np.concatenate([np.sqrt(m) * np.asarray(row, dtype=float) for m, row in known])
-    quantile = float(stdtrit(scaled.size, (1 + confidence) / 2))
+    quantile = _student(scaled.size, (1 + confidence) / 2)
     return quantile * float(np.sqrt(np.square(scaled).mean() / (width * mean_of)))
 
 
@@ -150,5 +156,5 @@ def half_width(values: ArrayLike, confidence: float) -> float:
         confidence: two-sided.
     """
     drawn = np.asarray(values, dtype=float)
-    quantile = stdtrit(drawn.size - 1, (1 + confidence) / 2)
+    quantile = _student(drawn.size - 1, (1 + confidence) / 2)
     return float(quantile * drawn.std(ddof=1) / np.sqrt(drawn.size))

@@ -87,6 +87,34 @@ class Recipe:
         """The same with other labels."""
         return replace(self, observed=observed)
 
+    @property
+    def rate(self) -> float:
+        """η of the first step."""
+        return float(np.ravel(self.learning_rate)[0])
+
+    def kernel_limit(self) -> Array:
+        """Outputs of the infinitely wide net at the recorded steps: a recursion on the kernel."""
+        found = nt.training.train_kernel_limit(
+            nt.kernels.ntk_limit(self.inputs, layers=self.layers),
+            self.observed,
+            self.distillation,
+            learning_rate=self.learning_rate,
+            steps=self.steps,
+            loss=self.loss,
+        )
+        return found if self.record is None else found[np.asarray(self.record)]
+
+    def positive_definite(self, name: str = "kernel positive definite") -> Premise:
+        """All eigenvalues of the measured kernel are above their rounding.
+
+        Args:
+            name: of the premise.
+        """
+        kernel = nt.kernels.ntk_limit(self.inputs, layers=self.layers)
+        values = nt.spectrum.eigendecomposition(kernel).eigenvalues
+        bottom, rounding = float(values[0]), values.size * float(np.finfo(float).eps) * values[-1]
+        return Premise(name, bottom, bool(bottom > rounding), "λ_min(H) > n eps λ_max")
+
 
 @dataclass(frozen=True)
 class NoisyClusters:

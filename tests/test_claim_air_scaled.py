@@ -7,7 +7,8 @@ import pytest
 
 from cases import nets_at_rate
 from ntk_theory import experiments, image_size, kernels, training
-from ntk_theory.claims.air import CLAIM, scaled
+from ntk_theory.claims import _air_scaled as scaled
+from ntk_theory.claims.air import CLAIM
 from ntk_theory.ladder import Ladder
 from ntk_theory.targets import PLAIN
 from ntk_theory.verdicts import Options, Verdict
@@ -39,7 +40,7 @@ def test_it_is_supported_by_nets_that_retrieve_information_first_and_its_control
     assert len(result.metrics) == 2 * 4
     assert CLAIM.predict(SMALL)[0] == result.config
     gap = row(result, "retrieved share of information − noise")
-    assert gap.predicted == result.arrays["clusters_predicted_gap"].max() > 0.4
+    assert gap.predicted == result.arrays["predicted lead of clusters"].max() > 0.4
 
 
 def test_the_prediction_is_the_recursion_on_the_whole_matrix(plan):
@@ -49,38 +50,33 @@ def test_the_prediction_is_the_recursion_on_the_whole_matrix(plan):
         gram,
         dataset.observed,
         PLAIN,
-        learning_rate=plan.learning_rate,
+        learning_rate=plan.recipe.learning_rate,
         steps=plan.steps,
     )
     # Products in float32, over as many steps.
     np.testing.assert_allclose(plan.outputs, limit, atol=40 * 200 * 1.2e-7)
-    for share, predicted in zip(plan.labels.shares(limit), plan.predicted, strict=True):
+    for share, predicted in zip(scaled.shares(plan.own, limit), plan.predicted, strict=True):
         np.testing.assert_allclose(predicted, share, atol=1e-3)
 
 
 def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(plan):
-    labels, groups = plan.labels, plan.dataset.design.groups
+    labels, groups = plan.own, plan.dataset.design.groups
+    noise = labels.parts[1]
     assert labels.kept == pytest.approx(1 - plan.noise_rate * 10 / 9)
-    assert (labels.noise * labels.clean).sum() == pytest.approx(0, abs=1e-10)
-    means = [labels.noise[groups == group].mean(axis=0) for group in range(10)]
+    assert (noise * labels.clean).sum() == pytest.approx(0, abs=1e-10)
+    means = [noise[groups == group].mean(axis=0) for group in range(10)]
     # Eight flips among nine other classes leave one out: less than one point in twenty is missing.
     assert np.abs(means).max() < 1 / 20
-    information, noise = labels.shares(labels.observed)
-    assert information == pytest.approx(1)
-    assert noise == pytest.approx(1)
+    assert scaled.shares(labels, labels.observed) == pytest.approx([1, 1, 0])
 
 
 def test_the_bound_on_a_gap_is_that_of_cauchy_and_schwarz(plan):
-    labels = plan.labels
-    direction = labels.clean / np.linalg.norm(labels.clean)
-    direction = direction - labels.noise / np.linalg.norm(labels.noise)
+    labels, (_, noise) = plan.own, plan.own.parts
+    direction = labels.clean / np.linalg.norm(labels.clean) - noise / np.linalg.norm(noise)
     rms = np.linalg.norm(direction) / np.sqrt(len(direction))
-    information, noise = labels.shares(direction)
-    assert (information - noise) / rms <= labels.sensitivity * (1 + 1e-12)
+    assert labels.ahead(direction) / rms <= labels.sensitivity * (1 + 1e-12)
     # Along one part alone it is reached but for the other part's term.
-    alone = labels.shares(labels.noise)[1] / (
-        np.linalg.norm(labels.noise) / np.sqrt(len(direction))
-    )
+    alone = labels.share(1, noise) / (np.linalg.norm(noise) / np.sqrt(len(direction)))
     assert labels.sensitivity / 3 < alone < labels.sensitivity
 
 

@@ -38,28 +38,21 @@ def test_information_and_noise_are_retrieved_as_their_eigenvalues_say(result):
 
 def test_every_eigenspace_of_the_tree_follows_its_own_filter(result):
     series = drawn(CLAIM, result, "eigenspaces")
-    dashed = [one for name, of in series.items() if name.startswith("prediction") for one in of]
-    nets = {
-        name: of[0] for name, of in series.items() if name.endswith("$") and "lambda = " in name
-    }
-    assert len(nets) == len(dashed) == len(result.arrays["tree_levels"])
-    levels = [f"prediction of λ = {level:.2f}" for level in result.arrays["tree_levels"]]
-    assert levels == [name for name in series if name.startswith("prediction")]
-    speeds = [one["y"][1] for one in dashed]
+    dashed = {name: of[0] for name, of in series.items() if name.startswith("prediction of λ")}
+    assert len(dashed) == 3
+    assert set(series) > {name.removeprefix("prediction of ") for name in dashed}
+    speeds = [one["y"][1] for one in dashed.values()]  # one step retrieves ηλ
     assert speeds == sorted(speeds)
-    for one in dashed:
-        rate = one["y"][1]  # one step retrieves ηλ
-        np.testing.assert_allclose(one["y"], 1 - (1 - rate) ** one["x"], atol=1e-9)
+    for speed, one in zip(speeds, dashed.values(), strict=True):
+        np.testing.assert_allclose(one["y"], 1 - (1 - speed) ** one["x"], atol=1e-9)
 
 
 def test_the_lead_is_that_of_the_table(result):
     series = drawn(CLAIM, result, "information-ahead")
-    row = next(
-        m for m in result.measurements if m.name.startswith("clusters: R(clean) − E R(noise)")
-    )
-    (dashed,) = series["prediction of clusters"]
-    assert dashed["y"].max() == pytest.approx(row.predicted, abs=1e-9)
-    least = next(m for m in result.measurements if m.name.startswith("tree: least R(clean)"))
+    rows = {m.name: m for m in result.measurements}
+    row = next(m for name, m in rows.items() if name.startswith("clusters: R(clean) − E R(noise)"))
+    assert series["prediction of clusters"][0]["y"].max() == pytest.approx(row.predicted, abs=1e-9)
+    least = rows["tree: least R(clean) − E R(noise) at any step"]
     assert series["tree"][0]["y"][1:].min() == pytest.approx(least.measured, rel=1e-9)
 
 

@@ -123,9 +123,16 @@ class Claim:
         """Declare the trainings: f(problem) gives one or yields several."""
         return self._part("trainings", function)
 
-    def premises(self, function: Callable[[Any], Iterable[Premise]]) -> Any:
-        """Declare premises besides the problem's own: f(problem)."""
+    def premises(self, function: Callable[..., Iterable[Premise]]) -> Any:
+        """Declare premises besides the problem's own: f(problem), or f(problem, widths)."""
         return self._part("premises", function)
+
+    def closed_forms(self, function: Callable[[Any], Iterable[Measurement]]) -> Any:
+        """Declare closed forms beside another computation of them: f(problem).
+
+        They are held against each other before any net is trained.
+        """
+        return self._part("closed_forms", function)
 
     def rows(self, function: Callable[..., Iterable[Row]]) -> Any:
         """Declare the rows: f(problem, training, …), the trainings in their order."""

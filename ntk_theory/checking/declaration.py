@@ -6,7 +6,7 @@ __all__ = ["Declaration", "declare"]
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ntk_theory.ladder import NetPlan, control_width, planned
@@ -72,7 +72,7 @@ def _premises(claim: Claim, problem: Any, widths: Sequence[int]) -> Iterator[Pre
         return  # what follows need not exist
     if hasattr(problem, "lazy_width"):
         yield lazy_premise(problem.lazy_width, widths[0])
-    yield from claim.made("premises", problem)
+    yield from claim.made("premises", *_asked(claim.part("premises"), problem, widths))
 
 
 def declare(claim: Claim, options: Options) -> Declaration:
@@ -101,7 +101,8 @@ def declare(claim: Claim, options: Options) -> Declaration:
         if not controls:
             raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
         for training in trainings.values():
-            nets.check_memory(training.recipe.inputs.shape)
+            own = replace(nets, widths=training.widths_in(nets.widths))
+            own.check_memory(training.recipe.inputs.shape)
     config = {
         **nets.config(),
         **{name: options.knobs.get(name, knob.default) for name, knob in claim.own_knobs.items()},

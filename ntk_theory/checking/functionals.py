@@ -18,6 +18,7 @@ __all__ = [
     "length_along",
     "margins",
     "mean_margin",
+    "peak",
     "relative_margin",
     "rescaled",
     "rescaled_rms_error",
@@ -172,3 +173,19 @@ def first_wrong(values: Array, axis: int = -1) -> Array:
     wrong = np.moveaxis(np.asarray(values), axis, -1)[..., 1:] <= 0
     first = np.where(wrong.any(axis=-1), wrong.argmax(axis=-1) + 1, wrong.shape[-1] + 1)
     return np.asarray(first, dtype=float)
+
+
+def peak(curves: Array, spacing: int = 1) -> tuple[Array, Array]:
+    """Time and height of the peak of curves (..., T + 1), by a parabola through three steps.
+
+    Args:
+        curves: with their peak inside.
+        spacing: steps between the three; the error grows at least like its square.
+    """
+    top = np.clip(curves.argmax(axis=-1), spacing, curves.shape[-1] - 1 - spacing)
+    before, at, after = (
+        np.take_along_axis(curves, (top + shift)[..., None], axis=-1)[..., 0]
+        for shift in (-spacing, 0, spacing)
+    )
+    shift = (before - after) / (2 * (before - 2 * at + after))
+    return top + spacing * shift, at - (before - after) * shift / 4

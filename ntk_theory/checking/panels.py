@@ -37,8 +37,9 @@ class Curves:
     """A functional over the steps: mean and range of the widest nets, the prediction dashed.
 
     Attributes:
-        functional: what is shown.
-        of: names of trainings, of controls' ones, too, or f(problem) that gives them.
+        functional: what is shown, or its name if `of` gives it.
+        of: names of trainings, of controls' ones, too, or f(problem) that gives them; it may give
+            a functional of each curve as well, as {label: (training, functional)}.
         ylabel: of the axis, in mathtext.
         bounds: levels that theory knows, by what the legend calls them: f(config), None for none.
         marks: steps that theory names, by their symbol: f(config).
@@ -46,8 +47,8 @@ class Curves:
         legend: its place.
     """
 
-    functional: Functional
-    of: Sequence[str] | Callable[[Any], Sequence[str]]
+    functional: Functional | str
+    of: Sequence[str] | Callable[[Any], Sequence[str] | Mapping[str, tuple[str, Functional]]]
     ylabel: str
     bounds: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = field(default_factory=dict)
     marks: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
@@ -56,18 +57,25 @@ class Curves:
 
     @property
     def _prefix(self) -> str:
-        return f"{self.functional.__name__} of "
+        named = self.functional
+        return f"{named if isinstance(named, str) else named.__name__} of "
+
+    def _curves(self, problem: Any) -> Mapping[str, tuple[str, Functional]]:
+        names = self.of(problem) if callable(self.of) else self.of
+        if isinstance(names, Mapping):
+            return names
+        return {name: (name, cast(Functional, self.functional)) for name in names}
 
     def arrays(self, run: Run) -> dict[str, Array]:
         """The functional of nets, shape (S, T + 1), and of the prediction."""
         kept = {}
-        for name in self.of(run.problem) if callable(self.of) else self.of:
-            found = run.shown(name)
+        for name, (training, functional) in self._curves(run.problem).items():
+            found = run.shown(training)
             if found is None:
                 continue  # of a control that is still to come
             points, outputs = found[0].points, found[1].outputs()
-            kept[f"{self._prefix}{name}"] = self.functional(outputs, points)
-            kept[f"predicted {self._prefix}{name}"] = self.functional(points.predicted, points)
+            kept[f"{self._prefix}{name}"] = functional(outputs, points)
+            kept[f"predicted {self._prefix}{name}"] = functional(points.predicted, points)
         return kept
 
     def __call__(self, axes: Axes, result: ClaimResult) -> None:

@@ -44,8 +44,7 @@ OWN = "own"
 
 SIGNED = "signed"
 """`norm=` of a row whose number is off by an error with a sign that is 0 in the mean: the mean
-square of those of narrower nets bounds it, and what has to fall is the RMS deviation of the
-outputs."""
+square of those of narrower nets bounds it, and what falls is the RMS deviation of the outputs."""
 
 OWN_TEACHER = "own teacher"
 """`on=` of a row that looks at how far taught nets are from the labels of their own teachers."""
@@ -165,8 +164,9 @@ class Training:
             else: f(width, seed) gives the outputs of one net at the recorded steps, and those of
             the infinitely wide net for the width None.
         curves: other predicted numbers that rows and pictures want, by name.
-        widths: of its nets, if others than the run's; below 0 they count from the run's widest. Or
-            f(widths of the run), ascending. It takes three of them for a row to look at the nets.
+        widths: of its nets, if others than the run's; below 0 they count from the run's widest. No
+            row looks at such a training, only what is measured and drawn besides; but rows may if
+            f(the run's widths) gives at least four.
         nets: of each width, if not as many as the run's.
     """
 
@@ -197,10 +197,10 @@ class Training:
 
     def widths_in(self, run: Sequence[int]) -> tuple[int, ...]:
         """Widths of its nets in a run over some widths."""
-        if self.widths is None:
-            return tuple(run)
-        own = self.widths(run) if callable(self.widths) else self.widths
-        return tuple(run[one] if one < 0 else one for one in own)
+        if callable(self.widths):
+            return tuple(self.widths(run))
+        return tuple(run if self.widths is None else
+                     [run[one] if one < 0 else one for one in self.widths])  # fmt: skip
 
     @property
     def points(self) -> LabelledPoints:

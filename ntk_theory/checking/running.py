@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ntk_theory import jobs, kernels, predictions, spectrum, training
+from ntk_theory import jobs, kernels, spectrum
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
 from ntk_theory.checking.functionals import margins, rms_error
@@ -27,6 +27,7 @@ from ntk_theory.ladder import (
     NetPlan,
     control_width,
     falling_row,
+    first_step_ratios,
     first_step_row,
 )
 from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
@@ -225,16 +226,16 @@ class Run:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
 
-    def fit(self, values: Sequence[Array], of: Training | None = None) -> PowerLaw:
+    def fit(self, values: Sequence[Array], widths: Sequence[int] = ()) -> PowerLaw:
         """Power law in the width of positive numbers of each net, from the narrowest width on.
 
         Args:
-            values: at each width.
-            of: training of the nets, if that may have widths of its own.
+            values: at as many widths as are known, shape (S,) each.
+            widths: if others than the run's.
         """
         key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-        widths = self.nets.widths if of is None else self.widths_of(of)
-        return fit_power_law(widths[: len(values)], values, rng=np.random.default_rng(key))
+        known = (widths or self.nets.widths)[: len(values)]
+        return fit_power_law(known, values, rng=np.random.default_rng(key))
 
     def deviations(self, row: Row) -> list[Array]:
         """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
@@ -252,12 +253,12 @@ class Run:
         """
         found = self.deviations(row)
         known = found if from_all else found[:-1]
-        one = row.training
-        together = self.count_of(one) if row.nets == "mean" and not from_all else 1
+        together = self.count_of(row.training) if row.nets == "mean" and not from_all else 1
+        widths = self.widths_of(row.training)
         if row.norm == SIGNED:
-            bound = signed_bound(self.widths_of(one), known, width, self.confidence(), together)
+            bound = signed_bound(widths, known, width, self.confidence(), together)
         else:
-            bound = self.fit(known, one).upper(width, self.confidence(), together)
+            bound = self.fit(known, widths).upper(width, self.confidence(), together)
         return bound + self.nets.rounding_allowance(width)
 
     def sides(self, row: Row, width: int, *, from_all: bool = False) -> tuple[float, float]:
@@ -309,24 +310,13 @@ class Run:
         Args:
             name: of a training on labels z that are given, or taught, for the square loss.
         """
-        one = self.trainings[name]
-        recipe, observed = one.recipe, np.asarray(one.recipe.observed, dtype=float)
-        rate = float(np.ravel(recipe.learning_rate)[0])
-        gram = np.asarray(kernels.ntk_limit(recipe.inputs, layers=recipe.layers))
-
-        def ratios(found: WidthResult) -> Array:
-            labels = observed if found.taught is None else found.taught
-            first = rate * np.tensordot(gram, labels, (1, labels.ndim - observed.ndim))
-            first = np.moveaxis(first, 0, labels.ndim - observed.ndim)
-            axes = tuple(range(-observed.ndim, 0))
-            along = (found.outputs()[:, 1] * first).sum(axis=axes)
-            return np.asarray(along / np.square(first).sum(axis=axes))
-
-        crossing = predictions.first_step_crossing(
-            recipe.inputs @ recipe.inputs.T, rate * observed, gram @ (rate * observed)
-        )
-        every = np.array([ratios(found) for found in self.results[name]])
-        return first_step_row(self.widths_of(one), every, name, crossing)
+        recipe = self.trainings[name].recipe
+        every = [
+            first_step_ratios(recipe, found.outputs()[:, 1], found.taught)
+            for found in self.results[name]
+        ]
+        ratios = np.array([of_width for of_width, _ in every])
+        return first_step_row(self.widths_of(self.trainings[name]), ratios, name, every[0][1])
 
     def exponent(self, name: str) -> Measurement:
         """The RMS deviation from the infinitely wide net falls like m^{-1/2}.
@@ -339,7 +329,7 @@ class Run:
         """
         predicted = self.trainings[name].predicted
         off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
-        law = self.fit([one.max(axis=1) for one in off], self.trainings[name])
+        law = self.fit([one.max(axis=1) for one in off], self.widths_of(self.trainings[name]))
         title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
         return Measurement(title, -0.5, law.exponent, 0.15, law.interval, whole_interval=True)
 
@@ -516,18 +506,8 @@ class _Limit:
     @cached_property
     def outputs(self) -> Array:
         """At the recorded steps."""
-        recipe, simulate = self.training.recipe, self.training.simulate
-        if simulate is not None:
-            return simulate(None, 0)
-        found = training.train_kernel_limit(
-            self.gram,
-            recipe.observed,
-            recipe.distillation,
-            learning_rate=recipe.learning_rate,
-            steps=recipe.steps,
-            loss=recipe.loss,
-        )
-        return found if recipe.record is None else found[np.asarray(recipe.record)]
+        simulate = self.training.simulate
+        return self.training.recipe.kernel_limit() if simulate is None else simulate(None, 0)
 
     @cached_property
     def rounding(self) -> float:
@@ -587,6 +567,8 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
             if row.expect is not None
         ],
     )
+    for found in declared.claim.made("closed_forms", declared.problem):
+        yield replace(found, kind="formula")
 
 
 def _formula_gap(row: Row, expect: float) -> tuple[float, float]:

@@ -13,14 +13,14 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import LabelledPoints
+from ntk_theory.checking.functionals import Functional, LabelledPoints, peak
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import SIGNED
 from ntk_theory.claims import _dark_knowledge_students as students
@@ -85,77 +85,56 @@ CLAIM = nt.Claim(
 
 @dataclass(frozen=True)
 class Tree:
-    """One-hot labels on a superclass > class > point tree.
+    """One-hot labels on a superclass > class > point tree, its eigenvalues and λ_super/λ_class.
 
-    Attributes:
-        spectrum: its eigenvalues.
-        recipe: plain training on it.
-        groups: class of each point, those of a class together, shape (n,).
-        ratio: λ_super/λ_class asked for.
-        student_width: of students.
+    Its points are those of one class after the other; `student_width` is that of students.
     """
 
     spectrum: TreeSpectrum
     recipe: nt.Recipe
-    groups: NDArray[np.int64]
     ratio: float
     student_width: int
 
     def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
         """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
-        rate, steps, groups = self.recipe.learning_rate, self.recipe.steps, self.groups
-        shares = np.stack([recipe.observed[groups == g].mean(axis=0) for g in np.unique(groups)])
-        predicted = nt.predictions.tree_outputs(levels, rate, steps, shares)[:, groups]
+        rate, steps, each = recipe.rate, recipe.steps, levels.points
+        shares = recipe.observed.reshape(-1, each, recipe.observed.shape[1]).mean(axis=1)
+        predicted = nt.predictions.tree_outputs(levels, rate, steps, shares).repeat(each, axis=1)
         noise = nt.predictions.retrieval_filter([levels.noise], rate, steps)[..., None]
-        predicted = predicted + noise * (recipe.observed - shares[groups])
+        predicted = predicted + noise * (recipe.observed - shares.repeat(each, axis=0))
         return nt.Training(name, recipe, predicted, labels=self.recipe.observed)
 
     @cached_property
     def knowledge(self) -> Array:
         """Predicted dark knowledge, shape (T + 1,)."""
-        rate = self.recipe.learning_rate
-        return nt.predictions.dark_knowledge(self.spectrum, rate, self.recipe.steps)
+        rate, steps = self.recipe.rate, self.recipe.steps
+        return nt.predictions.dark_knowledge(self.spectrum, rate, steps)
 
     @property
     def peak(self) -> tuple[float, float]:
         """Predicted time and height of its peak."""
-        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.learning_rate)
-
-    @property
-    def peak_step(self) -> int:
-        """Step at which it is largest."""
-        return int(self.knowledge.argmax())
+        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.rate)
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, and that the run is long enough to see the fall."""
-        kernel = nt.kernels.ntk_limit(self.recipe.inputs)
-        values = nt.spectrum.eigendecomposition(kernel).eigenvalues
-        bottom, rounding = float(values[0]), values.size * np.finfo(float).eps * float(values[-1])
-        needed = "λ_min(H) > n eps λ_max"
-        yield nt.Premise("kernel positive definite", bottom, bottom > rounding, needed)
+        yield self.recipe.positive_definite()
         left = float(self.knowledge[-1] / self.knowledge.max())
         needed = "predicted to end below a tenth of the peak"
         yield nt.Premise("long enough run", left, left < 0.1, needed)
 
     def config(self) -> dict[str, Any]:
-        """Every number of the tree and of the students."""
+        """Numbers that are no knobs, or that follow from others."""
         return {
-            "clusters": self.spectrum.superclasses,
-            "classes": CLASSES,
-            "points": self.spectrum.points,
-            "ratio": self.ratio,
-            "class_ratio": CLASS_RATIO,
-            "learning_rate": self.recipe.learning_rate,
-            "steps": self.recipe.steps,
-            "peak_time": self.peak[0],
-            **students.config(self.student_width),
-        }
+            "classes": CLASSES, "class_ratio": CLASS_RATIO, "steps": self.recipe.steps,
+            "learning_rate": self.recipe.rate, "peak_time": self.peak[0],
+            "student_width": self.student_width, **students.CONFIGURED,
+        }  # fmt: skip
 
 
 @CLAIM.problem
 def tree(
     *,
-    seed: int,
+    seed: int,  # noqa: ARG001 - nothing is drawn
     preset: str,
     clusters: int = 3,
     points: int = 4,
@@ -175,35 +154,26 @@ def tree(
         steps: T; 8/(ηλ_class) when left out.
     """
     if not 1 < ratio < math.inf:
-        raise ValueError(
-            "ratio must be above 1 and finite: λ_super/λ_class = 1 means no superclasses; "
-            f"got {ratio}"
-        )
+        raise ValueError(f"ratio must be above 1 and finite, for superclasses; got {ratio}")
     if points % 2:
-        raise ValueError(
-            "points must be even: a control gives half of each class a sibling's label, evenly; "
-            f"got {points}"
-        )
-    ratios = {"class_ratio": CLASS_RATIO, "super_ratio": CLASS_RATIO * ratio}
-    design = nt.data.tree(clusters, CLASSES, points, **ratios)
-    angles = nt.predictions.tree_angles(CLASSES, points, **ratios)
+        raise ValueError(f"points must be even: a control relabels half of each; got {points}")
+    design = nt.data.tree(clusters, CLASSES, points, class_ratio=CLASS_RATIO,
+                          super_ratio=CLASS_RATIO * ratio)  # fmt: skip
+    angles = nt.predictions.tree_angles(CLASSES, points, CLASS_RATIO, CLASS_RATIO * ratio)
     levels = nt.predictions.tree_spectrum(clusters, CLASSES, points, *angles)
     rate = 0.3 / levels.mean if learning_rate is None else learning_rate
     if not 0 < rate * levels.mean < 1:
-        raise ValueError(
-            f"learning_rate must lie in (0, 1/λ_max) = (0, {1 / levels.mean:.4g}), so that no "
-            f"eigenspace overshoots; got {rate}"
-        )
+        most = f"(0, 1/λ_max) = (0, {1 / levels.mean:.4g})"
+        raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
     length = math.ceil(8 / (rate * levels.class_)) if steps is None else steps
     least = max(5, math.ceil(2 * nt.predictions.dark_knowledge_peak(levels, rate)[0] + 2))
     if length < least:
         raise ValueError(
-            f"steps must be at least {least}, twice the predicted time of the peak and two; "
-            f"got {length}"
+            f"steps must be at least {least}, twice the time of the peak; got {length}"
         )
     labels = np.eye(clusters * CLASSES)[design.groups]
     recipe = nt.Recipe(design.inputs, labels, nt.targets.PLAIN, rate, length)
-    return Tree(levels, recipe, design.groups, ratio, STUDENT_WIDTH[preset])
+    return Tree(levels, recipe, ratio, STUDENT_WIDTH[preset])
 
 
 @CLAIM.trainings
@@ -214,49 +184,39 @@ def trainings(tree: Tree) -> nt.Training:
 
 def class_outputs(outputs: Array, points: LabelledPoints) -> Array:
     """Mean outputs on the points of each class, shape (..., C, C)."""
-    means = points.labels / points.labels.sum(axis=0)
-    return np.einsum("...no,nc->...co", outputs, means)
+    shares = points.labels / points.labels.sum(axis=0)
+    return np.asarray(np.einsum("...no,nc->...co", outputs, shares))
+
+
+def mean_output(part: int) -> Functional:
+    """Mean output on the own class (0), its siblings (1), or other superclasses (2)."""
+    return lambda outputs, points: means_over_tree(class_outputs(outputs, points), CLASSES)[part]
 
 
 def dark_knowledge(outputs: Array, points: LabelledPoints) -> Array:
     """Mean output on siblings of the right class minus that on classes of other superclasses."""
-    _, siblings, others = means_over_tree(class_outputs(outputs, points), CLASSES)
-    return siblings - others
-
-
-def peak(curves: Array, spacing: int = 1) -> tuple[Array, Array]:
-    """Time and height of the peak of curves (..., T + 1), by a parabola through three steps."""
-    top = np.clip(curves.argmax(axis=-1), spacing, curves.shape[-1] - 1 - spacing)
-    before, at, after = (
-        np.take_along_axis(curves, (top + shift)[..., None], axis=-1)[..., 0]
-        for shift in (-spacing, 0, spacing)
-    )
-    shift = (before - after) / (2 * (before - 2 * at + after))
-    return top + spacing * shift, at - (before - after) * shift / 4
+    return mean_output(1)(outputs, points) - mean_output(2)(outputs, points)
 
 
 @CLAIM.rows
 def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
     """Dark knowledge over time: when and how high it peaks, and its value around the peak."""
-    end, curve, height = tree.recipe.steps, tree.knowledge, tree.peak[1]
-    # A parabola is off by at most the change from twice its spacing: it errs like the square.
-    errors = [abs(float(a - b)) for a, b in zip(peak(curve), peak(curve, 2), strict=True)]
-    for part, name in enumerate(("time", "height")):
-        yield nt.Row(f"{name} of the peak", trained, dark_knowledge, at=nt.ALL_STEPS, norm=SIGNED,
-                     reduce=lambda values, axis, part=part: peak(values)[part],
-                     expect=tree.peak[part], interpolation=errors[part],
-                     resolves=tree.peak[part] / 2)  # fmt: skip
-    for step in (tree.peak_step // 2, 3 * tree.peak_step, end):
-        # Half the height distinguishes the peak from none, and from its double.
-        yield nt.Row(f"dark knowledge after {step} steps", trained, dark_knowledge, at=step,
-                     norm=SIGNED, expect=float(curve[step]), resolves=height / 2)  # fmt: skip
-    expected = means_over_tree(class_outputs(trained.predicted, trained.points), CLASSES)
+    end, curve, (time, height) = tree.recipe.steps, tree.knowledge, tree.peak
+    top, of_curve = int(curve.argmax()), partial(nt.Row, training=trained, norm=SIGNED)
+    # Half the height distinguishes the peak from none, and from its double.
+    for part, (name, value) in enumerate((("time", time), ("height", height))):
+        # A parabola is off by at most the change from twice its spacing: it errs like the square.
+        error = abs(float(peak(curve)[part] - peak(curve, 2)[part]))
+        yield of_curve(f"{name} of the peak", functional=dark_knowledge, at=nt.ALL_STEPS,
+                       reduce=lambda values, axis, part=part: peak(values)[part],  # noqa: ARG005
+                       expect=value, interpolation=error, resolves=value / 2)  # fmt: skip
+    for step in (top // 2, 3 * top, end):
+        yield of_curve(f"dark knowledge after {step} steps", functional=dark_knowledge, at=step,
+                       expect=float(curve[step]), resolves=height / 2)  # fmt: skip
     for part, name in enumerate(("the own class", "siblings", "other superclasses")):
-        size = float(expected[part][tree.peak_step])
-        yield nt.Row(f"mean output on {name} after {tree.peak_step} steps", trained,
-                     lambda outputs, points, part=part: means_over_tree(
-                         class_outputs(outputs, points), CLASSES)[part],
-                     at=tree.peak_step, norm=SIGNED, resolves=max(height, size) / 2)  # fmt: skip
+        size = float(mean_output(part)(trained.predicted, trained.points)[top])
+        yield of_curve(f"mean output on {name} after {top} steps", functional=mean_output(part),
+                       at=top, resolves=max(height, size) / 2)  # fmt: skip
 
 
 @CLAIM.measure
@@ -264,7 +224,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """How the deviation falls, the first step of the nets, and what students gain."""
     yield run.exponent(TREE)
     yield run.first_step(TREE)
-    taught = run.notes["students"] = students.teach_all(run)
+    taught = run.notes["students"] = students.Students.taught(run)
     yield from taught.rows()
 
 
@@ -276,57 +236,52 @@ def controls(
     tree: Tree, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
 ) -> Iterator[nt.Control]:
     """Each breaks one premise, on the tree or for the students."""
-    levels, end = tree.spectrum, tree.recipe.steps
-    in_the_end = rows[f"{TREE}: dark knowledge after {end} steps"]
-    at_its_peak = float(tree.knowledge[tree.peak_step])
+    levels, end, top = tree.spectrum, tree.recipe.steps, int(tree.knowledge.argmax())
+    in_the_end, height = rows[f"{TREE}: dark knowledge after {end} steps"], tree.knowledge[top]
     yield nt.Control(
         "trained-out",
         f"the teacher is stopped: here it trains for {end} steps",
-        in_the_end.under(trainings[TREE], claimed=at_its_peak, expect=in_the_end.expect),
+        in_the_end.under(trainings[TREE], claimed=float(height), expect=in_the_end.expect),
     )
     # Among classes of one cosine there are no siblings.
-    count, ratios = levels.superclasses * CLASSES, (CLASS_RATIO, CLASS_RATIO * tree.ratio)
-    angle = nt.predictions.tree_angles(CLASSES, levels.points, *ratios)[1]
-    flat = nt.data.equicorrelated_clusters(count, levels.points, angle=angle)
-    of_flat = nt.predictions.cluster_spectrum(count, levels.points, angle)
-    same = replace(levels, noise=of_flat.noise, class_=of_flat.information,
-                   super_=of_flat.information, mean=of_flat.mean)  # fmt: skip
+    count, each = levels.superclasses * CLASSES, levels.points
+    angle = nt.predictions.tree_angles(CLASSES, each, CLASS_RATIO, CLASS_RATIO * tree.ratio)[1]
+    flat = nt.data.equicorrelated_clusters(count, each, angle=angle)
+    of_flat = nt.predictions.cluster_spectrum(count, each, angle)
+    one = replace(levels, noise=of_flat.noise, class_=of_flat.information,
+                  super_=of_flat.information, mean=of_flat.mean)  # fmt: skip
+    alike = tree.training("no superclasses", replace(tree.recipe, inputs=flat.inputs), one)
     yield nt.Control(
         "no-superclasses",
         "classes have siblings: here all pairs of classes have one cosine",
-        nt.Row(f"dark knowledge after {tree.peak_step} steps",
-               tree.training("no superclasses", replace(tree.recipe, inputs=flat.inputs), same),
-               dark_knowledge, at=tree.peak_step, norm=SIGNED, expect=0.0, claimed=at_its_peak),
+        in_the_end.under(alike, name=f"dark knowledge after {top} steps", at=top, expect=0.0,
+                         claimed=float(height)),
     )  # fmt: skip
     # Half of each class keeps its label, the rest carries the siblings' in turn.
-    rank = np.arange(len(tree.groups)) % levels.points
+    groups, rank = np.repeat(np.arange(count), each), np.tile(np.arange(each), count)
     shift = np.where(rank % 2 == 0, 0, 1 + (rank // 2) % (CLASSES - 1))
-    first = tree.groups - tree.groups % CLASSES
-    noisy = np.eye(count)[first + (tree.groups - first + shift) % CLASSES]
-    remains = nt.predictions.dark_knowledge(
-        levels, tree.recipe.learning_rate, end, float((shift > 0).mean()), "superclass"
-    )
+    siblings = groups - groups % CLASSES + (groups + shift) % CLASSES
+    noisy = tree.recipe.relabelled(np.eye(count)[siblings])
+    remains = nt.predictions.dark_knowledge(levels, noisy.rate, end, 0.5, "superclass")
     yield nt.Control(
         "labels-of-siblings",
         "labels are right: here half of them are those of siblings, which a teacher keeps for good",
-        in_the_end.under(
-            tree.training("labels of siblings", tree.recipe.relabelled(noisy), levels),
-            expect=float(remains[-1]),
-        ),
-    )
+        in_the_end.under(tree.training("labels of siblings", noisy, levels),
+                         expect=float(remains[-1])),
+    )  # fmt: skip
     yield from students.controls()
 
 
 @CLAIM.arrays
 def arrays(run: nt.Run) -> dict[str, Array]:
     """Outputs of all classes at the peak, and what students gain."""
-    step, trained = run.problem.peak_step, run.trainings[TREE]
+    step, trained = int(run.problem.knowledge.argmax()), run.trainings[TREE]
     taught = run.notes.get("students")
     return {
         "class_outputs": class_outputs(run.widest(TREE).outputs(), trained.points)[:, step],
         "predicted_class_outputs": class_outputs(trained.predicted[step], trained.points),
         "peak_step": np.array(step),
-        **(taught.arrays() if taught else {}),
+        **(students.arrays(taught) if taught else {}),
     }
 
 
@@ -334,11 +289,11 @@ def arrays(run: nt.Run) -> dict[str, Array]:
 def finding(run: nt.Run) -> str:
     """The height of the peak, and the gain of the students."""
     tree, of_tree = run.problem, run.trainings[TREE].points
-    found = dark_knowledge(run.widest(TREE).outputs(), of_tree)[:, tree.peak_step].mean()
+    found = dark_knowledge(run.widest(TREE).outputs(), of_tree)[:, tree.knowledge.argmax()].mean()
     predicted, gains, _ = run.notes["students"].paired(students.STOPPED)
     return (
         f"dark knowledge of nets of width {run.nets.widths[-1]} peaks at {found:.3g}, predicted "
-        f"{tree.knowledge.max():.3g}; a student of one point a class gains {gains.mean():.1%} in "
+        f"{tree.knowledge.max():.3g}; a student of one point per class gains {gains.mean():.1%} in "
         f"accuracy from the stopped teacher, predicted {predicted:.1%}"
     )
 
@@ -354,13 +309,14 @@ def _maps(axes: Axes, result: ClaimResult) -> None:
     predicted = arrays["predicted_class_outputs"]
     count, siblings = len(predicted), int(result.config["classes"])
     classes, beside = np.arange(1, count + 1), count + 1
-    how: dict[str, Any] = {"most": float(predicted.max()), "ruled": True}
-    nets = arrays["class_outputs"].mean(axis=0)
-    drawing.heatmap(axes, classes, classes, nets, "mean output", scale="inside", **how)
-    of_theory = "prediction closed form"
-    drawing.heatmap(axes, classes + beside, classes, predicted, of_theory, scale=None, **how)
-    for place, text in ((0, f"nets of width {result.config['widths'][-1]}"),
-                        (beside, "closed form")):  # fmt: skip
+    nets, width = arrays["class_outputs"].mean(axis=0), result.config["widths"][-1]
+    maps: Any = (
+        (0, nets, "mean output", "inside", f"nets of width {width}"),
+        (beside, predicted, "prediction closed form", None, "closed form"),
+    )
+    for place, values, name, scale, text in maps:
+        drawing.heatmap(axes, classes + place, classes, values, name,
+                        most=float(predicted.max()), scale=scale, ruled=True)  # fmt: skip
         axes.text(place + (count + 1) / 2, count + 0.7, text, ha="center", va="top", fontsize=7)
     # Labels of four superclasses along an axis, at most.
     first = np.arange(1, count + 1, siblings * math.ceil(count / siblings / 4))

@@ -1,0 +1,195 @@
+"""Noisy labels on a design: its eigenspaces, and what nets retrieve in them (section 6.5)."""
+
+from __future__ import annotations
+
+__all__ = ["Case", "Labels"]
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import LabelledPoints
+
+if TYPE_CHECKING:
+    from ntk_theory.data import Dataset
+    from ntk_theory.spectrum import Spectrum
+
+Array = NDArray[np.float64]
+
+_LEAST_ENERGY = 1 / 12
+"""Share of ‖ỹ‖² that a band of several eigenspaces needs for its retrieved share to be seen."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Observed labels ỹ = κ y + ζ with ζ ⟂ y: clean and observed ones, shape (n,) or (n, C)."""
+
+    clean: Array
+    observed: Array
+
+    @cached_property
+    def kept(self) -> float:
+        """κ: what is left of the clean labels."""
+        return float((self.observed * self.clean).sum() / np.square(self.clean).sum())
+
+    @property
+    def parts(self) -> tuple[Array, Array]:
+        """κ y, the information, and ζ, the noise."""
+        return self.kept * self.clean, self.observed - self.kept * self.clean
+
+    def share(self, part: int, outputs: Array) -> Array:
+        """Retrieved share of information (0) or noise (1): the coefficient of outputs along it."""
+        along = self.parts[part]
+        return np.asarray(np.tensordot(outputs, along, along.ndim) / np.square(along).sum())
+
+    def ahead(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
+        """Share of information less that of noise."""
+        return self.share(0, outputs) - self.share(1, outputs)
+
+    @property
+    def sensitivity(self) -> float:
+        """By how much a difference of shares is off at most, over the RMS error of the outputs.
+
+        By Cauchy and Schwarz a share along a vector v of ỹ is off by at most ‖δ‖/‖v‖.
+        """
+        points = len(self.clean)
+        return sum(math.sqrt(points / float(np.square(part).sum())) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Noisy labels on one design, with the eigenspaces that they are measured in.
+
+    Attributes:
+        name: of the design.
+        dataset: inputs and labels.
+        recipe: plain training on the observed labels.
+    """
+
+    name: str
+    dataset: Dataset
+    recipe: nt.Recipe
+
+    @property
+    def labels(self) -> Labels:
+        """Information and noise in the observed labels."""
+        return Labels(self.dataset.clean, self.dataset.observed)
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Measured eigenspaces."""
+        return nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(self.dataset.inputs))
+
+    @cached_property
+    def eigenvalues(self) -> Array:
+        """In closed form where there is one; else the measured ones."""
+        design = self.dataset.design
+        return self.spectrum.eigenvalues if design.levels is None else design.eigenvalues()
+
+    @cached_property
+    def filter(self) -> Array:
+        """Predicted share along each eigenvector, shape (T + 1, n)."""
+        recipe = self.recipe
+        return nt.predictions.retrieval_filter(self.eigenvalues, recipe.rate, recipe.steps)
+
+    @cached_property
+    def outputs(self) -> Array:
+        """Predicted outputs, shape (T + 1, n)."""
+        along = self.filter * self.spectrum.project(self.dataset.observed)
+        return np.asarray(along @ self.spectrum.eigenvectors.T)
+
+    @cached_property
+    def bands(self) -> tuple[slice, ...]:
+        """Eigenspaces; on designs with many of them, those within a factor of two together."""
+        if len(self.spectrum.eigenspaces()) <= 4:
+            return self.spectrum.bands(self.dataset.observed)
+        return self.spectrum.bands(self.dataset.observed, factor=2.0, least=_LEAST_ENERGY)
+
+    @cached_property
+    def clean_energy(self) -> Array:
+        """Share of ‖y‖² along each eigenvector, spread evenly in each eigenspace, shape (n,)."""
+        energy = self.spectrum.project(self.dataset.clean) ** 2
+        for space in self.spectrum.eigenspaces():
+            energy[space] = energy[space].mean()
+        return np.asarray(energy / energy.sum())
+
+    def _band_sums(self, values: Array) -> Array:
+        return np.stack([values[..., band].sum(axis=-1) for band in self.bands], axis=-1)
+
+    def shares(self, outputs: Array) -> Array:
+        """Share ⟨P u, P ỹ⟩/‖P ỹ‖² of ỹ in each band that outputs (..., n) have, (..., bands)."""
+        observed = self.spectrum.project(self.dataset.observed)
+        along = self._band_sums(self.spectrum.project(outputs) * observed)
+        return np.asarray(along / self._band_sums(observed**2))
+
+    def gap(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
+        """Information minus noise: shares weighted by the clean energy, less by dimension."""
+        weights = self._band_sums(self.clean_energy - 1 / self.clean_energy.size)
+        return np.asarray(self.shares(outputs) @ weights)
+
+    @cached_property
+    def predicted_gap(self) -> Array:
+        """The same of the filter, shape (T + 1,)."""
+        return self.gap(self.outputs)
+
+    @property
+    def peak(self) -> int:
+        """Step at which it is largest."""
+        return int(self.predicted_gap.argmax())
+
+    def formulas(self) -> tuple[Array, Array]:
+        """R_t(y) − E R_t(noise), by recursion on the measured kernel from y and I, and by formula.
+
+        Shape (T + 1,) each.
+        """
+        clean, recipe = self.dataset.clean, self.recipe
+        both = recipe.relabelled(np.column_stack([clean, np.eye(clean.size)])).kernel_limit()
+        trace = np.trace(both[:, :, 1:], axis1=1, axis2=2)
+        closed = nt.predictions.retrieval_gap(
+            self.eigenvalues, self.clean_energy, recipe.rate, recipe.steps
+        )
+        return np.asarray((both[:, :, 0] @ clean - trace) / clean.size), closed
+
+    @property
+    def rounding(self) -> float:
+        """Of outputs of the infinitely wide net: its recursion rounds by n eps a step.
+
+        A measured eigenvalue is off by 8 n eps λ_max (solver and matrix), a filter by T η of that.
+        """
+        return 9 * len(self.dataset.clean) * self.recipe.steps * float(np.finfo(float).eps)
+
+    @cached_property
+    def lazy_width(self) -> float:
+        """Width at which fitting the noise moves a neuron as far as the closest points are apart.
+
+        With ζ = ỹ − (ỹ·y/n) y the last step has A_T ζ of the noise, and by section 9.4 the neurons
+        have moved by (A_T ζ)ᵀ H^{-1} A_T ζ for it, in sum of squares. On clusters this is
+        n 4ρ(1−ρ) q(T)² / λ_−, so that the width over the square of the closest angle is m_lazy.
+        """
+        fitted = self.filter[-1] * self.spectrum.project(self.labels.parts[1])
+        cosines = self.dataset.inputs @ self.dataset.inputs.T
+        np.fill_diagonal(cosines, -1)
+        # Nothing is fitted in directions that the kernel does not have.
+        values = np.where(self.eigenvalues > 0, self.eigenvalues, np.inf)
+        return float((fitted**2 / values).sum()) / float(np.arccos(cosines.max())) ** 2
+
+    def arrays(self) -> dict[str, Array]:
+        """Eigenvalues, and the energy of clean labels and of the noise along them, from the top.
+
+        Flipping a share ρ of the labels shrinks them by 1 − 2ρ in the mean; the noise is the rest.
+        """
+        mean = (1 - 2 * self.dataset.noise_rate) * self.dataset.clean
+        noise = self.spectrum.project(self.dataset.observed - mean) ** 2
+        found = {
+            "eigenvalues": self.spectrum.eigenvalues[::-1],
+            "clean_energy": np.cumsum(self.clean_energy[::-1]),
+            "noise_energy": np.cumsum(noise[::-1]) / noise.sum(),
+        }
+        if self.dataset.design.levels is not None:
+            found["predicted_eigenvalues"] = self.eigenvalues[::-1]
+        return {f"{self.name}: {key}": value for key, value in found.items()}

@@ -1,0 +1,428 @@
+"""Claim C1: information is retrieved before noise (docs/theory.md, sections 6.1 and 6.5).
+
+Nets of growing width are trained on the noisy labels of four designs. Their outputs are projected
+on the eigenspaces of the limiting NTK and compared, step by step, with 1 − (1 − ηλ)^t.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLAIM"]
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory.checking.functionals import LabelledPoints
+from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.rows import NORMS, SIGNED
+from ntk_theory.claims._air_designs import Case, Labels
+from ntk_theory.verdicts import deferred
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ntk_theory.data import Design
+    from ntk_theory.predictions import ClusterSpectrum
+    from ntk_theory.verdicts import ClaimResult
+
+Array = NDArray[np.float64]
+
+CLUSTERS, DRAWS = "clusters", 16
+
+CLAIM = nt.Claim(
+    "air",
+    statement=(
+        "Plain training of a wide two-layer ReLU net on noisy labels retrieves their component "
+        "along an NTK eigenspace of eigenvalue λ as 1 − (1 − ηλ)^t; as clean labels lean to the "
+        "top eigenspaces and noise does not, information is ahead of noise at every step."
+    ),
+    formulas=(
+        "retrieved share of an eigenspace: g_λ(t) = 1 − (1 − ηλ)^t",
+        "half-time of noise over that of information = log(1 − ηλ_+) / log(1 − ηλ_−)",
+        "R_t(clean) − E R_t(noise) = Σ_i (w_i − 1/n) g_{λ_i}(t) >= 0",
+    ),
+    assumptions=(
+        "zero initial output",
+        "η < 1/λ_max, so that no eigenspace overshoots",
+        "the top k eigenvectors hold at least k/n of the clean labels' energy, for every k",
+        "distinct, not parallel inputs (on a circle: an odd number of points)",
+        "nets wide enough that fitting the noise is a small movement",
+        "power law: its eigenvalues are measured, not in closed form",
+    ),
+    derivation=(
+        "In the kernel limit the outputs are (I − (I − ηH)^t) ỹ, diagonal in the eigenvectors of "
+        "H (section 6.1). Summation by parts turns the difference of the two shares into a sum of "
+        "the excess of the clean labels' energy in the top k eigenvectors times the steps of g, "
+        "which are not negative (section 6.5)."
+    ),
+    source=(
+        "arXiv 1910.01255, abstract, claim C1; derivation: docs/theory.md, sections 6.1 and 6.5"
+    ),
+    paper_claims={
+        "C1": "eigenspaces of the limiting NTK; labels ±1; clusters, tree, power law and circle"
+    },
+    presets={
+        "quick": nt.Sweep(512, 8192, 5, nets=6),
+        "standard": nt.Sweep(512, 2**17, 5, nets=6),
+        "wide": nt.Sweep(1024, 2**20, 6, nets=4),
+        "thorough": nt.Sweep(512, 2**18, 10, nets=8),
+    },
+    control_nets=4,
+)
+_SCALED = "ntk_theory.claims._air_scaled:"
+CLAIM.preset(
+    "cifar-mini", "cifar",
+    predict=deferred(f"{_SCALED}ScaledPlan.predict"),
+    plan=deferred(f"{_SCALED}ScaledPlan.described"),
+)(deferred(f"{_SCALED}run_at_scale"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Designs:
+    """Clusters, whose spectrum is `levels`, before designs that are checked at smaller cost."""
+
+    cases: tuple[Case, ...]
+    levels: ClusterSpectrum
+    lazy_width: float
+    signs: Array  # random labels of the clusters, shape (n, DRAWS)
+
+    def premises(self) -> Iterator[nt.Premise]:
+        """Of the measured kernels, before any training."""
+        for case in self.cases:
+            odd = " (an odd number of points)" if case.name == "circle" else ""
+            yield case.recipe.positive_definite(f"{case.name}: kernel positive definite{odd}")
+            excess = nt.predictions.energy_dominance(case.clean_energy)
+            rounding = case.clean_energy.size * float(np.finfo(float).eps)
+            needed = "their energy in the top k eigenvectors is at least k/n, for every k"
+            name = f"{case.name}: clean labels lean to the top"
+            yield nt.Premise(name, excess, excess >= -rounding, needed)
+
+    def config(self) -> dict[str, Any]:
+        """Numbers that follow from others, and those of the other designs."""
+        numbers = [
+            {"points": len(case.dataset.inputs), "noise_rate": case.dataset.noise_rate,
+             "learning_rate": case.recipe.rate, "steps": case.recipe.steps,
+             "lazy_width": case.lazy_width} for case in self.cases
+        ]  # fmt: skip
+        own = {key: numbers[0][key] for key in ("noise_rate", "learning_rate", "steps")}
+        others = {case.name: one for case, one in zip(self.cases[1:], numbers[1:], strict=True)}
+        more = {"other_designs": others, "random_labels": DRAWS, "lazy_width": self.lazy_width}
+        return own | more
+
+
+def other_designs(rng: np.random.Generator) -> Iterator[tuple[str, Design, int]]:
+    """Name, design and steps of the designs that are checked at smaller cost."""
+    yield "tree", nt.data.tree(2, 3, 7, class_ratio=5.0, super_ratio=15.0), 60
+    yield "power law", nt.data.power_law(40, 10, exponent=1.5, rng=rng), 40
+    yield "circle", nt.data.circle(15, arcs=3), 40
+
+
+@CLAIM.problem
+def designs(
+    *,
+    seed: int,
+    clusters: int = 4,
+    points: int = 10,
+    ratio: float = 5.0,
+    noise_rate: float = 0.3,
+    learning_rate: float | None = None,
+    steps: int | None = None,
+) -> Designs:
+    """Noisy labels on clusters, and on a tree, a power law and a circle.
+
+    Args:
+        seed: of the choice of wrong labels, and of all nets.
+        clusters: K.
+        points: s per cluster.
+        ratio: r = λ_+/λ_−.
+        noise_rate: ρ on the clusters.
+        learning_rate: η on the clusters; 1/2 over λ_+ when left out.
+        steps: T on the clusters; four half-times of the noise when left out.
+    """
+    if not 0 < noise_rate < 0.5:
+        raise ValueError(f"noise_rate must lie in (0, 1/2), to leave information; got {noise_rate}")
+    if clusters < 3:
+        raise ValueError(f"clusters must be at least 3: a control flips one; got {clusters}")
+    if not 1.5 <= ratio < math.inf:
+        raise ValueError(f"ratio must be at least 1.5, for distinct half-times; got {ratio}")
+    design = nt.data.equicorrelated_clusters(clusters, points, ratio=ratio)
+    angle = nt.predictions.cluster_angle(points, ratio)
+    levels = nt.predictions.cluster_spectrum(clusters, points, angle)
+    rate = 0.5 / levels.information if learning_rate is None else learning_rate
+    if not 0 < rate * levels.information < 1:
+        most = f"(0, 1/λ_+) = (0, {1 / levels.information:.4g})"
+        raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
+    late = nt.predictions.half_time(levels.noise, rate)
+    length = math.ceil(4 * late) if steps is None else steps
+    if length <= late:
+        raise ValueError(f"steps must be above {late:.4g}, the half-time of noise; got {steps}")
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    labelled = nt.data.noisy_labels(design, noise_rate=noise_rate, rng=rng)
+    recipe = nt.Recipe(labelled.inputs, labelled.observed, nt.targets.PLAIN, rate, length)
+    cases = [Case(CLUSTERS, labelled, recipe)]
+    for name, other, length in other_designs(rng):
+        data = nt.data.noisy_labels(other, noise_rate=0.3, rng=rng)
+        recipe = nt.Recipe.plain(data.inputs, data.observed, share=0.5, steps=length)
+        cases.append(Case(name, data, recipe))
+    lazy_width = nt.predictions.lazy_width(levels, angle, labelled.noise_rate, 1.0)
+    signs = rng.choice((-1.0, 1.0), (len(labelled.clean), DRAWS))
+    return Designs(tuple(cases), levels, lazy_width, signs)
+
+
+def _lazy_widths(case: Case, run: Sequence[int]) -> tuple[int, ...]:
+    """Five widths of the run, times the first power of 2, up to 16, at which narrow nets are lazy.
+
+    Where they are not, their deviation does not fall like m^{-1/2}.
+    """
+    few = run[:5]
+    lazy_width = min(case.lazy_width, 16 * few[0] / 4)
+    return nt.Sweep(few[0], few[-1], len(few), nets=0).widths(lazy_width)
+
+
+@CLAIM.premises
+def premises(designs: Designs, widths: Sequence[int]) -> Iterator[nt.Premise]:
+    """Nets on the other designs, too, move little."""
+    from ntk_theory.problems import lazy_premise
+
+    for case in designs.cases[1:]:
+        one = lazy_premise(case.lazy_width, _lazy_widths(case, widths)[0])
+        yield replace(one, name=f"{case.name}: {one.name}")
+
+
+@CLAIM.trainings
+def trainings(designs: Designs) -> Iterator[nt.Training]:
+    """Plain training on each design."""
+    for case in designs.cases:
+        widths = None if case.name == CLUSTERS else partial(_lazy_widths, case)
+        yield nt.Training(case.name, case.recipe, case.outputs, case.dataset.clean, widths=widths)
+
+
+@CLAIM.closed_forms
+def closed_forms(designs: Designs) -> Iterator[nt.Measurement]:
+    """The lead of information in the infinitely wide nets: positive at every step, as predicted."""
+    both, allowed = [c.formulas() for c in designs.cases], max(c.rounding for c in designs.cases)
+    recipe = designs.cases[0].recipe
+    closed = nt.predictions.cluster_gap(designs.levels, recipe.rate, recipe.steps)
+    lead = "R(clean) − E R(noise)"
+    off = max(float(np.abs(found - formula).max()) for found, formula in both)
+    yield nt.Measurement(
+        f"kernel limit: {lead} − formula, worst design and step", 0.0, off, allowed
+    )
+    off = float(np.abs(both[0][0] - closed).max())
+    yield nt.Measurement(f"kernel limit on clusters: {lead} − closed form", 0.0, off, allowed)
+    found, expected = (min(float(one[part][1:].min()) for one in both) for part in (0, 1))
+    yield nt.Measurement(f"kernel limit: least {lead} at any step, worst design", expected, found,
+                         allowed, resolution=expected)  # fmt: skip
+
+
+def half_time(shares: Array, axis: int = -1) -> Array:
+    """Time at which a retrieved share reaches ½, of curves (..., T + 1); NaN if it never does.
+
+    Interpolated in log(1 − share), which is linear in time for a filter: no error of interpolation.
+    """
+    curves = np.moveaxis(shares, axis, -1)
+    after = (curves >= 0.5).argmax(axis=-1)[..., None]
+    left = [np.take_along_axis(curves, after - back, -1)[..., 0] for back in (1, 0)]
+    before, behind = (np.log(1 - np.minimum(one, 1 - 1e-12)) for one in left)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        times = after[..., 0] - 1 + (before + np.log(2)) / (before - behind)
+    return np.where((curves >= 0.5).any(axis=-1), times, np.nan)
+
+
+@CLAIM.rows
+def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
+    """Half-times on clusters; retrieved shares and the lead of information on every design."""
+    clusters, levels, labels = designs.cases[0], designs.levels, designs.cases[0].labels
+    rate, half = clusters.recipe.rate, nt.predictions.half_time
+
+    def share(part: int, outputs: Array, _: LabelledPoints) -> Array:
+        return labels.share(part, outputs)
+
+    def factor(outputs: Array, _: LabelledPoints) -> Array:
+        information, noise = (half_time(labels.share(part, outputs)) for part in (0, 1))
+        return np.broadcast_to((noise / information)[..., None], outputs.shape[:-1])
+
+    # Outputs off by δ (RMS) move a share along v by up to √n δ/‖v‖, and the logarithm of what is
+    # left, at least (1 − ηλ_+)/2, by that over it; interpolation adds up three such errors, over a
+    # slope that makes a half-time log 2, and a quotient those of two half-times.
+    off = clusters.rounding / min(labels.kept, math.sqrt(1 - labels.kept**2))
+    error = 6 * off / ((1 - rate * levels.information) / 2) / math.log(2)
+    early, late = half(levels.information, rate), half(levels.noise, rate)
+    quotient = nt.predictions.half_time_ratio(levels.information, levels.noise, rate)
+    every: dict[str, Any] = {"at": nt.ALL_STEPS, "reduce": half_time}
+    for name, functional, expect, resolves, more in (
+        ("information", partial(share, 0), early, early / 2, every),
+        ("noise", partial(share, 1), late, late / 2, every),
+        ("noise over that of information", factor, quotient, quotient / 4, {}),
+    ):
+        yield nt.Row(f"half-time of {name}", trainings[0], functional, norm=SIGNED, expect=expect,
+                     resolves=resolves, interpolation=expect * error, **more)  # fmt: skip
+    for case, training in zip(designs.cases, trainings, strict=True):
+        gap, peak = case.predicted_gap, case.peak
+        yield nt.Row(f"R(clean) − E R(noise) after {peak} steps, where it is largest", training,
+                     case.gap, at=peak, norm=SIGNED, resolves=float(gap[peak]) / 2)  # fmt: skip
+        yield nt.Row("least R(clean) − E R(noise) at any step", training, case.gap,
+                     at=slice(1, None), reduce=np.min, norm=SIGNED,
+                     resolves=float(gap[1:].min()))  # fmt: skip
+
+
+@CLAIM.measure
+def measure(run: nt.Run) -> Iterator[nt.Measurement]:
+    """Retrieved shares, the exponent on clusters, and the fall of deviations while outputs rise.
+
+    Their supremum is mostly that of slow eigenspaces, late in the run, where a wrong rate hardly
+    shows. While outputs rise it moves them by that factor, to first order.
+    """
+    from ntk_theory.ladder import falling_row
+
+    yield run.exponent(CLUSTERS)
+    for case in run.problem.cases:
+        rising, nets = math.ceil(case.peak / 2), [one.outputs() for one in run.results[case.name]]
+        widths, predicted = run.widths_of(run.trainings[case.name]), case.outputs
+        off = [NORMS["rms"](one - predicted, predicted)[:, rising] for one in nets]
+        yield falling_row(widths, off, f"{case.name}, after {rising} steps")
+        # A share of ¼ off could be that of another eigenspace.
+        filtered = case.shares(predicted)
+        off = [np.abs(case.shares(one) - filtered).max(axis=(1, 2)) for one in nets]
+        bound = run.fit(off[:-1], widths).upper(widths[-1], run.confidence(len(run.problem.cases)))
+        largest = float(np.abs(case.shares(nets[-1]).mean(axis=0) - filtered).max())
+        yield nt.Measurement(f"{case.name}: retrieved share − filter, worst eigenspace and step",
+                             0.0, largest, bound + run.nets.rounding_allowance(widths[-1]),
+                             resolution=0.25)  # fmt: skip
+
+
+@CLAIM.controls
+def controls(designs: Designs) -> Iterator[nt.Control]:
+    """In each no gap between information and noise is left."""
+    case, levels = designs.cases[0], designs.levels
+    recipe, clean = case.recipe, case.dataset.clean
+    filtered, steps = nt.predictions.retrieval_filter, recipe.steps
+    noise, information = filtered([levels.noise, levels.information], recipe.rate, steps).T
+    step = int((information - noise).argmax())
+
+    def row(name: str, changed: nt.Recipe, predicted: Array, ahead: Any, off: float) -> nt.Row:
+        training = nt.Training(name, changed, predicted)
+        return nt.Row(f"R(information) − R(noise) after {step} steps", training, ahead, at=step,
+                      norm="rms", tolerance=lambda deviation: off * deviation,
+                      claimed=float((information - noise)[step]))  # fmt: skip
+
+    whole = Labels(clean, np.where(case.dataset.design.groups == 0, -clean, clean))
+    yield nt.Control(
+        "whole-clusters-flipped",
+        "noise is spread over the eigenspaces: here one whole cluster is flipped",
+        row("one cluster flipped", recipe.relabelled(whole.observed),
+            np.outer(information, whole.observed), whole.ahead, whole.sensitivity),
+    )  # fmt: skip
+    # Signs without structure are retrieved like noise, but for what chance puts on top of it.
+    signs = designs.signs
+    along = case.filter[..., None] * (case.spectrum.eigenvectors.T @ signs)
+    mean = case.filter.mean(axis=1)
+    yield nt.Control(
+        "random-labels",
+        "clean labels lean to the top eigenspaces: here they are random signs",
+        row("random signs", recipe.relabelled(signs), case.spectrum.eigenvectors @ along,
+            lambda outputs, _: (outputs * signs).mean(axis=(-2, -1)) - mean[: outputs.shape[-3]],
+            1.0),
+    )  # fmt: skip
+    half = replace(recipe, inputs=np.eye(clean.size), learning_rate=1.0)
+    yield nt.Control(
+        "orthogonal-inputs",
+        "eigenvalues differ: here the inputs are orthogonal, H = ½ I, and ηλ = ½",
+        row("orthogonal inputs", half, filtered([0.5], 1.0, steps) * case.dataset.observed,
+            case.labels.ahead, case.labels.sensitivity),
+    )  # fmt: skip
+
+
+@CLAIM.finding
+def finding(run: nt.Run) -> str:
+    """The quotient of half-times."""
+    row = run.declared.rows[2]
+    return (
+        f"nets of width {run.nets.widths[-1]} take {run.measured(row).mean():.3g} times longer to "
+        f"retrieve half of the noise than half of the information, predicted {row.predicted:.3g}; "
+        "on all four designs the clean labels are ahead at every step"
+    )
+
+
+@CLAIM.arrays
+def arrays(run: nt.Run) -> dict[str, Array]:
+    """Spectra, and the energy along them."""
+    return {key: value for case in run.problem.cases for key, value in case.arrays().items()}
+
+
+def _eigenvalues(axes: Axes, result: ClaimResult) -> None:
+    """Which eigenvalues do the kernels of the designs have?"""
+    arrays, drawing, ending = result.arrays, nt.drawing, ": eigenvalues"
+    names = [key.removesuffix(ending) for key in arrays if key.endswith(ending)]
+    colours = (drawing.BLUE, drawing.INDIGO, drawing.GREEN, drawing.ORANGE)
+    for name, colour in zip(names, colours, strict=False):
+        values = arrays[f"{name}{ending}"]
+        drawing.dots(axes, np.arange(1, len(values) + 1), values, colour, name)
+    for name in names:
+        values = arrays.get(f"{name}: predicted_eigenvalues", ())
+        if len(values):
+            once = "closed form" if name == CLUSTERS else None
+            drawing.prediction(axes, np.arange(1, len(values) + 1), values, once, of=name)
+    axes.set(xscale="log", yscale="log", xlabel="number $k$, from the top")
+    axes.set(ylabel=r"eigenvalue $\lambda_k$ of the NTK")
+    if names:
+        axes.legend(loc="upper right")
+
+
+def _energy(axes: Axes, result: ClaimResult) -> None:
+    """How much of the clean labels, and of the noise, lies in the top eigenspaces?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "power law: clean_energy" not in arrays:
+        return
+    for name, *colours in (
+        (CLUSTERS, drawing.BLUE, drawing.ORANGE), ("power law", drawing.INDIGO, drawing.GREEN)
+    ):  # fmt: skip
+        for what, key, colour in zip(("clean labels", "noise"), ("clean", "noise"), colours,
+                                     strict=True):  # fmt: skip
+            energy = np.concatenate([[0.0], arrays[f"{name}: {key}_energy"]])
+            share = np.arange(energy.size) / (energy.size - 1)
+            drawing.line(axes, share, energy, colour, f"{what}, {name}")
+    drawing.prediction(axes, [0, 1], [0, 1], "isotropic noise: $k/n$")
+    axes.set(xlabel="share $k/n$ of the eigenvectors, from the top")
+    axes.set(ylabel="share of the energy in them", xlim=(0, 1), ylim=(0, 1.03))
+    axes.legend(loc="lower right")
+
+
+def _two_shares(designs: Designs) -> dict[str, Any]:
+    labels = designs.cases[0].labels
+    return {name: (CLUSTERS, lambda u, _, part=part: labels.share(part, u))
+            for part, name in ((1, "noise"), (0, "information"))}  # fmt: skip
+
+
+def _tree_shares(designs: Designs) -> dict[str, Any]:
+    tree = designs.cases[1]
+    return {
+        f"λ = {tree.eigenvalues[band].mean():.2f}": (
+            tree.name, lambda u, _, place=place: tree.shares(u)[..., place])
+        for place, band in enumerate(tree.bands)
+    }  # fmt: skip
+
+
+CLAIM.panels = {
+    "retrieved-shares": Curves(
+        "share", of=_two_shares, ylabel="retrieved share, clusters", more={"ylim": (0, 1.05)},
+        bounds={"one half": lambda _: 0.5}, legend="lower right",
+    ),
+    "eigenspaces": Curves(
+        "eigenspace share", of=_tree_shares, ylabel="retrieved share, tree",
+        more={"ylim": (0, 1.05)}, legend="lower right",
+    ),
+    "information-ahead": Curves(
+        "lead", of=lambda designs: {case.name: (case.name, case.gap) for case in designs.cases},
+        ylabel=r"$R_t(\mathrm{clean})-\mathbb{E}\,R_t(\mathrm{noise})$",
+        more={"ylim": (0, 0.95)}, legend="upper right",
+    ),
+    "eigenvalues": _eigenvalues,
+    "energy": _energy,
+}  # fmt: skip
