@@ -32,7 +32,7 @@ from benchmarks import (
 from benchmarks.event_driven import Scaling
 from benchmarks.growth import Growth
 from benchmarks.timing import Entry
-from ntk_theory.environment import describe_environment
+from ntk_theory.machine.environment import describe_environment
 
 _PROG = "python -m benchmarks"
 

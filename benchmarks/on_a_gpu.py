@@ -26,8 +26,8 @@ from benchmarks.timing import spread, whole
 from ntk_theory import kernels, network, problems, training
 from ntk_theory.claims._convergence_at_scale import Plan
 from ntk_theory.claims.convergence import CLAIM
-from ntk_theory.environment import describe_environment
-from ntk_theory.resources import limited_memory
+from ntk_theory.machine.environment import describe_environment
+from ntk_theory.machine.resources import limited_memory
 from ntk_theory.targets import PLAIN
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.forms import FORMS, Form, event_driven_bytes

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntk_theory import drawing
-from ntk_theory.atomic import write_whole
+from ntk_theory.machine.atomic import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ntk_theory.checking.rows import Training as Training
     from ntk_theory.checking.running import Run as Run
     from ntk_theory.checking.sweep import Sweep as Sweep
+    from ntk_theory.grids import ClusterGrid as ClusterGrid
+    from ntk_theory.grids import cluster_grid as cluster_grid
     from ntk_theory.notebook import check as check
     from ntk_theory.notebook import known_claims as claims
     from ntk_theory.problems import NoisyClusters as NoisyClusters
@@ -54,6 +56,7 @@ _NAMES = {
     "ntk_theory.checking.rows": ("ALL_STEPS", "Control", "HeldOut", "Row", "Training"),
     "ntk_theory.checking.running": ("Run",),
     "ntk_theory.checking.sweep": ("Sweep",),
+    "ntk_theory.grids": ("ClusterGrid", "cluster_grid"),
     "ntk_theory.notebook": ("check",),
     "ntk_theory.problems": ("NoisyClusters", "Recipe", "noisy_clusters"),
     "ntk_theory.verdicts": ("Measurement", "Premise", "Relation"),

@@ -36,7 +36,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
-from ntk_theory.any_backend import mpl  # isort: split
+from ntk_theory.machine.any_backend import mpl  # isort: split
 
 import numpy as np
 from matplotlib.artist import Artist

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory import jobs, ranks
+from ntk_theory.machine import jobs, ranks
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.network import DrawnNets, TwoLayerReLU
 from ntk_theory.problems import Recipe
-from ntk_theory.resources import memory_limit
 from ntk_theory.training import Trajectory, train
 from ntk_theory.training.footprint import Footprint
 from ntk_theory.training.forms import Form

@@ -6,10 +6,10 @@ of the problem that is nearest to breaking them.
 
 from __future__ import annotations
 
-__all__ = ["ClusterGrid", "nearest", "whole_clusters"]
+__all__ = ["ClusterGrid", "cluster_grid", "nearest", "whole_clusters"]
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.rows import Training
-from ntk_theory.problems import NoisyClusters, Recipe
+from ntk_theory.problems import NoisyClusters, Recipe, noisy_clusters
 from ntk_theory.verdicts import Premise
 
 _PROBLEM_STREAM = 3
@@ -123,6 +123,72 @@ class ClusterGrid:
             found["memorisation_time"] = [problem.memorisation_time for problem in self.problems]
         own = {"clusters": levels.clusters, "points": levels.points, "reference": self.reference}
         return own | found
+
+
+def cluster_grid(
+    *,
+    seed: int,
+    clusters: int = 4,
+    points: int = 10,
+    ratio: float | None = None,
+    noise_rate: float | None = None,
+    learning_rate: float | None = None,
+    schedule: str = "power",
+    steps: int | None = None,
+    ratios: Sequence[float] = (12.0,),
+    rates: Sequence[float] = (0.1, 0.2, 0.3),
+    reference: tuple[float, float] = (0.2, 12.0),
+    taught: bool = True,
+) -> ClusterGrid:
+    """Clusters at several noise rates and ratios, at ηλ_+ = 1/2.
+
+    Runs take until the noise is retrieved up to e^{-5}. Where nothing is taught, all of them but
+    the one that is looked at more closely take twice the steps to their first wrong label and two.
+
+    Args:
+        seed: of the choice of wrong labels, and of all nets.
+        clusters: K.
+        points: s per cluster.
+        ratio: r = λ_+/λ_−, the only one.
+        noise_rate: ρ, the only one.
+        learning_rate: η; 1/2 over λ_+ when left out.
+        schedule: α_t, as NAME[:KEY=VALUE,...].
+        steps: T of all that are taught, or of the one that is looked at more closely.
+        ratios: r where none is given.
+        rates: ρ where none is given.
+        reference: noise rate and ratio that are looked at more closely.
+        taught: whether predictions teach.
+    """
+    if points < 2 + 3 * taught:
+        raise ValueError(
+            f"points must be at least {2 + 3 * taught}, of which one wrong label in each cluster "
+            f"is few enough; got {points}"
+        )
+    cells = [
+        (rate, one)
+        for one in (ratios if ratio is None else (ratio,))
+        for rate in (rates if noise_rate is None else (noise_rate,))
+    ]
+    problems = [
+        noisy_clusters(
+            clusters=clusters, points=points, ratio=one, noise_rate=rate, seed=seed, share=0.5,
+            learning_rate=learning_rate, schedule=schedule, steps=steps if taught else None,
+            noise_times=5,
+        )
+        for rate, one in cells
+    ]  # fmt: skip
+    place = nearest(cells, reference)
+    if not taught:
+        short = [2 * problem.first_wrong_step() + 2 for problem in problems]
+        asked = max(short[place], problems[place].steps) if steps is None else steps
+        if asked < short[place]:
+            raise ValueError(
+                f"steps must be at least {short[place]}, twice the first wrong step of the "
+                f"reference run; got {steps}"
+            )
+        short[place] = asked
+        problems = [replace(one, steps=t) for one, t in zip(problems, short, strict=True)]
+    return ClusterGrid(tuple(problems), seed, place, taught)
 
 
 def nearest(values: Sequence[tuple[float, ...]], to: tuple[float, ...]) -> int:

@@ -22,8 +22,8 @@ from ntk_theory import data, predictions, spectrum
 from ntk_theory.checking.rows import Training
 from ntk_theory.kernels import Precision
 from ntk_theory.ladder import Ladder, NetPlan, first_step_row, plan_nets
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.problems import Recipe
-from ntk_theory.resources import memory_limit
 from ntk_theory.runs import Evidence, chosen
 from ntk_theory.streaming import KernelOperator, fits
 from ntk_theory.training import Trajectory

@@ -30,8 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from ntk_theory import arguments, ranks
-from ntk_theory.precision import own_precision
+from ntk_theory import arguments
+from ntk_theory.machine import ranks
+from ntk_theory.machine.precision import own_precision
 
 if TYPE_CHECKING:
     from ntk_theory.network import TwoLayerReLU

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ntk_theory import arguments
-from ntk_theory.precision import own_precision
+from ntk_theory.machine.precision import own_precision
 
 _PIECE = 2**20
 """Numbers of one net that are drawn together."""

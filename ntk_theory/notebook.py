@@ -117,8 +117,8 @@ class Checked:
         Raises:
             OSError: if something cannot be written.
         """
-        from ntk_theory.atomic import write_whole
-        from ntk_theory.environment import describe_environment
+        from ntk_theory.machine.atomic import write_whole
+        from ntk_theory.machine.environment import describe_environment
         from ntk_theory.report.document import to_document, to_json
         from ntk_theory.report.files import claim_files
         from ntk_theory.report.pictures import save_picture
@@ -174,7 +174,7 @@ def check(
     Raises:
         ValueError: for a claim, preset or knob that there is not, or a value that makes no sense.
     """
-    from ntk_theory.progress import Bar, bars
+    from ntk_theory.machine.progress import Bar, bars
 
     claims = known_claims()
     if isinstance(claim, str) and claim not in claims:

@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ntk_theory.atomic import write_whole
 from ntk_theory.claims import all_claims
 from ntk_theory.command.program import complain, guarded
 from ntk_theory.command.statuses import Refusal, of_verdicts
+from ntk_theory.machine.atomic import write_whole
 from ntk_theory.report.document import alike
 from ntk_theory.report.markdown import environment_line, section, table
 from ntk_theory.verdicts import Options
@@ -171,7 +171,7 @@ def _record(directory: Path, names: Sequence[str]) -> dict[str, Any]:
         names: claims to run; the others keep what is recorded of them.
     """
     from ntk_theory.command.recording import NOWHERE, Recording
-    from ntk_theory.environment import describe_environment
+    from ntk_theory.machine.environment import describe_environment
     from ntk_theory.report.document import to_document, to_json
     from ntk_theory.report.pictures import save_picture
     from ntk_theory.verify import run_claims

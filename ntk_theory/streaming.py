@@ -23,7 +23,7 @@ from ntk_theory.kernels import (
     limit_of,
     squares_of,
 )
-from ntk_theory.precision import own_precision
+from ntk_theory.machine.precision import own_precision
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ntk_theory.progress import Silent
+from ntk_theory.machine.progress import Silent
 from ntk_theory.verdicts import ClaimResult, Options, Verdict
 
 

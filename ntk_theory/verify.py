@@ -38,7 +38,7 @@ from ntk_theory.command.statuses import (
     of_verdicts,
 )
 from ntk_theory.explain import explanation
-from ntk_theory.launcher import Launch, launched
+from ntk_theory.machine.launcher import Launch, launched
 from ntk_theory.verdicts import Claim, ClaimResult, Options
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _memory(asked: float | None, device: str, jobs: int) -> float:
 
     An equal share of what the user allows, or the machine has; of a GPU what is free on it.
     """
-    from ntk_theory.resources import memory_limit
+    from ntk_theory.machine.resources import memory_limit
 
     if device.startswith("cuda"):
         import torch
@@ -196,7 +196,7 @@ def _checkpoints(
     """Where training is saved, or None; raises a refusal for a folder of another run."""
     if arguments.checkpoint is None:
         return None
-    from ntk_theory.environment import describe_environment
+    from ntk_theory.machine.environment import describe_environment
     from ntk_theory.training.checkpoints import Checkpoints
 
     configuration: dict[str, Any] = {name: asdict(chosen) for name, chosen in options.items()}
@@ -274,7 +274,7 @@ def run_claims(
         verbose: print every row.
         to: where results are printed; standard output when left out.
     """
-    from ntk_theory import ranks
+    from ntk_theory.machine import ranks
     from ntk_theory.report.console import print_result, print_summary
 
     stream = terminal.output() if to is None else to
@@ -312,8 +312,8 @@ def _outcomes(
     claims: Sequence[Claim], options: Mapping[str, Options], show_progress: bool
 ) -> Generator[tuple[Claim, ClaimResult | _Failure], None, None]:
     """What comes of each claim, in order."""
-    from ntk_theory import jobs, ranks
-    from ntk_theory.progress import Bar, bars
+    from ntk_theory.machine import jobs, ranks
+    from ntk_theory.machine.progress import Bar, bars
 
     for claim in claims if ranks.rank() == 0 else ():
         if options[claim.id].preset in claim.plans:
@@ -342,7 +342,7 @@ def _of_workers(
     claims: Sequence[Claim], options: Mapping[str, Options], show_progress: bool
 ) -> Generator[tuple[Claim, ClaimResult | _Failure], None, None]:
     """The same of claims that workers run side by side; if interrupted, of all that have begun."""
-    from ntk_theory import jobs
+    from ntk_theory.machine import jobs
 
     names = [claim.id for claim in claims]
     items = [(c.id, _origin(c), options[c.id], place) for place, c in enumerate(claims)]
@@ -369,7 +369,7 @@ def _of_workers(
 
 def _in_worker(name: str, origin: str, options: Options, place: int) -> dict[str, Any] | _Failure:
     """What comes of a claim; a result without its claim, whose functions stay where they are."""
-    from ntk_theory import jobs
+    from ntk_theory.machine import jobs
 
     board = jobs.board()
     with warnings_in_a_line(_PROG):
@@ -474,8 +474,8 @@ def _answer(arguments: argparse.Namespace, claims: dict[str, Any]) -> int:
 
 def _run(arguments: argparse.Namespace, chosen: Sequence[Claim], known: Sequence[str]) -> int:
     """Refuse what cannot be done, run, and write; of several processes the first one speaks."""
-    from ntk_theory import ranks
-    from ntk_theory.resources import limited_memory
+    from ntk_theory.machine import ranks
+    from ntk_theory.machine.resources import limited_memory
 
     if arguments.device == "auto":
         arguments.device = _best_device()
@@ -496,8 +496,8 @@ def _planned(
     arguments: argparse.Namespace, chosen: Sequence[Claim], jobs: int
 ) -> tuple[float, dict[str, Options]]:
     """Settle on so many jobs: what memory each has, and options that fit it."""
-    from ntk_theory import ranks
-    from ntk_theory.resources import limited_memory
+    from ntk_theory.machine import ranks
+    from ntk_theory.machine.resources import limited_memory
 
     arguments.jobs = jobs
     # All processes have to decide alike what fits.
@@ -512,7 +512,7 @@ def _run_planned(
     known: Sequence[str],
     options: Mapping[str, Options],
 ) -> int:
-    from ntk_theory import ranks
+    from ntk_theory.machine import ranks
 
     ids = [claim.id for claim in chosen]
     if ranks.rank():
@@ -545,7 +545,7 @@ def _recorded(
     checkpoints: Checkpoints | None,
 ) -> int:
     """Run claims, and leave all behind that was found, whatever happens."""
-    from ntk_theory import jobs
+    from ntk_theory.machine import jobs
     from ntk_theory.training.checkpoints import checkpointed
 
     results_to = terminal.errors() if arguments.json == STDOUT else terminal.output()

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from cases import toy
-from ntk_theory import data, kernels, network, precision, predictions, spectrum, training
+from ntk_theory import data, kernels, network, predictions, spectrum, training
 from ntk_theory.claims import all_claims
-from ntk_theory.precision import own_precision
+from ntk_theory.machine import precision
+from ntk_theory.machine.precision import own_precision
 from ntk_theory.streaming import KernelOperator
 from ntk_theory.targets import PLAIN, Agreement, BurnIn, Distillation, Geometric, weights
 from ntk_theory.training import points

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from ntk_theory import verify
+from ntk_theory.machine.resources import limited_memory
 from ntk_theory.network import initialise
-from ntk_theory.resources import limited_memory
 from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
 from ntk_theory.training import train
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
@@ -260,7 +260,7 @@ def test_a_state_that_cannot_be_written_is_said_once_and_the_run_goes_on(folder,
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ntk_theory.atomic.os.fsync", full)
+    monkeypatch.setattr("ntk_theory.machine.atomic.os.fsync", full)
     eager = replace(folder, interval=0.0)
     with checkpointed(eager), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -10,7 +10,7 @@ from ntk_theory import experiments, image_size, kernels, predictions, verify
 from ntk_theory.claims._convergence_at_scale import Plan
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.ladder import Ladder
-from ntk_theory.resources import limited_memory
+from ntk_theory.machine.resources import limited_memory
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 

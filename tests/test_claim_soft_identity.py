@@ -4,31 +4,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ntk_theory.claims.soft_identity.plan import CASES, STOPPING, Case, make_plan
-from ntk_theory.claims.soft_identity.theory import Theory
 
 from cases.soft_identity import TOY
 from ntk_theory import predictions
-from ntk_theory.claims.soft_identity import CLAIM, controls, identity, measurements, nets
+from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.running import Run
+from ntk_theory.claims import _soft_identity_pairs as identity
+from ntk_theory.claims import soft_identity
+from ntk_theory.claims._soft_identity_pairs import CASES, Case
+from ntk_theory.claims.soft_identity import CLAIM
 from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 TINY = Options(
     preset="quick", seeds=3, widths=(128, 256, 512, 1024), clusters=2, points=5, ratio=5.0, steps=32
 )
-PLAN = make_plan(TINY)
-SCHEDULES = tuple(identity._schedules(1.0))
+PROBLEM = CLAIM.build(TINY)
 
 
-def pair(case, width=64, schedule="power", pairs=True, plan=PLAN):
-    return identity.pair_of(plan, case, width, schedule, pairs=pairs)
+def pair(case, width=64, schedule="power", pairs=True, seed=0):
+    return identity.pair_of(PROBLEM, seed, case, width, schedule, pairs=pairs)
 
 
 # ---------------------------------------------------------------- the identity
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", identity.schedules(1.0))
 @pytest.mark.parametrize("pairs", [True, False])
 def test_the_identity_holds_to_rounding_for_every_loss_layer_and_schedule(case, schedule, pairs):
     found = pair(case, 32, schedule, pairs)
@@ -42,8 +44,7 @@ def test_the_identity_holds_to_rounding_for_every_loss_layer_and_schedule(case, 
 
 def test_runs_differ_where_they_should_not_be_equal_bit_for_bit():
     # Two programs, not one compared with itself.
-    differences = [pair(case, 256).difference for case in CASES]
-    assert max(differences) > 1e-16
+    assert max(pair(case, 256).difference for case in CASES) > 1e-16
 
 
 @pytest.mark.parametrize("error", [1e-6, 1e-2])
@@ -61,31 +62,23 @@ def test_a_rate_that_is_wrong_by_a_millionth_is_seen(case, error, monkeypatch):
 
 def test_a_net_without_active_neurons_is_no_failure():
     # Width 4 has two independent neurons: some seeds leave every point inactive.
-    case = Case("square", "first", 1)
-    plans = [make_plan(replace(TINY, seed=seed)) for seed in range(40)]
-    found = [pair(case, 4, plan=plan) for plan in plans]
-    assert all(p.stopped is None and p.difference <= p.bound for p in found)
+    found = [pair(Case("square", "first", 1), 4, seed=seed) for seed in range(40)]
+    assert all(one.stopped is None and one.difference <= one.bound for one in found)
 
 
 def made_up(**changes):
-    case = Case("square", "first", 1)
     values = {
-        "difference": 1e-14,
-        "bound": 1e-12,
-        "moved": 1.0,
-        "stability": 0.5,
-        "undecided": 1e-4,
-        "same_activations": True,
-        "stopped": None,
-    }
-    return identity.Pair(case, 64, "power", **values | changes)
+        "difference": 1e-14, "bound": 1e-12, "moved": 1.0, "stability": 0.5, "undecided": 1e-4,
+        "same_activations": True, "stopped": None,
+    }  # fmt: skip
+    return identity.Pair(Case("square", "first", 1), 64, "power", **values | changes)
 
 
 def test_a_difference_above_its_bound_fails():
-    (row,) = identity.identity_rows([made_up(), made_up(difference=2e-12)])
+    (row,) = identity.pair_rows([made_up(), made_up(difference=2e-12)])
     assert row.measured == pytest.approx(2.0)
     assert row.holds is False
-    (row,) = identity.identity_rows([made_up()])
+    (row,) = identity.pair_rows([made_up()])
     assert row.holds is True
 
 
@@ -99,8 +92,8 @@ def test_a_difference_above_its_bound_fails():
     ],
 )
 def test_premises_of_the_bound_can_fail(change, unmet):
-    assert all(premise.holds for premise in identity.identity_premises([made_up()]))
-    premises = identity.identity_premises([made_up(**change)])
+    assert all(premise.holds for premise in identity.pair_premises([made_up()]))
+    premises = identity.pair_premises([made_up(**change)])
     assert [premise.name for premise in premises if not premise.holds] == [unmet]
 
 
@@ -110,51 +103,37 @@ def test_premises_of_the_bound_can_fail(change, unmet):
 @pytest.mark.parametrize(("order", "holds"), [(1, True), (0.5, False), (2, False), (0, False)])
 def test_orders_other_than_one_fail(order, holds):
     rng = np.random.default_rng(0)
-    flow = rng.standard_normal((4, 10))
-    direction = rng.standard_normal((4, 10))
-    ends = [flow + direction / steps**order for steps in PLAN.order_steps]
-    assert measurements._order_row(PLAN, ends, flow).holds is holds
+    flow, direction = rng.standard_normal((2, 4, 10))
+    ends = [flow + direction / steps**order for steps in PROBLEM.order_steps]
+    assert soft_identity.order_row(Run(declare(CLAIM, TINY), Silent()), ends, flow).holds is holds
 
 
-@pytest.fixture(scope="module")
-def wide():
-    """The toy's ladder, trained."""
-    trained = nets.Wide.of(make_plan(TOY))
-    for width in TOY.widths:
-        nets.climb(trained, width, Silent())
-    return trained
+def test_small_steps_of_another_time_are_seen():
+    run = Run(declare(CLAIM, TOY), Silent())
+    assert run.climb()
+    assert all(row.holds for row in soft_identity._small_step_rows(run))
+    found = run.results[soft_identity.FLOW][-1]
+    late = replace(found.trajectory, outputs=1.05 * found.trajectory.outputs)
+    run.results[soft_identity.FLOW][-1] = replace(found, trajectory=late)
+    assert [row.holds for row in soft_identity._small_step_rows(run)] == [False, False]
 
 
-@pytest.mark.parametrize("name", nets.recipes(PLAN))
-def test_a_prediction_that_is_off_by_a_constant_does_not_let_the_deviation_fall(wide, name):
-    rungs = wide.ladders[name].rungs[name]
-    # Off by as much as the nets of a middle width deviate, independently of them.
-    off = rungs[1].deviation.mean(axis=0)
-    shifted = [replace(rung, deviation=np.hypot(rung.deviation, off)) for rung in rungs]
-    ladder = replace(wide.ladders[name], rungs=wide.ladders[name].rungs | {name: shifted})
-    bad = replace(wide, ladders=wide.ladders | {name: ladder})
-    outcomes = {
-        row.name.rpartition(", at the end")[0]: row.holds for row in measurements._falling(bad)
-    }
-    assert outcomes == {other: other != name for other in outcomes}
-    assert all(row.holds for row in measurements._falling(wide))
-
-
-def test_a_control_that_breaks_nothing_does_not_hold(wide):
+def test_a_control_that_breaks_nothing_does_not_hold():
+    run = Run(declare(CLAIM, TOY), Silent())
+    assert run.climb()
+    control = run.declared.controls[0]
     # Soft targets of the current prediction: the identity itself.
-    unbroken = controls.Policy("unbroken", "nothing", "soft")
-    control = controls.control(wide, unbroken, 1e-10, {}, Silent())
-    assert control.verdict is Verdict.SUPPORTED
-    assert not control.holds
+    unbroken = replace(control.row, training=run.problem.policy("unbroken", "soft"))
+    found = run.control(replace(control, row=unbroken))
+    assert found.verdict is Verdict.SUPPORTED
+    assert not found.holds
 
 
 def test_the_kernel_recursion_of_soft_targets_is_the_closed_form():
-    theory = Theory(PLAN)
-    data = PLAN.problem.dataset
-    curve = theory.curve(STOPPING).outputs(data.clean, data.flipped)
-    recursion = theory.policy("soft", entropy=False)
+    stopping = declare(CLAIM, TINY).trainings[soft_identity.STOPPING]
+    recursion = PROBLEM.policy("soft", "soft").predicted
     # 32 steps with ηλ <= 1 round numbers of size 1.
-    assert np.abs(recursion - curve).max() < 32 * 10 * np.finfo(float).eps * 4
+    assert np.abs(recursion - stopping.predicted).max() < 32 * 10 * np.finfo(float).eps * 4
 
 
 # ---------------------------------------------------------------- premises and refusals
@@ -163,26 +142,18 @@ def test_the_kernel_recursion_of_soft_targets_is_the_closed_form():
 @pytest.mark.parametrize(
     ("change", "unmet"),
     [
-        ({"widths": (8, 16, 32, 64)}, "narrowest net of the ladder moves little"),
+        ({"widths": (8, 16, 32, 64)}, "narrowest net moves little"),
         ({"learning_rate": 2.0}, "no overshoot"),
         ({"learning_rate": 20.0}, "stable learning rate"),
     ],
 )
 def test_broken_premises_are_named(change, unmet):
-    result = CLAIM.run(replace(TINY, **change), Silent())
+    options = {"widths": TINY.widths, "seeds": 3, **TINY.knobs, **change}
+    result = CLAIM.run(Options("quick", **options), Silent())
     assert result.verdict is Verdict.PREMISE_UNMET
     assert unmet in {premise.name for premise in result.premises if not premise.holds}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"seeds": 1}, "seeds must be at least 2"),
-        ({"widths": (256, 512, 1024)}, "widths must be at least 4"),
-        ({"steps": 2}, "steps must be at least"),
-        ({"ratio": 0.5}, "ratio"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        CLAIM.predict(replace(TINY, **change))
+def test_single_precision_is_refused():
+    with pytest.raises(ValueError, match="dtype must be float64"):
+        CLAIM.predict(Options("quick", dtype="float32"))

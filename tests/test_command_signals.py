@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ntk_theory import atomic, verify
+from ntk_theory import verify
 from ntk_theory.command import signals
 from ntk_theory.command.statuses import StoppedBySignal, of_signal
+from ntk_theory.machine import atomic
 from stand_ins import claim, result_of, use
 
 ASKING = [
@@ -195,7 +196,8 @@ def test_a_run_that_does_not_end_is_ended(monkeypatch, tmp_path, capsys):
 
 NETS = """
 import os, sys, time
-from ntk_theory import jobs, verify
+from ntk_theory import verify
+from ntk_theory.machine import jobs
 from stand_ins import claim
 
 def work(made, options, progress):

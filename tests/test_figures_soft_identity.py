@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ntk_theory.claims.soft_identity.plan import MEMORISING, STOPPING, make_plan
 
 from cases import toy
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
+from ntk_theory.claims._soft_identity_problem import HARD, MEMORISING, STOPPING, TEMPERED
 from panels import drawn
 from progress import Silent
 
@@ -29,48 +29,31 @@ def test_every_difference_is_drawn_below_its_bound(result):
 
 
 def test_soft_targets_are_drawn_over_their_closed_forms(result):
-    series, plan = drawn(CLAIM, result, "soft-targets"), make_plan(toy("soft-identity"))
-    problem = plan.problem
-    for label, key, dashed, name in (
-        (r"$\Sigma\,\alpha_t=\infty$", "memorising", "prediction of Σ α_t = ∞", MEMORISING),
-        (r"$\Sigma\,\alpha_t<\infty$", "stopping", "prediction of Σ α_t < ∞", STOPPING),
-    ):
-        nets = result.arrays[f"{key}_error"]
-        np.testing.assert_allclose(series[label][0]["y"], nets.mean(axis=0), rtol=1e-12)
-        curve = predictions.soft_self_distillation(
-            problem.spectrum, problem.noise_rate, problem.learning_rate, plan.weights(name)
-        )
-        np.testing.assert_allclose(series[dashed][0]["y"], curve.rms_error(), rtol=1e-10)
-        assert series[dashed][0]["y"].min() >= 2 * result.config["noise_rate"]
+    series, problem = drawn(CLAIM, result, "soft-targets"), CLAIM.build(result.options)
+    assert TEMPERED not in series
+    rows = {m.name: m for m in result.measurements}
+    for name in (MEMORISING, STOPPING):
+        (mean,), (dashed,) = series[name], series[f"prediction of {name}"]
+        row = rows[f"{name}: RMS error after {problem.steps} steps"]
+        assert mean["y"][-1] == pytest.approx(row.measured, rel=1e-12)
+        assert dashed["y"][-1] == pytest.approx(row.predicted, rel=1e-12)
+        assert dashed["y"].min() >= 2 * result.config["noise_rate"]
 
 
-def test_hard_targets_alone_pass_the_bound_of_every_stopping_time(result):
-    series = drawn(CLAIM, result, "policies")
-    bound = series["2ρ: bound of stopping"][0]["y"][0]
-    assert bound == 2 * result.config["noise_rate"]
-    assert series["soft, $u$"][0]["y"].min() > bound
-    assert series[r"hard, $\mathrm{sign}(u)$"][0]["y"][-1] < bound / 2
-
-
-def test_the_policies_are_drawn_over_the_recursion_of_section_8(result):
-    series, plan = drawn(CLAIM, result, "policies"), make_plan(toy("soft-identity"))
-    problem, weights = plan.problem, plan.weights(STOPPING)
+def test_policies_are_drawn_over_their_recursions_and_hard_targets_alone_pass_the_bound(result):
+    series, problem = drawn(CLAIM, result, "policies"), CLAIM.build(result.options)
     known = problem.spectrum, problem.dataset.observed, problem.learning_rate
-    soft, tempered, dashed = (
-        series[f"prediction of {policy}"][0] for policy in ("soft", "tempered", "hard")
-    )
-    for step in (0, len(weights) // 2, len(weights)):
-        outputs = predictions.block_recursion(*known, weights[:step])
+    dashed = series[f"prediction of {HARD}"][0]["y"]
+    for step in (0, problem.steps // 2, problem.steps):
+        outputs = predictions.block_recursion(*known, problem.stopping[:step])
         error = np.sqrt(np.square(outputs - problem.dataset.clean).mean())
-        assert dashed["y"][step] == pytest.approx(error, rel=1e-10)
+        assert dashed[step] == pytest.approx(error, rel=1e-10)
     allowed = min(one.failure.tolerance for one in result.controls if "entropy" not in one.id)
-    assert allowed < 0.1
-    for label, expected in (
-        ("soft, $u$", soft),
-        (r"tempered, $\tanh(u/T)$", tempered),
-        (r"hard, $\mathrm{sign}(u)$", dashed),
-    ):
-        np.testing.assert_allclose(series[label][0]["y"], expected["y"], atol=allowed)
+    for name in (STOPPING, TEMPERED, HARD):
+        nets, predicted = series[name][0]["y"], series[f"prediction of {name}"][0]["y"]
+        np.testing.assert_allclose(nets, predicted, atol=allowed)
+    bound = series["2ρ: bound of stopping"][0]["y"][0]
+    assert series[STOPPING][0]["y"].min() > bound > 2 * series[HARD][0]["y"][-1]
 
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from ntk_theory import experiments, jobs, verify
+from ntk_theory import experiments, verify
+from ntk_theory.machine import jobs
+from ntk_theory.machine.ranks import LostProcessError
+from ntk_theory.machine.resources import limited_memory, memory_limit
 from ntk_theory.problems import Recipe
-from ntk_theory.ranks import LostProcessError
-from ntk_theory.resources import limited_memory, memory_limit
 from ntk_theory.targets import BurnIn, Distillation, Power
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
 from progress import Silent

@@ -14,7 +14,7 @@ from ntk_theory.verdicts import Verdict
 from progress import Silent
 
 TOY = toy("residual-law")
-SMALL = {"points": 20, "dimension": 30, "widths": TOY.widths, "progress": False}
+SMALL = {"points": 20, "dimension": 8, "widths": TOY.widths, "progress": False}
 
 
 @pytest.fixture(scope="module")

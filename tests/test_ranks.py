@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntk_theory import ranks
+from ntk_theory.machine import ranks
 from strategies import EPS
 
 ROOT = Path(__file__).parent.parent
 FIRST = """
 import sys
 import numpy as np
-from ntk_theory import kernels, ranks
+from ntk_theory import kernels
+from ntk_theory.machine import ranks
 from ntk_theory.network import DrawnNets, initialise
 from ntk_theory.targets import BurnIn, Distillation, Power
 from ntk_theory.training import train
@@ -46,7 +47,7 @@ with ranks.joined("cpu"):
 DYING = """
 import os, sys
 import torch
-from ntk_theory import ranks
+from ntk_theory.machine import ranks
 
 with ranks.joined("cpu"):
     if ranks.rank() == 1:

@@ -14,7 +14,7 @@ from cases.lazy import TOY as LAZY
 from cases.margin import TOY as MARGIN
 from ntk_theory import verify
 from ntk_theory.claims import all_claims
-from ntk_theory.environment import describe_environment
+from ntk_theory.machine.environment import describe_environment
 from ntk_theory.report.document import to_document
 from ntk_theory.report.files import report_files
 from ntk_theory.report.page import gauge, to_page

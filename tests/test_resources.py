@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from ntk_theory import resources
-from ntk_theory.resources import control_group_memory, limited_memory, memory_limit
+from ntk_theory.machine import resources
+from ntk_theory.machine.resources import control_group_memory, limited_memory, memory_limit
 
 NONE_SET = 2**63 - 4096
 """What version 1 says where there is no limit."""
@@ -88,7 +88,7 @@ def test_a_run_may_take_the_least_of_all_limits(least, monkeypatch):
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="such a limit is set on Linux only")
 def test_what_is_mapped_already_is_no_part_of_what_may_be_taken():
     code = (
-        "import psutil; from ntk_theory.resources import memory_limit\n"
+        "import psutil; from ntk_theory.machine.resources import memory_limit\n"
         "process = psutil.Process()\n"
         "machine = memory_limit()\n"
         "allowed = process.memory_info().vms + 2**28\n"

@@ -9,9 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ntk_theory import data, training
+from ntk_theory.machine.resources import limited_memory
 from ntk_theory.network import DrawnNets, TwoLayerReLU, initialise
 from ntk_theory.problems import noisy_clusters
-from ntk_theory.resources import limited_memory
 from ntk_theory.targets import PLAIN, Agreement, BurnIn, Constant, Distillation, Power
 from ntk_theory.training import compiled, forms, train
 from ntk_theory.training.compiled import CompiledEventDriven

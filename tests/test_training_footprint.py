@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from ntk_theory.machine.resources import limited_memory
 from ntk_theory.network import initialise
-from ntk_theory.resources import limited_memory
 from ntk_theory.training.dense import Blocks, block_size
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.points import Points

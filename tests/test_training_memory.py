@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ntk_theory import training
+from ntk_theory.machine.resources import limited_memory, memory_limit
 from ntk_theory.network import DrawnNets, initialise
-from ntk_theory.resources import limited_memory, memory_limit
 from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
 from ntk_theory.training import train
 

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from ntk_theory import jobs, progress, verify
+from ntk_theory import verify
 from ntk_theory.command import parser
 from ntk_theory.command.recording import Outputs
 from ntk_theory.command.statuses import Refusal
+from ntk_theory.machine import jobs, progress
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.report.document import finite, to_json
-from ntk_theory.resources import memory_limit
 from stand_ins import claim, use
 
 TOY = [

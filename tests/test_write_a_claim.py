@@ -17,7 +17,7 @@ from ntk_theory.verdicts import Verdict
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "write-a-claim.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-TOY = ["--preset", "quick", "--points", "20", "--dimension", "30", "--widths", "256,512,1024,2048"]
+TOY = ["--preset", "quick", "--points", "20", "--dimension", "8", "--widths", "256,512,1024,2048"]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def file(tmp_path):
 def test_the_page_says_what_can_be_run(file):
     names = {}
     exec(BLOCKS[0], names)
-    short = BLOCKS[1].replace("points=30", "points=20, dimension=30, widths=(256, 512, 1024, 2048)")
+    short = BLOCKS[1].replace("points=30", "points=20, dimension=8, widths=(256, 512, 1024, 2048)")
     exec(short, names)
     assert names["result"].verdict is Verdict.SUPPORTED
     exec(BLOCKS[2], names)  # check_claim: raises if anything does not hold
@@ -45,7 +45,7 @@ def test_a_file_is_run_with_knobs_of_its_own_and_leaves_what_every_run_leaves(fi
     entry = json.loads((out / "results.json").read_text())["claims"][0]
     assert entry["id"] == "my-residual"
     assert entry["config"]["points"] == 20
-    assert "--dimension 30" in entry["command"]
+    assert "--dimension 8" in entry["command"]
     assert (out / "my-residual.png").stat().st_size > 1000
     assert "my-residual" in (tmp_path / "report.html").read_text(encoding="utf-8")
 

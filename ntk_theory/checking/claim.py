@@ -138,7 +138,7 @@ class Claim:
         """Declare the rows: f(problem, training, …), the trainings in their order."""
         return self._part("rows", function)
 
-    def controls(self, function: Callable[..., Iterable[Control]]) -> Any:
+    def controls(self, function: Callable[..., Control | Iterable[Control]]) -> Any:
         """Declare the controls: f(problem, trainings, rows), both by name; it may take fewer."""
         return self._part("controls", function)
 

@@ -111,6 +111,7 @@ class Dots:
     Attributes:
         of: titles of rows, with * for what differs, by what the legend calls them.
         over: f(problem) gives what they are drawn over, in the order of the rows.
+        each: f(problem) gives a name for each row; predictions of one name make a line.
         xlabel: of the axis, in mathtext.
         ylabel: of the axis, in mathtext.
         lines: curves that theory knows, f(x), by what the legend calls them.
@@ -122,13 +123,16 @@ class Dots:
     over: Callable[[Any], Sequence[float]]
     xlabel: str
     ylabel: str
+    each: Callable[[Any], Sequence[str]] = lambda _: ()
     lines: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     legend: str = "center"
 
     def arrays(self, run: Run) -> dict[str, Array]:
         """What they are drawn over, the numbers of nets, and their predictions."""
-        kept = {self.xlabel: np.asarray(self.over(run.problem), dtype=float)}
+        x = np.asarray(self.over(run.problem), dtype=float)
+        groups = np.asarray(list(self.each(run.problem)) or [""] * x.size)
+        kept = {self.xlabel: x, f"{self.xlabel}, named": groups}
         for name, title in self.of.items():
             rows = [row for row in run.declared.rows if fnmatchcase(row.title, title)]
             kept[name] = np.stack([run.measured(row) for row in rows])
@@ -137,19 +141,28 @@ class Dots:
 
     def __call__(self, axes: Axes, result: ClaimResult) -> None:
         """Draw it, if the run came so far."""
+        from matplotlib.ticker import NullLocator
+
         drawing, arrays = nt.drawing, result.arrays
         if self.xlabel not in arrays:
             return
-        x = np.asarray(arrays[self.xlabel])
+        x, groups = np.asarray(arrays[self.xlabel]), arrays[f"{self.xlabel}, named"]
         for place, name in enumerate(self.of):
             marker, size = ("o", 5.0) if place == 0 else ("s", 4.0)
             drawing.dots(axes, x, arrays[name], _colour(place), name, marker, size=size)
             label = None if place else "closed forms" if len(self.of) > 1 else "closed form"
-            drawing.prediction(axes, x, arrays[f"predicted {name}"], label, of=name)
+            for group in dict.fromkeys(groups):
+                own = groups == group
+                predicted = np.asarray(arrays[f"predicted {name}"])[own]
+                of = f"{name}, {group}" if group else name
+                drawing.prediction(axes, x[own], predicted, label, of=of)
+                drawing.at_the_end(axes, float(x[own][-1]), float(predicted[-1]), str(group))
+                label = None
         for name, line in self.lines.items():
             drawing.line(axes, x, line(x), drawing.GREY, name)
         axes.set(xlabel=self.xlabel, ylabel=self.ylabel, **self.more)
-        axes.set_xticks(x, [f"{one:g}" for one in x])
+        axes.set_xticks(np.unique(x), [f"{one:g}" for one in np.unique(x)])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.legend(loc=cast(Any, self.legend), ncols=2)
 
 

@@ -252,6 +252,7 @@ class Row:
             leaves least room, or of "each of every width".
         tolerance: what follows for the functional from a bound on the deviation, if not the same;
             a pair where the two sides differ.
+        tell: the sentence of the verdict has this number; the first three rows where none does.
         interpolation: by how much the number of the predicted outputs may miss `expect` where it is
             read off between steps.
         claimed: what a control shows instead of its failure if the claim holds all the same.
@@ -271,6 +272,7 @@ class Row:
     bound: float | None = None
     nets: Literal["mean", "each", "each of every width"] = "mean"
     tolerance: Callable[[float], float | Sides] | None = None
+    tell: bool = False
     interpolation: float = 0.0
     claimed: float | None = None
     like: Row | None = None

@@ -7,10 +7,13 @@ __all__ = [
     "PAIR_NETS",
     "Case",
     "Pair",
+    "observed_labels",
+    "pair_arrays",
     "pair_of",
     "pair_premises",
     "pair_rows",
     "pairs_of",
+    "schedules",
 ]
 
 import math
@@ -82,6 +85,16 @@ class Pair(NamedTuple):
     undecided: float
     same_activations: bool
     stopped: str | None
+
+    def metrics(self) -> dict[str, Any]:
+        """What is kept of it, in a row."""
+        return {
+            "training": f"{self.case.loss}, {self.case.layers}, {self.case.outputs} outputs",
+            "schedule": self.schedule,
+            "width": self.width,
+            "difference": self.difference,
+            "rounding_bound": self.bound,
+        }
 
 
 def schedules(decay: float) -> dict[str, Schedule]:
@@ -229,6 +242,15 @@ def pairs_of(
             for turn in range(turns):
                 name = names[(row + column + turn) % len(names)]
                 yield pair_of(problem, seed, case, width, name, pairs=(row + turn) % 2 == 0)
+
+
+def pair_arrays(pairs: Sequence[Pair]) -> dict[str, Array]:
+    """What the picture shows."""
+    return {
+        "identity_widths": np.array([made.width for made in pairs]),
+        "identity_difference": np.array([made.difference for made in pairs]),
+        "identity_bound": np.array([made.bound for made in pairs]),
+    }
 
 
 def pair_rows(pairs: Sequence[Pair]) -> Iterator[Measurement]:

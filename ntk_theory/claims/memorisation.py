@@ -10,22 +10,15 @@ __all__ = ["CLAIM"]
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import first_wrong, least_margin, rms_error
-from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.panels import Curves, Dots
 from ntk_theory.checking.rows import relative_to
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.grids import ClusterGrid
-    from ntk_theory.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 
@@ -69,62 +62,12 @@ CLAIM = nt.Claim(
 )
 
 
-@CLAIM.problem
-def grid(
-    *,
-    seed: int,
-    clusters: int = 2,
-    points: int = 20,
-    ratio: float | None = None,
-    noise_rate: float | None = None,
-    learning_rate: float | None = None,
-    steps: int | None = None,
-) -> ClusterGrid:
-    """A problem for each noise rate and ratio, which runs to twice its first wrong step.
-
-    The reference case runs until it has memorised its noise up to e^{-5}.
-
-    Args:
-        seed: of the choice of wrong labels, and of all nets.
-        clusters: K.
-        points: s per cluster.
-        ratio: r = λ_+/λ_−; 10, 20 and 40 when left out.
-        noise_rate: ρ; 0.1, 0.2 and 0.3 when left out.
-        learning_rate: η; 1/2 over λ_+ when left out, at which the margin falls in fine steps.
-        steps: T of the reference case.
-    """
-    from ntk_theory.grids import ClusterGrid, nearest
-
-    rates = (0.1, 0.2, 0.3) if noise_rate is None else (noise_rate,)
-    ratios = (10.0, 20.0, 40.0) if ratio is None else (ratio,)
-    cells = [(rate, r) for r in ratios for rate in rates]
-    problems = []
-    for rate, r in cells:
-        problem = nt.noisy_clusters(
-            clusters=clusters, points=points, ratio=r, noise_rate=rate, seed=seed,
-            learning_rate=learning_rate, share=0.5, noise_times=5,
-        )  # fmt: skip
-        problems.append(replace(problem, steps=2 * _first(problem) + 2))
-    reference = nearest(cells, (0.3, 20.0))
-    least = problems[reference].steps
-    longest = max(least, math.ceil(5 / (problems[reference].learning_rate
-                                        * problems[reference].spectrum.noise)))  # fmt: skip
-    if steps is not None and steps < least:
-        raise ValueError(
-            f"steps must be at least {least}, twice the first wrong step of the reference run; "
-            f"got {steps}"
-        )
-    problems[reference] = replace(problems[reference], steps=longest if steps is None else steps)
-    return ClusterGrid(tuple(problems), seed, reference)
-
-
-def _first(problem: nt.NoisyClusters, margin: float = 0.0) -> int:
-    """Predicted first step with a relative margin no larger than this; 1 where there is no rise."""
-    if problem.noise_rate >= 0.5 or problem.learning_rate * problem.spectrum.information >= 2:
-        return 1
-    return nt.predictions.first_wrong_step(
-        problem.spectrum, problem.noise_rate, problem.learning_rate, margin
-    )
+CLAIM.problem(
+    nt.cluster_grid,
+    defaults={"clusters": 2, "points": 20},
+    fixed={"ratios": (10.0, 20.0, 40.0), "rates": (0.1, 0.2, 0.3), "reference": (0.3, 20.0),
+           "taught": False, "schedule": "power"},
+)  # fmt: skip
 
 
 def _name(problem: nt.NoisyClusters) -> str:
@@ -132,22 +75,19 @@ def _name(problem: nt.NoisyClusters) -> str:
 
 
 @CLAIM.trainings
-def trainings(grid: ClusterGrid) -> Iterator[nt.Training]:
+def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
     """Plain training on each problem."""
     for problem, seed in zip(grid.problems, grid.seeds, strict=True):
         yield problem.plain_training(_name(problem), seed=seed)
 
 
 def _window(problem: nt.NoisyClusters) -> Any:
-    """How far from the prediction outputs within ν of their size may go wrong first.
-
-    They do while the predicted relative margin is within ±ν (section 6.7).
-    """
-    first = _first(problem)
+    """Outputs within ν of their size go wrong while the relative margin is within ±ν (6.7)."""
+    first = problem.first_wrong_step()
 
     def sides(deviation: float) -> tuple[float, float]:
-        late = math.inf if deviation >= 1 else float(_first(problem, -deviation))
-        return float(first - _first(problem, deviation)), late - first
+        late = math.inf if deviation >= 1 else float(problem.first_wrong_step(-deviation))
+        return float(first - problem.first_wrong_step(deviation)), late - first
 
     return sides
 
@@ -165,10 +105,10 @@ def _tilt(training: nt.Training, best: int) -> Any:
 
 
 @CLAIM.rows
-def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
+def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """First wrong steps of all problems, and the whole error curve of one."""
     for problem, training in zip(grid.problems, trainings, strict=True):
-        first = _first(problem)
+        first = problem.first_wrong_step()
         size = np.sqrt(np.square(training.predicted).mean(axis=1))
         yield nt.Row(
             "first wrong step, of the net farthest off", training, least_margin, at=nt.ALL_STEPS,
@@ -196,22 +136,23 @@ def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     yield nt.Row("error curve: largest distance", training, distance, **every, reduce=np.max,
                  resolves=(min(1.0, 2 * math.sqrt(rho)) - float(error[best])) / 2)  # fmt: skip
     yield nt.Row("best RMS error (bound 2ρ)", training, rms_error, **every, reduce=np.min,
-                 expect=float(error[best]), resolves=rho / 2)  # fmt: skip
+                 expect=float(error[best]), resolves=rho / 2, tell=True)  # fmt: skip
     # A window that reaches step 0, or twice the best step, says nothing.
     yield nt.Row("step of the best RMS error", training, rms_error, at=nt.ALL_STEPS,
                  reduce=np.argmin, expect=best, norm=_tilt(training, best), tolerance=reach,
-                 resolves=best - 1)  # fmt: skip
+                 resolves=best - 1, tell=True)  # fmt: skip
     yield nt.Row(f"RMS error after {problem.steps} steps (limit 2√ρ)", training, rms_error,
-                 norm="own", expect=float(error[-1]), resolves=math.sqrt(rho) - rho)  # fmt: skip
+                 norm="own", expect=float(error[-1]), resolves=math.sqrt(rho) - rho,
+                 tell=True)  # fmt: skip
 
 
 @CLAIM.controls
-def controls(grid: ClusterGrid) -> Iterator[nt.Control]:
+def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
     """Each breaks one premise."""
     from ntk_theory.grids import whole_clusters
 
     problem = grid.chosen
-    first, curve = _first(problem), problem.plain.margin()
+    first, curve = problem.first_wrong_step(), problem.plain.margin()
     yield nt.Control(
         "hard-self-distillation",
         "the labels are the observed ones at every step: here hardened predictions replace them",
@@ -237,60 +178,6 @@ def controls(grid: ClusterGrid) -> Iterator[nt.Control]:
     )  # fmt: skip
 
 
-@CLAIM.finding
-def finding(run: nt.Run) -> str:
-    """How many nets go wrong at the very step, and the U of the error."""
-    grid: ClusterGrid = run.problem
-    steps = [row for row in run.declared.rows if row.nets == "each"]
-    off = np.abs(np.concatenate([run.measured(row) - row.predicted for row in steps]))
-    name, rho = _name(grid.chosen), grid.chosen.noise_rate
-    error = rms_error(run.widest(name).outputs(), run.trainings[name].points)
-    return (
-        f"{(off == 0).sum()} of {off.size} nets of width {run.nets.widths[-1]} output their first "
-        f"wrong label at the very step predicted, the others at most {off.max():g} steps off; at "
-        f"{name} the error falls to {error.min(axis=1).mean():.4g} and rises to "
-        f"{error[:, -1].mean():.4g} (2ρ = {2 * rho:.4g}, 2√ρ = {2 * math.sqrt(rho):.4g})"
-    )
-
-
-@CLAIM.arrays
-def arrays(run: nt.Run) -> dict[str, Array]:
-    """First wrong steps, for the second picture."""
-    problems = run.problem.problems
-    steps = [row for row in run.declared.rows if row.nets == "each"]
-    return {
-        "noise_rate": np.array([problem.noise_rate for problem in problems]),
-        "ratio": np.array([problem.ratio for problem in problems]),
-        "predicted_first_wrong": np.array([row.predicted for row in steps]),
-        "first_wrong": np.stack([run.measured(row) for row in steps]),
-    }
-
-
-def _first_wrong_steps(axes: Axes, result: ClaimResult) -> None:
-    """When does a net output its first wrong label, over noise rates and ratios?"""
-    from matplotlib.ticker import NullLocator
-
-    arrays, drawing = result.arrays, nt.drawing
-    if "first_wrong" not in arrays:
-        return
-    ratios = np.unique(arrays["ratio"])
-    for index, rate in enumerate(np.unique(arrays["noise_rate"])):
-        cells = arrays["noise_rate"] == rate
-        x, nets = arrays["ratio"][cells], arrays["first_wrong"][cells]
-        drawing.dots(axes, x, nets, drawing.BLUE, "trained nets", show=index == 0)
-        predicted = arrays["predicted_first_wrong"][cells]
-        dashed = None if index else "closed form"
-        drawing.prediction(axes, x, predicted, dashed, of=f"trained nets, ρ = {rate:g}")
-        drawing.at_the_end(axes, x[-1], predicted[-1], f"ρ = {rate:g}")
-    axes.set(xscale="log", yscale="log", xlabel=r"ratio $r=\lambda_+/\lambda_-$")
-    axes.set(ylabel="first wrong step", xlim=(ratios[0] / 1.15, ratios[-1] * 1.6))
-    axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
-    axes.set_yticks([10, 20, 40], ["10", "20", "40"])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.legend(loc="upper left")
-
-
 def _reference_rate(config: Mapping[str, Any]) -> float:
     return float(config["noise_rate"][config["reference"]])
 
@@ -304,5 +191,13 @@ CLAIM.panels = {
                 "2√ρ": lambda config: 2 * math.sqrt(_reference_rate(config))},
         legend="lower left",
     ),
-    "first-wrong-step": _first_wrong_steps,
+    "first-wrong-step": Dots(
+        {"trained nets": "*: first wrong step*"},
+        over=lambda grid: [problem.ratio for problem in grid.problems],
+        each=lambda grid: [f"ρ = {problem.noise_rate:g}" for problem in grid.problems],
+        xlabel=r"ratio $r=\lambda_+/\lambda_-$",
+        ylabel="first wrong step",
+        more={"xscale": "log", "yscale": "log"},
+        legend="upper left",
+    ),
 }  # fmt: skip

@@ -25,7 +25,6 @@ from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
     from ntk_theory.checking.rows import Array
-    from ntk_theory.grids import ClusterGrid
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
 FINAL, BEST = "RMS error in the end", "best RMS error at any step"
@@ -67,45 +66,10 @@ CLAIM = nt.Claim(
 )
 
 
-@CLAIM.problem
-def grid(
-    *,
-    seed: int,
-    clusters: int = 4,
-    points: int = 10,
-    ratio: float = 12.0,
-    noise_rate: float | None = None,
-    learning_rate: float | None = None,
-    schedule: str = "power",
-    steps: int | None = None,
-) -> ClusterGrid:
-    """A problem for each noise rate, trained until the noise is retrieved up to e^{-5}.
-
-    Args:
-        seed: of the choice of wrong labels, and of all nets.
-        clusters: K.
-        points: s per cluster.
-        ratio: r = λ_+/λ_−.
-        noise_rate: ρ; 0.1, 0.2 and 0.3 when left out.
-        learning_rate: η; 1/2 over λ_+ when left out.
-        schedule: α_t, as NAME[:KEY=VALUE,...].
-        steps: T of self-distillation; plain training takes half.
-    """
-    from ntk_theory.grids import ClusterGrid, nearest
-
-    if points < 5:
-        raise ValueError(
-            f"points must be at least 5, of which 1 is less than a quarter; got {points}"
-        )
-    rates = (0.1, 0.2, 0.3) if noise_rate is None else (noise_rate,)
-    problems = tuple(
-        nt.noisy_clusters(
-            clusters=clusters, points=points, ratio=ratio, noise_rate=rate, seed=seed,
-            learning_rate=learning_rate, schedule=schedule, steps=steps, share=0.5, noise_times=5,
-        )
-        for rate in rates
-    )  # fmt: skip
-    return ClusterGrid(problems, seed, nearest([(rate,) for rate in rates], (0.2,)), taught=True)
+CLAIM.problem(
+    nt.cluster_grid,
+    fixed={"ratios": (12.0,), "rates": (0.1, 0.2, 0.3), "reference": (0.2, 12.0), "taught": True},
+)
 
 
 def _name(way: str, problem: nt.NoisyClusters) -> str:
@@ -131,7 +95,7 @@ def _other_oracles(problem: nt.NoisyClusters, seed: int) -> Iterator[nt.Training
 
 
 @CLAIM.trainings
-def trainings(grid: ClusterGrid) -> Iterator[nt.Training]:
+def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
     """Self-distillation of all problems, plain training of all, and the other oracles of one."""
     pairs = list(zip(grid.problems, grid.seeds, strict=True))
     for problem, seed in pairs:
@@ -143,7 +107,7 @@ def trainings(grid: ClusterGrid) -> Iterator[nt.Training]:
 
 
 @CLAIM.premises
-def premises(grid: ClusterGrid) -> Iterator[nt.Premise]:
+def premises(grid: nt.ClusterGrid) -> Iterator[nt.Premise]:
     """Self-distillation has passed the bound when it ends."""
     final = max(float(p.distilled.rms_error()[-1]) / (2 * p.noise_rate) for p in grid.problems)
     yield nt.Premise("long enough run", final, final < 1, "predicted final error / 2ρ < 1")
@@ -154,12 +118,13 @@ def _rescaled(difference: Array, predicted: Array) -> Array:
 
 
 @CLAIM.rows
-def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
+def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Errors at the end of self-distillation, and at the best step of every oracle."""
     count = len(grid.problems)
     for training in trainings[:count]:
         final = float(training.curves["rms_error"][-1])
-        yield nt.Row(FINAL, training, rms_error, norm="rms", expect=final, resolves=final / 2)
+        yield nt.Row(FINAL, training, rms_error, norm="rms", expect=final, resolves=final / 2,
+                     tell=True)  # fmt: skip
     for place, training in enumerate(trainings[count:]):
         problem = grid.problems[place] if place < count else grid.chosen
         rho, error = problem.noise_rate, training.curves["rms_error"]
@@ -167,7 +132,7 @@ def rows(grid: ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
         # Outputs within a share of the error of each step have a best error within that share.
         own: dict[str, Any] = {"functional": rms_error, "at": nt.ALL_STEPS, "reduce": np.min,
                                "norm": share, "tolerance": partial(mul, best)}  # fmt: skip
-        yield nt.Row(BEST, training, **own, expect=best, resolves=rho)
+        yield nt.Row(BEST, training, **own, expect=best, resolves=rho, tell=place < count)
         yield nt.Row("best RMS error of any net of any width (bound 2ρ)", training, **own,
                      nets="each of every width", relation=nt.Relation.AT_LEAST, bound=2 * rho,
                      resolves=rho)  # fmt: skip
@@ -207,23 +172,8 @@ def gains(run: nt.Run) -> Iterator[nt.Measurement]:
                          relation=nt.Relation.AT_LEAST)  # fmt: skip
 
 
-@CLAIM.finding
-def finding(run: nt.Run) -> str:
-    """Both errors at each noise rate."""
-    ends = {row.title: f"{run.measured(row).mean():.4g}" for row in run.declared.rows}
-    listed = (
-        f"{ends[f'{_name(PLAIN, p)}: {BEST}']} against {ends[f'{_name(DISTILLED, p)}: {FINAL}']} "
-        f"at ρ = {p.noise_rate:g} (2ρ = {2 * p.noise_rate:g})"
-        for p in run.problem.problems
-    )
-    return (
-        f"best stopped against self-distilled RMS error, {run.nets.count} nets of width "
-        f"{run.nets.widths[-1]}: {'; '.join(listed)}"
-    )
-
-
 @CLAIM.controls
-def controls(grid: ClusterGrid) -> Iterator[nt.Control]:
+def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
     """Each breaks one premise."""
     problem, levels = grid.chosen, grid.chosen.spectrum
     final = float(problem.distilled.rms_error()[-1])

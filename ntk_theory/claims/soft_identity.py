@@ -46,9 +46,6 @@ _PAIRS = {
 }
 """Widths at which the identity is checked, and with how many schedules in each case."""
 
-_ORDER_STREAM = 5
-"""Keeps the seeds of the runs in ever smaller steps apart."""
-
 CLAIM = nt.Claim(
     "soft-identity",
     statement=(
@@ -185,8 +182,7 @@ def work(declared: Declaration) -> Iterator[float]:
     problem, nets = declared.problem, declared.nets
     widths, turns = _PAIRS[nets.preset]
     yield len(identity.CASES) * turns * identity.PAIR_NETS * (problem.steps // 2) * 2 * sum(widths)
-    steps = sum(problem.order_steps) + 3 * problem.finest_steps
-    yield nets.widths[0] * nets.count * steps
+    yield nets.widths[0] * nets.count * (sum(problem.order_steps) + 3 * problem.finest_steps)
 
 
 @CLAIM.measure
@@ -198,16 +194,8 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
             return
         run.progress.advance(2 * pair.width * identity.PAIR_NETS * (problem.steps // 2))
         pairs.append(pair)
-        run.evidence.metrics.append({
-            "training": f"{pair.case.loss}, {pair.case.layers}, {pair.case.outputs} outputs",
-            "schedule": pair.schedule, "width": pair.width, "difference": pair.difference,
-            "rounding_bound": pair.bound,
-        })  # fmt: skip
-        run.evidence.arrays |= {
-            "identity_widths": np.array([made.width for made in pairs]),
-            "identity_difference": np.array([made.difference for made in pairs]),
-            "identity_bound": np.array([made.bound for made in pairs]),
-        }
+        run.evidence.metrics.append(pair.metrics())
+        run.evidence.arrays |= identity.pair_arrays(pairs)
     yield from identity.pair_premises(pairs)
     yield from identity.pair_rows(pairs)
     yield from _small_step_rows(run)
@@ -242,7 +230,7 @@ def _order_ends(run: nt.Run) -> tuple[list[Array], Array]:
     from ntk_theory.experiments import net_seeds, train_nets
 
     problem, width = run.problem, run.nets.widths[0]
-    seeds = net_seeds(run.nets.seed, width, run.nets.count, _ORDER_STREAM)
+    seeds = net_seeds(run.nets.seed, width, run.nets.count, 5)  # a stream of their own
 
     def end(recipe: nt.Recipe) -> Array:
         found = train_nets(recipe, width, seeds, device=run.nets.device, progress=run.progress)
@@ -255,14 +243,7 @@ def _order_ends(run: nt.Run) -> tuple[list[Array], Array]:
 
 def order_row(run: nt.Run, ends: list[Array], flow: Array) -> nt.Measurement:
     """Order at which soft runs of the same time in ever smaller steps approach gradient flow."""
-    from ntk_theory.fitting import fit_power_law
-    from ntk_theory.ladder import BOOTSTRAP_STREAM
-
-    key = np.random.SeedSequence(run.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
-    fitted = fit_power_law(
-        run.problem.order_steps, [_rms(one - flow) for one in ends],
-        rng=np.random.default_rng(key),
-    )  # fmt: skip
+    fitted = run.fit([_rms(one - flow) for one in ends], run.problem.order_steps)
     # The step size is the inverse of the number of steps.
     low, high = fitted.interval
     return nt.Measurement(

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntk_theory.atomic import Staged, is_stream, unstaged
 from ntk_theory.command.parser import STDOUT
 from ntk_theory.command.statuses import Refusal, Status
+from ntk_theory.machine.atomic import Staged, is_stream, unstaged
 from ntk_theory.verdicts import ClaimResult
 
 _KINDS = (".jsonl", ".npz", ".png")
@@ -279,7 +279,7 @@ class Recording:
             self._written.append(file)
 
     def _document(self, status: int | None) -> dict[str, Any]:
-        from ntk_theory.environment import describe_environment
+        from ntk_theory.machine.environment import describe_environment
         from ntk_theory.report.document import to_document
 
         if self._environment is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntk_theory import drawing
-from ntk_theory.atomic import write_whole
+from ntk_theory.machine.atomic import write_whole
 from ntk_theory.verdicts import ClaimResult
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntk_theory.atomic import write_whole
+from ntk_theory.machine.atomic import write_whole
 
 _MANIFEST = "manifest.json"
 _DIGEST_BYTES = 32

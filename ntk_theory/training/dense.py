@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ntk_theory.resources import memory_limit
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.training.neurons import Change, Drawn, Neurons
 from ntk_theory.training.points import Points
 from ntk_theory.training.products import tensor_cores

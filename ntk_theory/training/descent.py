@@ -14,10 +14,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from ntk_theory import arguments, ranks
+from ntk_theory import arguments
 from ntk_theory.kernels import Layers
+from ntk_theory.machine import ranks
+from ntk_theory.machine.precision import own_precision
 from ntk_theory.network import DrawnNets, Nets, TwoLayerReLU
-from ntk_theory.precision import own_precision
 from ntk_theory.targets import Distillation, Loss, predict
 from ntk_theory.training.checkpoints import Checkpoints, current, name_of
 from ntk_theory.training.forms import FORMS, Form, cheapest, make_neurons, own_block

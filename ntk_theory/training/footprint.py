@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory import ranks
-from ntk_theory.resources import memory_limit
+from ntk_theory.machine import ranks
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.training.dense import block_size, patterns_fit
 from ntk_theory.training.forms import Form, cheapest, event_driven_bytes, event_driven_counts
 from ntk_theory.training.points import moves_weights, shared_points

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ntk_theory import ranks
+from ntk_theory.machine import ranks
+from ntk_theory.machine.resources import memory_limit
 from ntk_theory.network import Nets
-from ntk_theory.resources import memory_limit
 from ntk_theory.training.dense import Blocks, block_size, patterns_fit
 from ntk_theory.training.events import EventDriven
 from ntk_theory.training.neurons import Neurons

@@ -5,7 +5,7 @@ from dataclasses import replace
 from cases import Mutant, nets_at_rate
 from ntk_theory.verdicts import Options
 
-TOY = Options("quick", points=20, dimension=30, widths=(512, 1024, 2048, 4096))
+TOY = Options("quick", points=20, dimension=8, widths=(512, 1024, 2048, 4096))
 
 
 def off_by(factor):

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from ntk_theory.claims.generalisation.families import Job, Task
+from ntk_theory.machine.precision import own_precision
 from ntk_theory.network import TwoLayerReLU
-from ntk_theory.precision import own_precision
 from ntk_theory.targets import harden, weights
 
 Array = NDArray[np.float64]

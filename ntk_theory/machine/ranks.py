@@ -29,7 +29,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ntk_theory.launcher import launched
+from ntk_theory.machine.launcher import launched
 
 Item = TypeVar("Item")
 

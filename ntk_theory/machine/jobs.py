@@ -34,9 +34,9 @@ from typing import Any, TypeVar
 import torch
 
 from ntk_theory.command import signals
-from ntk_theory.progress import Board
-from ntk_theory.ranks import LostProcessError
-from ntk_theory.resources import limited_memory, memory_limit
+from ntk_theory.machine.progress import Board
+from ntk_theory.machine.ranks import LostProcessError
+from ntk_theory.machine.resources import limited_memory, memory_limit
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed, current
 
 Result = TypeVar("Result")
