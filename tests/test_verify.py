@@ -386,15 +386,11 @@ def test_a_knob_that_a_claim_does_not_take_is_refused_by_name(capsys, monkeypatc
 
 def test_of_all_claims_those_that_take_a_knob_get_it():
     both = [replace(claim("convergence"), knobs=frozenset({"seeds"})), claim("other")]
-    arguments = parser._parser(parser.shared_knobs()).parse_args(
-        ["all", "--seeds", "7", "--seed", "3"]
-    )
+    arguments = parser.parsed(["all", "--seeds", "7", "--seed", "3"])
     options = verify._checked_options(arguments, both)
     assert (options["convergence"].seeds, options["other"].seeds) == (7, None)
     assert options["convergence"].seed == options["other"].seed == 3
-    arguments = parser._parser(parser.shared_knobs()).parse_args(
-        ["convergence", "other", "--seeds", "7"]
-    )
+    arguments = parser.parsed(["convergence", "other", "--seeds", "7"])
     with pytest.raises(Refusal, match="other takes no --seeds"):
         verify._checked_options(arguments, both)
 
