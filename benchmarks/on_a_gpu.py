@@ -24,8 +24,8 @@ from rich.table import Table
 from benchmarks.findings import Clock, Deadline, Finding, Gpu, LateError, measured
 from benchmarks.timing import spread, whole
 from ntk_theory import kernels, network, problems, training
+from ntk_theory.claims._convergence_at_scale import Plan
 from ntk_theory.claims.convergence import CLAIM
-from ntk_theory.claims.convergence.scaled_plan import ScaledPlan
 from ntk_theory.machine.environment import describe_environment
 from ntk_theory.machine.resources import limited_memory
 from ntk_theory.targets import PLAIN
@@ -301,7 +301,7 @@ def _claim(gpu: Gpu, sizes: Sizes, clock: Clock) -> Finding:
 
 
 def _run(gpu: Gpu, clock: Clock, finding: Finding, options: Options) -> Finding:
-    plan = ScaledPlan.of(options)
+    plan = Plan.of(options)
     expected, left = plan.seconds(), clock.left
     if expected > left:
         reason = f"some {expected:.0f} s are expected, {max(left, 0):.0f} s were left"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntk_theory import data as data
+    from ntk_theory import distilled as distilled
     from ntk_theory import drawing as drawing
     from ntk_theory import kernels as kernels
     from ntk_theory import network as network
@@ -45,7 +46,8 @@ __version__ = "0.1.0"
 _MODULES = {
     name: f"ntk_theory.{name}"
     for name in (
-        "data", "drawing", "kernels", "network", "predictions", "spectrum", "targets", "training",
+        "data", "distilled", "drawing", "kernels", "network", "predictions", "spectrum", "targets",
+        "training",
     )
 } | {name: f"ntk_theory.checking.{name}" for name in ("functionals", "panels")}  # fmt: skip
 

@@ -7,10 +7,10 @@ are its largest eigenvalues, found from products alone at that size.
 
 from __future__ import annotations
 
-__all__ = ["AT_SCALE", "CLASSES", "FEATURES", "ImageSize"]
+__all__ = ["AT_SCALE", "CLASSES", "FEATURES", "Climb", "ImageSize"]
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
@@ -19,16 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions, spectrum
+from ntk_theory.checking.rows import Training
 from ntk_theory.kernels import Precision
-from ntk_theory.ladder import Ladder, NetPlan, plan_nets
+from ntk_theory.ladder import Ladder, NetPlan, first_step_row, plan_nets
 from ntk_theory.machine.resources import memory_limit
 from ntk_theory.problems import Recipe
-from ntk_theory.runs import chosen
+from ntk_theory.runs import Evidence, chosen
 from ntk_theory.streaming import KernelOperator, fits
 from ntk_theory.training import Trajectory
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.products import PRECISIONS
-from ntk_theory.verdicts import Measurement, Options, Premise
+from ntk_theory.verdicts import Measurement, Options, Premise, Progress
 
 Array = NDArray[np.float64]
 
@@ -88,6 +89,20 @@ def _radius(points: int, ratio: float) -> float:
     """
     angle = predictions.cluster_angle(points, ratio)
     return math.sqrt(1 / math.cos(angle) - 1)
+
+
+class Climb(NamedTuple):
+    """Nets of all widths.
+
+    Attributes:
+        ladder: how they did.
+        rounding: RMS error of the widest by rounding.
+        first_step: row of their outputs after one step of plain training.
+    """
+
+    ladder: Ladder
+    rounding: float
+    first_step: Measurement
 
 
 @dataclass(frozen=True)
@@ -228,6 +243,41 @@ class ImageSize:
             self.measured_ratio,
             _RATIO_TOLERANCE * self.ratio,
         )
+
+    def climb(
+        self,
+        trainings: Sequence[Training],
+        evidence: Evidence,
+        progress: Progress,
+        look: Callable[[Training, Trajectory], None] | None = None,
+    ) -> Climb | None:
+        """Train nets of all widths in all ways; nothing if some of them diverge.
+
+        Args:
+            trainings: the last of them on the observed labels alone.
+            evidence: metrics go there, and how far it has come.
+            progress: told how far it has come.
+            look: at each trajectory, which is not kept.
+        """
+        ladder, rounding, first = self.nets.ladder(self.dataset.clean), 0.0, []
+        plain = np.asarray(trainings[-1].predicted[1])
+        for one in trainings:
+            for width in ladder.widths:
+                made = ladder.train(one.name, one.recipe, width, one.predicted, progress=progress)
+                evidence.metrics = list(ladder.metrics())
+                evidence.progress_note = f"at {one.name}, width {width}"
+                if evidence.diverged(made.stopped):
+                    return None
+                if one is trainings[0] and width == ladder.widths[0]:
+                    rounding = self.rounding(ladder, one.recipe, made)
+                if one is trainings[-1]:
+                    along = (made.outputs[:, 1] * plain).sum(axis=(1, 2))
+                    first.append(along / np.square(plain).sum())
+                if look is not None:
+                    look(one, made)
+        crossing = self.crossing(float(np.ravel(trainings[-1].recipe.learning_rate)[0]), plain)
+        row = first_step_row(ladder.widths, np.array(first), trainings[-1].name, crossing)
+        return Climb(ladder, rounding, row)
 
     def rounding(self, ladder: Ladder, recipe: Recipe, narrowest: Trajectory) -> float:
         """RMS rounding error at the widest: that of a narrow net against itself in float64.

@@ -151,7 +151,7 @@ class NoisyClusters:
     burn_in: int
     init_scale: float | None = None
     held_out: int = 0
-    seed: int | np.random.SeedSequence = 0
+    seed: int = 0
 
     @property
     def recipe(self) -> Recipe:
@@ -336,6 +336,45 @@ class NoisyClusters:
         soft = nt.targets.Distillation(own, "soft")
         return self.training(name, replace(self.recipe, distillation=soft), curve, **more)
 
+    def hard_training(self, name: str, **more: Any) -> Training:
+        """Hard self-distillation whatever signs it teaches: a recursion over clusters (section 8).
+
+        Args:
+            name: of the training.
+            more: other attributes of the training.
+        """
+        observed, outputs = self.dataset.observed, [np.zeros(len(self.dataset.observed))]
+        for weight in self.weights:
+            outputs.append(
+                nt.predictions.block_recursion(
+                    self.spectrum, observed, self.learning_rate, [weight], outputs[-1]
+                )
+            )
+        own: dict[str, Any] = {"predicted": np.stack(outputs), "labels": self.dataset.clean}
+        return Training(name, self.recipe, **(own | more))
+
+    def errors_from_random_starts(
+        self, scale: float, samples: int, rng: np.random.Generator
+    ) -> Array:
+        """Final RMS errors of hard self-distillation of wide, plainly initialised nets (section 8).
+
+        Args:
+            scale: σ, standard deviation of the initial weights.
+            samples: initial outputs that are drawn.
+            rng: draws them.
+
+        Returns:
+            Shape (samples,).
+        """
+        levels, predictions = self.spectrum, nt.predictions
+        start = predictions.initial_output_samples(
+            levels.clusters, levels.points, self.angle, self.cross_cosine, scale, samples, rng
+        )
+        final = predictions.block_recursion(
+            levels, self.dataset.observed, self.learning_rate, self.weights, start
+        )
+        return np.asarray(np.sqrt(np.square(final - self.dataset.clean).mean(axis=1)))
+
     # ------------------------------------------------------------ what is assumed
 
     def config(self) -> dict[str, Any]:
@@ -385,12 +424,27 @@ class NoisyClusters:
         limit = self.distillation.schedule.limit
         return Premise("observed labels fade out", limit, limit == 0, "α_t → 0")
 
+    @property
+    def recoverable(self) -> Premise:
+        """The noise rate lies below ρ*."""
+        return Premise(
+            "recoverable noise rate",
+            self.noise_rate,
+            self.noise_rate < self.threshold,
+            f"ρ < ρ* = {self.threshold:.4g}",
+        )
+
+    @property
+    def zero_start(self) -> Premise:
+        """Outputs start at 0."""
+        start = self.init_scale or 0.0
+        return Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)")
+
     def premises(self) -> tuple[Premise, ...]:
         """Hypotheses that can be evaluated before any training (docs/theory.md, section 7)."""
         n, eps = len(self.gram), float(np.finfo(float).eps)
         eigenvalues = nt.spectrum.eigendecomposition(self.gram).eigenvalues
         bottom, top = float(eigenvalues[0]), float(eigenvalues[-1])
-        start = self.init_scale or 0.0
         premises = [
             Premise(
                 "kernel positive definite", bottom, bottom > n * eps * top, "λ_min(H) > n eps λ_max"
@@ -407,15 +461,10 @@ class NoisyClusters:
                 self.learning_rate * top <= 1 + n * eps,
                 f"η <= 1/λ_max = {1 / top:.4g}",
             ),
-            Premise(
-                "recoverable noise rate",
-                self.noise_rate,
-                self.noise_rate < self.threshold,
-                f"ρ < ρ* = {self.threshold:.4g}",
-            ),
+            self.recoverable,
             self.early_burn_in,
             self.labels_fade_out,
-            Premise("zero initial output", start, start == 0, "f_0 = 0 (antisymmetric start)"),
+            self.zero_start,
         ]
         if self.predictable:
             margin = self.worst_margin
@@ -463,7 +512,7 @@ def noisy_clusters(
     points: int,
     ratio: float,
     noise_rate: float,
-    seed: int | np.random.SeedSequence,
+    seed: int,
     cross_cosine: float = 0.0,
     schedule: str = "power",
     learning_rate: float | None = None,

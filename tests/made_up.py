@@ -22,13 +22,14 @@ def made_up(claim, options, distort=None, scatter=0.01, seed=0):
         seed: of the scatter.
     """
     run, rng = Run(declare(claim, options), Silent()), np.random.default_rng(seed)
-    count, zeros = run.nets.count, np.zeros(run.nets.count)
     for name, training in run.trainings.items():
         run.results[name] = []
-        for width in run.nets.widths:
+        count = training.nets_in(run.nets.count)
+        zeros = np.zeros(count)
+        for width in run.widths_of(training):
             size = scatter * math.sqrt(run.nets.widths[-1] / width)
 
-            def nets(on=None, width=width, size=size, training=training):
+            def nets(on=None, width=width, size=size, training=training, count=count):
                 exact = training.looked_at(on).predicted
                 outputs = exact if distort is None else distort(exact, width, training, on)
                 shared = rng.standard_normal((count, 1, *exact.shape[1:]))

@@ -7,7 +7,8 @@ import pytest
 
 from cases import nets_at_rate
 from ntk_theory import experiments, image_size, kernels, predictions, verify
-from ntk_theory.claims.convergence import CLAIM, scaled_plan
+from ntk_theory.claims._convergence_at_scale import Plan
+from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.ladder import Ladder
 from ntk_theory.machine.resources import limited_memory
 from ntk_theory.verdicts import Options, Verdict
@@ -23,7 +24,7 @@ def result():
 
 @pytest.fixture(scope="module")
 def plan():
-    return scaled_plan.ScaledPlan.of(SMALL)
+    return Plan.of(SMALL)
 
 
 def row(result, start):
@@ -38,9 +39,9 @@ def test_it_is_supported_by_nets_of_the_predicted_error_and_its_control_fails(re
     assert result.controls[0].verdict is Verdict.VIOLATED
     assert len(result.metrics) == 2 * 2 * 4
     assert CLAIM.predict(SMALL)[0] == result.config
-    distilled = result.arrays["predicted_distilled"]
+    distilled = result.arrays["predicted rms_error of self-distillation"]
     assert row(result, "final RMS error").predicted == distilled[-1]
-    assert distilled[-1] < result.arrays["predicted_plain"].min() / 4
+    assert distilled[-1] < result.arrays["predicted rms_error of plain training"].min() / 4
 
 
 def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan, result):
@@ -52,7 +53,7 @@ def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan, result):
     assert (plan.top.residuals < 1e-5 * plan.top.values).all()
     assert plan.noise_eigenvalue == pytest.approx(eigenvalues[10:].mean(), rel=1e-5)
     assert plan.measured_ratio == pytest.approx(plan.ratio, rel=0.05)
-    recipe = plan.distilled.recipe
+    recipe = plan.both[0].recipe
     limit = predictions.gram_outputs(
         gram,
         plan.dataset.clean,
@@ -61,14 +62,14 @@ def test_spectrum_and_recursion_are_those_of_the_whole_matrix(plan, result):
         [recipe.distillation.schedule.weight(t) for t in range(plan.steps)],
     )
     # Products in float32, over as many steps.
-    np.testing.assert_allclose(plan.distilled.predicted, limit, atol=40 * 200 * 1.2e-7)
+    np.testing.assert_allclose(plan.both[0].predicted, limit, atol=40 * 200 * 1.2e-7)
 
 
 def test_little_memory_changes_nothing_but_the_way(plan, monkeypatch):
     assert plan.kernel.kept
     # Half of it is the kernel's, which is 200 rows of 200 numbers of four bytes.
     monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
-    streamed = scaled_plan.ScaledPlan.of(SMALL)
+    streamed = Plan.of(SMALL)
     assert not streamed.kernel.kept
     assert not streamed.decomposed
     np.testing.assert_allclose(streamed.pairs.values, plan.top.values, rtol=1e-5)

@@ -41,7 +41,7 @@ class Curves:
         of: names of trainings, of controls' ones, too, or f(problem) that gives them; it may give
             a functional of each curve as well, as {label: (training, functional)}.
         ylabel: of the axis, in mathtext.
-        bounds: levels that theory knows, by what the legend calls them: f(config).
+        bounds: levels that theory knows, by what the legend calls them: f(config), None for none.
         marks: steps that theory names, by their symbol: f(config).
         more: settings of the axes, as `Axes.set` takes them.
         legend: its place.
@@ -50,7 +50,7 @@ class Curves:
     functional: Functional | str
     of: Sequence[str] | Callable[[Any], Sequence[str] | Mapping[str, tuple[str, Functional]]]
     ylabel: str
-    bounds: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    bounds: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = field(default_factory=dict)
     marks: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
     legend: str = "best"
@@ -94,7 +94,9 @@ class Curves:
             label = None if place else "closed forms" if len(shown) > 1 else "closed form"
             drawing.prediction(axes, np.arange(len(predicted)), predicted, label, of=name)
         for label, level in self.bounds.items():
-            drawing.bound(axes, level(result.config), label)
+            height = level(result.config)
+            if height is not None:
+                drawing.bound(axes, height, label)
         for label, step in self.marks.items():
             drawing.mark(axes, step(result.config), label)
         drawing.step_axis(axes, last)
@@ -166,12 +168,17 @@ class Dots:
 
 @dataclass(frozen=True)
 class OverWidth:
-    """Largest RMS deviation from the prediction at any step, over the width, of every training."""
+    """Largest RMS deviation from the prediction at any step, over the width, of every training.
+
+    Trainings with widths of their own are left out.
+    """
 
     def arrays(self, run: Run) -> dict[str, Array]:
         """Of each net of each width, shape (M, S)."""
         kept = {}
         for name, found in run.results.items():
+            if run.trainings[name].widths is not None:
+                continue
             predicted = run.trainings[name].predicted
             off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in found]
             kept[f"deviation of {name}"] = np.stack([one.max(axis=1) for one in off])

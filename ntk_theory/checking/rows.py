@@ -186,7 +186,7 @@ class Training:
     simulate: Callable[[int | None, int], Array] | None = None
     curves: Mapping[str, Any] = field(default_factory=dict)
     widths: Sequence[int] | Callable[[Sequence[int]], Sequence[int]] | None = None
-    nets: Callable[[int], int] | None = None
+    nets: int | Callable[[int], int] | None = None
     stream: int = 0
     inspect: Callable[[int, Sequence[int], Trajectory], Mapping[str, Array]] | None = None
 
@@ -209,7 +209,9 @@ class Training:
 
     def nets_in(self, count: int) -> int:
         """How many of its nets a run trains at each width that has so many of others."""
-        return count if self.nets is None else self.nets(count)
+        if callable(self.nets):
+            return self.nets(count)
+        return count if self.nets is None else self.nets
 
     @property
     def points(self) -> LabelledPoints:

@@ -115,6 +115,10 @@ class Run:
         """By name."""
         return self.declared.trainings
 
+    def widths_of(self, one: Training) -> tuple[int, ...]:
+        """Widths of the nets of a training."""
+        return one.widths_in(self.nets.widths)
+
     # ------------------------------------------------------------ nets
 
     def train(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
@@ -176,7 +180,7 @@ class Run:
         """Train nets of all widths in all ways; says whether they all stayed finite."""
         for name in self.trainings:
             self.results[name] = []
-        every = {name: one.widths_in(self.nets.widths) for name, one in self.trainings.items()}
+        every = {name: self.widths_of(one) for name, one in self.trainings.items()}
         for width in sorted({width for widths in every.values() for width in widths}):
             self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
             for generation in self._generations():
@@ -225,10 +229,6 @@ class Run:
     def confidence(self, bounds: int = 0) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - _RISK / (self.bounds + bounds)
-
-    def widths_of(self, one: Training) -> tuple[int, ...]:
-        """Widths of the nets of a training."""
-        return one.widths_in(self.nets.widths)
 
     def fit(self, values: Sequence[Array], sizes: Sequence[int] = ()) -> PowerLaw:
         """Power law of positive numbers of each net, in the width from the narrowest on.
@@ -352,6 +352,36 @@ class Run:
         title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
         return self.exponent(title, [one.max(axis=1) for one in off], of=name)
 
+    def falls(self, row: Row, title: str) -> Measurement:
+        """The deviation at the steps and in the norm of a row falls with the width.
+
+        Args:
+            row: of the claim, or like one.
+            title: what deviates.
+        """
+        return falling_row(self.widths_of(row.training), self.deviations(row), title)
+
+    def rounding(self, name: str) -> Iterator[Premise]:
+        """Narrow nets of few bits deviate by more than their rounding, seen on the first of them.
+
+        Args:
+            name: of a training of the run's nets.
+        """
+        if self.nets.dtype == "float64":
+            return
+        one, found = self.trainings[name], self.results[name][0]
+        seeds = net_seeds(self.nets.seed, found.width, 1, NETS_STREAM)
+        exact = train_nets(one.recipe, found.width, seeds, device=self.nets.device)
+        off = NORMS["rms"](found.outputs()[:1] - exact.outputs, one.predicted).max()
+        deviation = NORMS["rms"](found.outputs() - one.predicted, one.predicted)
+        tenth = float(deviation.max(axis=1).mean()) / 10
+        yield Premise(
+            "rounding below the deviation",
+            float(off),
+            bool(off < tenth),
+            f"{self.nets.dtype} − float64 < {tenth:.2g}, a tenth of the deviation",
+        )
+
     def falling_rows(self) -> Iterator[Measurement]:
         """Each deviation that sets a tolerance falls with the width.
 
@@ -372,11 +402,8 @@ class Run:
             )
             where = "" if row.on is None else f", {row.on} points"
             where = ", from its own teacher" if row.on == OWN_TEACHER else where
-            yield falling_row(
-                self.widths_of(row.training),
-                self.deviations(row),
-                f"{row.training.name}{where}, {norm.replace('_', ' ').strip()}",
-            )
+            name = norm.replace("_", " ").strip()
+            yield self.falls(row, f"{row.training.name}{where}, {name}")
 
     # ------------------------------------------------------------ controls
 

@@ -123,7 +123,7 @@ class Scales(nt.NoisyClusters):
         )
 
     @cached_property
-    def zero_start(self) -> Array:
+    def from_zero(self) -> Array:
         """Predicted outputs from a zero start, shape (T + 1, n)."""
         return self.distilled.outputs(self.dataset.clean, self.dataset.flipped)
 
@@ -136,13 +136,13 @@ class Scales(nt.NoisyClusters):
 
     def early_share(self, scale: float, deviation: float = 0.0) -> float:
         """Expected share of wrong signs at the end of the burn-in, in closed form."""
-        margins = (self.zero_start * self.dataset.clean)[self.first_taught]
+        margins = (self.from_zero * self.dataset.clean)[self.first_taught]
         spread = np.hypot(scale * self.spread[self.first_taught], deviation)
         return float(nt.predictions.wrong_sign_share(margins, spread))
 
     def failure_bound(self, scale: float) -> float:
         """Bound on the probability that a wrong sign ever teaches, in closed form."""
-        start, margins = self.first_taught, self.zero_start * self.dataset.clean
+        start, margins = self.first_taught, self.from_zero * self.dataset.clean
         spread = scale * self.spread[start:]
         return float(nt.predictions.wrong_sign_share(margins[start:], spread).sum()
                      * margins.shape[1])  # fmt: skip

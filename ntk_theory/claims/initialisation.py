@@ -116,7 +116,7 @@ def trainings(problem: Scales) -> Iterator[nt.Training]:
         # The place of the scale keeps nets of one width apart.
         stream = 0 if scale == problem.small else _SCALE_STREAM + 10 * place
         recipe = replace(problem.recipe, init_scale=scale, record=record)
-        yield nt.Training(_name(scale), recipe, problem.zero_start[list(record)],
+        yield nt.Training(_name(scale), recipe, problem.from_zero[list(record)],
                           labels=problem.dataset.clean, stream=stream, kernel_limit=False,
                           **own)  # fmt: skip
 
@@ -265,7 +265,7 @@ def _start_rows(
                          _DEVIATES * math.sqrt(covariance[0, 0]), resolution=0.25)  # fmt: skip
     burn_in, scale = problem.first_taught, problem.large
     spread = float(problem.spread[burn_in])
-    left = (nets[scale][-1][:, 1] - problem.zero_start[burn_in]) / scale
+    left = (nets[scale][-1][:, 1] - problem.from_zero[burn_in]) / scale
     yield size(f"RMS of what is left of it after {burn_in} steps / scale", spread,
                np.square(left).mean(axis=1),
                math.hypot(spread, deviation / scale) - spread)  # fmt: skip
