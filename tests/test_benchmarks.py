@@ -342,7 +342,7 @@ def problem():
         points=4,
         ratio=8.0,
         noise_rate=0.25,
-        seed=np.random.SeedSequence(0),
+        seed=0,
         steps=40,
     )
 

@@ -64,7 +64,7 @@ def test_wrong_starts_are_seen(trained):
     for factor, row in ((2.0, "RMS initial output / scale"), (0.2, "exponent of the initial")):
         seen = failed(trained, of(HALF, step(0, lambda u, by=factor: by * u[:, 0])))
         assert any(name.startswith(row) for name in seen)
-    kept = trained.problem.zero_start[trained.problem.first_taught]
+    kept = trained.problem.from_zero[trained.problem.first_taught]
     seen = failed(trained, of(LARGE, step(1, lambda u: kept + u[:, 0])))
     assert any(name.startswith("RMS of what is left of it") for name in seen)
     seen = failed(trained, of(LARGE, step(0, lambda u: u[::-1, 0])))
@@ -120,7 +120,7 @@ def test_a_failure_is_less_likely_than_any_power_of_the_scale(trained):
     scales = problem.large * 0.5 ** np.arange(1, 6)
     logs = np.log([problem.failure_bound(scale) for scale in scales])
     assert (np.diff(-np.diff(logs)) > 0).all()  # it falls by more at every halving
-    ratios = (problem.zero_start * problem.dataset.clean)[start:] / problem.spread[start:, None]
+    ratios = (problem.from_zero * problem.dataset.clean)[start:] / problem.spread[start:, None]
     least = norm.logcdf(-ratios.min() / scales)
     assert (least <= logs).all()
     assert (logs <= least + math.log(ratios.size)).all()

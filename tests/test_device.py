@@ -23,9 +23,7 @@ from progress import Silent
 
 EPS = np.finfo(float).eps
 STEPS = 40
-PROBLEM = problems.noisy_clusters(
-    clusters=3, points=4, ratio=8.0, noise_rate=0.25, seed=np.random.SeedSequence(1)
-)
+PROBLEM = problems.noisy_clusters(clusters=3, points=4, ratio=8.0, noise_rate=0.25, seed=1)
 CLUSTERS, OBSERVED = PROBLEM.dataset.inputs, PROBLEM.dataset.observed
 RNG = np.random.default_rng(0)
 MANY = RNG.standard_normal((12, 3))  # more than two points a dimension: the weights move

@@ -187,9 +187,7 @@ def test_the_premise_of_little_movement_names_the_width_it_takes():
 
 
 def test_the_premise_of_margins_is_on_the_scatter_of_the_nets_and_not_on_their_mean():
-    problem = problems.noisy_clusters(
-        clusters=4, points=10, ratio=8.0, noise_rate=0.2, seed=np.random.SeedSequence(0)
-    )
+    problem = problems.noisy_clusters(clusters=4, points=10, ratio=8.0, noise_rate=0.2, seed=0)
     clean, margin = problem.dataset.clean, problem.distilled.margin()
     path, zeros = np.outer(margin, clean), np.zeros(2)
     spare = margin[problem.first_taught :].min()

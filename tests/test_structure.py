@@ -59,7 +59,7 @@ LAYERS = [
     {"problems", "machine.jobs"},
     {"experiments", "grids", "distilled"},
     {"ladder"},
-    {"checking.declaration", "checking.panels", "noise_grid", "image_size"},
+    {"checking.declaration", "checking.panels", "image_size"},
     {"checking.running"},
     CLAIMS,
     {"explain", "report.document"},

@@ -634,7 +634,7 @@ def test_the_kernel_recursion_is_the_closed_form_while_signs_hold(
         ratio=ratio,
         noise_rate=1.01 / points,
         cross_cosine=cross_cosine,
-        seed=np.random.SeedSequence(seed),
+        seed=seed,
     )
     margins = problem.distilled.margin()[problem.burn_in : -1]
     assume(margins.min() > 1e-6)
@@ -706,7 +706,7 @@ def toy():
         ratio=12.0,
         noise_rate=0.2,
         steps=96,
-        seed=np.random.SeedSequence(0),
+        seed=0,
     )
 
 

@@ -185,9 +185,7 @@ def test_the_share_of_pairs_that_is_looked_at_falls_with_the_width(monkeypatch):
             yield due
 
     monkeypatch.setattr("ntk_theory.training.calendar.Calendar.advance", counted)
-    problem = noisy_clusters(
-        clusters=6, points=10, ratio=20.0, noise_rate=0.3, seed=np.random.SeedSequence(1)
-    )
+    problem = noisy_clusters(clusters=6, points=10, ratio=20.0, noise_rate=0.3, seed=1)
     for width in (1024, 4096):
         looked.append(0)
         net = initialise(width, problem.dataset.inputs.shape[1], seeds=[1])
