@@ -39,7 +39,7 @@ Array = NDArray[np.float64]
 _CHECKED_STEPS = 50
 """Of training that is compared with the processor's."""
 
-_LABELS = np.random.SeedSequence(1)
+_LABELS = 1
 _OWN: tuple[kernels.Precision, ...] = ("float64", "float32")
 """Precisions of what has no products of fewer bits."""
 
