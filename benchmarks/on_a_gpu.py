@@ -24,6 +24,7 @@ from rich.table import Table
 from benchmarks.findings import Clock, Deadline, Finding, Gpu, LateError, measured
 from benchmarks.timing import spread, whole
 from ntk_theory import kernels, network, problems, training
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims._convergence_at_scale import Plan
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.machine.environment import describe_environment
@@ -32,7 +33,6 @@ from ntk_theory.targets import PLAIN
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.forms import FORMS, Form, event_driven_bytes
 from ntk_theory.training.products import PRECISIONS, storage
-from ntk_theory.verdicts import Options
 
 Array = NDArray[np.float64]
 

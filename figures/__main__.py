@@ -16,10 +16,10 @@ from pathlib import Path
 
 from figures import all_figures
 from figures.publishing import FORMATS, PRESETS, Picture, Runs, gallery, publish
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.command.program import complain, guarded
 from ntk_theory.machine.atomic import write_whole
 from ntk_theory.machine.progress import Bar, bars
-from ntk_theory.verdicts import Options, Verdict
 
 _PROG = "python -m figures"
 HERE = Path(__file__).parent

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntk_theory import drawing
+from ntk_theory.checking.verdicts import ClaimResult, Options, Progress
 from ntk_theory.claims import all_claims
 from ntk_theory.machine.atomic import write_whole
 from ntk_theory.machine.environment import describe_environment
 from ntk_theory.machine.progress import Silent
 from ntk_theory.report.document import command_line, finite
-from ntk_theory.verdicts import ClaimResult, Options, Progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

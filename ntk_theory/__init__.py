@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ntk_theory.checking.rows import Training as Training
     from ntk_theory.checking.running import Run as Run
     from ntk_theory.checking.sweep import Sweep as Sweep
+    from ntk_theory.checking.verdicts import Measurement as Measurement
+    from ntk_theory.checking.verdicts import Options as Options
+    from ntk_theory.checking.verdicts import Premise as Premise
+    from ntk_theory.checking.verdicts import Relation as Relation
     from ntk_theory.grids import ClusterGrid as ClusterGrid
     from ntk_theory.grids import cluster_grid as cluster_grid
     from ntk_theory.notebook import check as check
@@ -37,9 +41,6 @@ if TYPE_CHECKING:
     from ntk_theory.problems import NoisyClusters as NoisyClusters
     from ntk_theory.problems import Recipe as Recipe
     from ntk_theory.problems import noisy_clusters as noisy_clusters
-    from ntk_theory.verdicts import Measurement as Measurement
-    from ntk_theory.verdicts import Premise as Premise
-    from ntk_theory.verdicts import Relation as Relation
 
 __version__ = "0.1.0"
 
@@ -59,7 +60,7 @@ _NAMES = {
     "ntk_theory.grids": ("ClusterGrid", "cluster_grid"),
     "ntk_theory.notebook": ("check",),
     "ntk_theory.problems": ("NoisyClusters", "Recipe", "noisy_clusters"),
-    "ntk_theory.verdicts": ("Measurement", "Premise", "Relation"),
+    "ntk_theory.checking.verdicts": ("Measurement", "Options", "Premise", "Relation"),
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 

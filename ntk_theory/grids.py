@@ -17,8 +17,8 @@ import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.rows import Training
+from ntk_theory.checking.verdicts import Premise
 from ntk_theory.problems import NoisyClusters, Recipe, noisy_clusters
-from ntk_theory.verdicts import Premise
 
 _PROBLEM_STREAM = 3
 """Gives every problem of a grid nets of its own."""

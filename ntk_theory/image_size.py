@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions, spectrum
+from ntk_theory.checking.evidence import Evidence, chosen
+from ntk_theory.checking.ladder import Ladder, NetPlan, first_step_row, plan_nets
 from ntk_theory.checking.rows import Training
+from ntk_theory.checking.verdicts import Measurement, Options, Premise, Progress
 from ntk_theory.kernels import Precision
-from ntk_theory.ladder import Ladder, NetPlan, first_step_row, plan_nets
 from ntk_theory.machine.resources import memory_limit
 from ntk_theory.problems import Recipe
-from ntk_theory.runs import Evidence, chosen
 from ntk_theory.streaming import KernelOperator, fits
 from ntk_theory.training import Trajectory
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.products import PRECISIONS
-from ntk_theory.verdicts import Measurement, Options, Premise, Progress
 
 Array = NDArray[np.float64]
 

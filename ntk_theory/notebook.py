@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.foreign import installed_claims
+from ntk_theory.checking.verdicts import ClaimResult, Options, Verdict
 from ntk_theory.claims import all_claims
-from ntk_theory.verdicts import ClaimResult, Options, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

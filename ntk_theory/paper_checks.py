@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.command.program import complain, guarded
 from ntk_theory.command.statuses import Refusal, of_verdicts
 from ntk_theory.machine.atomic import write_whole
 from ntk_theory.report.document import alike
 from ntk_theory.report.markdown import environment_line, section, table
-from ntk_theory.verdicts import Options
 
 PAPER_CLAIMS = {
     "C1": "Anisotropic information retrieval: a net fits informative directions first and noise "

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.rows import HeldOut, Training
-from ntk_theory.verdicts import Premise
+from ntk_theory.checking.verdicts import Premise
 
 if TYPE_CHECKING:
     from ntk_theory.data import Dataset

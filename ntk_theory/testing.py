@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ntk_theory.checking.verdicts import ClaimResult, Options, Verdict
 from ntk_theory.machine.progress import Silent
-from ntk_theory.verdicts import ClaimResult, Options, Verdict
 
 
 class Mutant(NamedTuple):

@@ -23,7 +23,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.foreign import ClaimError, claims_of_file, installed_claims
+from ntk_theory.checking.verdicts import ClaimResult, Options
 from ntk_theory.claims import all_claims
 from ntk_theory.command import signals, terminal
 from ntk_theory.command.parser import STDOUT, all_knobs, claim_files, parsed
@@ -37,9 +39,8 @@ from ntk_theory.command.statuses import (
     of_signal,
     of_verdicts,
 )
-from ntk_theory.explain import explanation
 from ntk_theory.machine.launcher import Launch, launched
-from ntk_theory.verdicts import Claim, ClaimResult, Options
+from ntk_theory.report.explain import explanation
 
 if TYPE_CHECKING:
     from ntk_theory.training.checkpoints import Checkpoints

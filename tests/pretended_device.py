@@ -14,7 +14,8 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ntk_theory import arguments, experiments
+from ntk_theory import arguments
+from ntk_theory.checking import nets as experiments
 
 DEVICE = "lazy"
 """Its name: one that torch knows without a driver. A build without CUDA refuses to say "cuda"."""

@@ -1,8 +1,11 @@
 """Claims that take no time, for tests of the command line: each does what a test needs of it."""
 
+from types import MappingProxyType
+
 import numpy as np
 
-from ntk_theory.verdicts import Claim, ClaimResult, Control, Measurement, Premise, Verdict
+from ntk_theory.checking.claim import Claim
+from ntk_theory.checking.verdicts import ClaimResult, Control, Measurement, Premise, Verdict
 
 
 def result_of(claim, options, verdict=Verdict.SUPPORTED, **changes):
@@ -25,30 +28,43 @@ def result_of(claim, options, verdict=Verdict.SUPPORTED, **changes):
     return ClaimResult(**(found | changes))
 
 
-def claim(id_, run=None, verdict=Verdict.SUPPORTED, panel=None):
+class StandIn(Claim):
     """A claim that runs a function of itself, options and progress, or just has a verdict."""
 
-    def conduct(options, progress):
-        return result_of(made, options, verdict) if run is None else run(made, options, progress)
+    knobs = frozenset({"noise_rate"})
+    own_knobs = MappingProxyType({})
+    control_ids = ("broken",)
 
+    def __init__(self, id_, run=None, verdict=Verdict.SUPPORTED, panel=None):
+        super().__init__(
+            id_,
+            statement=f"{id_} says λ ≥ ρ",
+            formulas=("λ = ρ",),
+            assumptions=("λ > 0",),
+            derivation="docs/theory.md, section 7",
+            source="abstract, claim C3",
+            paper_claims={"C3": "here"},
+        )
+        self.conduct, self.verdict = run, verdict
+        self.panels = {"curve": self.draw if panel is None else panel}
+
+    @staticmethod
     def draw(axes, result):
+        """The curve of `result_of`."""
         axes.plot(result.arrays["curve"])
 
-    made = Claim(
-        id=id_,
-        statement=f"{id_} says λ ≥ ρ",
-        formulas=("λ = ρ",),
-        assumptions=("λ > 0",),
-        derivation="docs/theory.md, section 7",
-        source="abstract, claim C3",
-        paper_claims={"C3": "here"},
-        knobs=frozenset({"noise_rate"}),
-        controls=("broken",),
-        run=conduct,
-        predict=lambda options: ({}, {}),
-        panels={"curve": draw if panel is None else panel},
-    )
-    return made
+    def run(self, options, progress):
+        """What the function makes of it."""
+        if self.conduct is None:
+            return result_of(self, options, self.verdict)
+        return self.conduct(self, options, progress)
+
+    def predict(self, options):
+        """Nothing."""
+        return {}, {}
+
+
+claim = StandIn
 
 
 def use(monkeypatch, *claims):

@@ -23,12 +23,12 @@ from benchmarks import (
 )
 from benchmarks.markdown import tables
 from ntk_theory import drawing, kernels, network
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.problems import noisy_clusters
 from ntk_theory.training import footprint, forms
 from ntk_theory.training.forms import FORMS
 from ntk_theory.training.points import shared_points
 from ntk_theory.training.products import PRECISIONS
-from ntk_theory.verdicts import Options, Verdict
 from pretended_device import DEVICE, pretended_gpu
 
 ROOT = Path(__file__).parent.parent

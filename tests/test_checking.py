@@ -8,7 +8,7 @@ import pytest
 import ntk_theory as nt
 from cases import toy
 from made_up import made_up, rows_of
-from ntk_theory import experiments
+from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.functionals import (
     LabelledPoints,
@@ -26,8 +26,8 @@ from ntk_theory.checking.knobs import Knob, knobs_of
 from ntk_theory.checking.rows import NORMS
 from ntk_theory.checking.running import _scatter_premise
 from ntk_theory.checking.sweep import Sweep
+from ntk_theory.checking.verdicts import Relation, Verdict
 from ntk_theory.claims.margin import CLAIM
-from ntk_theory.verdicts import Relation, Verdict
 from progress import Silent
 
 TOY = toy("margin")

@@ -12,8 +12,8 @@ from cases.air import TOY
 from made_up import failing, made_up
 from ntk_theory import data, predictions
 from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims._air_designs import Labels
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 from strategies import EPS, seeds
 

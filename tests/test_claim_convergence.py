@@ -8,12 +8,12 @@ import pytest
 
 from cases.convergence import TOY
 from made_up import failing, made_up
-from ntk_theory import experiments
+from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims._convergence_problems import variants
 from ntk_theory.claims.convergence import CLAIM, DISTILLED, PLAIN
 from ntk_theory.distilled import least_taught
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 
 ALL = {one.name: one for one in variants(11)}

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from cases import nets_at_rate
-from ntk_theory import experiments, image_size, kernels, predictions, verify
+from ntk_theory import image_size, kernels, predictions, verify
+from ntk_theory.checking import nets as experiments
+from ntk_theory.checking.ladder import Ladder
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims._convergence_at_scale import Plan
 from ntk_theory.claims.convergence import CLAIM
-from ntk_theory.ladder import Ladder
 from ntk_theory.machine.resources import limited_memory
-from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 SMALL = Options(preset="cifar-mini", points=20)

@@ -11,9 +11,9 @@ from cases.dark_knowledge import TOY
 from made_up import failing, made_up
 from ntk_theory import kernels
 from ntk_theory.checking.functionals import peak
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims import _dark_knowledge_students as students
 from ntk_theory.claims.dark_knowledge import CLAIM, TREE
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 from strategies import EPS, seeds
 

@@ -9,9 +9,9 @@ from cases.generalisation import TOY
 from made_up import made_up
 from ntk_theory import predictions
 from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims import _generalisation_families as families
 from ntk_theory.claims.generalisation import CLAIM, distance, norms, other_rates
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 
 EPS = np.finfo(float).eps

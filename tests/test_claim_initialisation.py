@@ -10,10 +10,10 @@ from scipy.stats import norm
 from cases.initialisation import TOY
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import Run
+from ntk_theory.checking.verdicts import Measurement, Options, Verdict
 from ntk_theory.claims import _initialisation_scales as scaling
 from ntk_theory.claims import initialisation
 from ntk_theory.claims.initialisation import CLAIM
-from ntk_theory.verdicts import Measurement, Options, Verdict
 from progress import Silent
 
 LARGE, HALF, SMALL = "scale 1.6", "scale 0.8", "scale 0.2"

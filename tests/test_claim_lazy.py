@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from made_up import failing, made_up
-from ntk_theory import fitting
+from ntk_theory.checking import fitting
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import Run
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import lazy
 from ntk_theory.claims.lazy import CLAIM
-from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 WIDTHS = (256, 512, 1024, 2048)

@@ -9,8 +9,8 @@ from cases.margin import TOY
 from made_up import failing, made_up
 from ntk_theory import kernels, predictions
 from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims.margin import CLAIM
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 
 SMALL = replace(TOY, seeds=3, widths=(256, 512, 1024, 2048))

@@ -8,11 +8,12 @@ import pytest
 from cases import nets_at_rate
 from cases.memorisation import TOY
 from made_up import failing, made_up, rows_of
-from ntk_theory import experiments, predictions
+from ntk_theory import predictions
+from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.functionals import first_wrong
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims.memorisation import CLAIM
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 
 CHOSEN = "ρ = 0.3, r = 10"

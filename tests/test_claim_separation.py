@@ -7,10 +7,10 @@ import pytest
 from cases import nets_at_rate
 from cases.separation import TOY
 from made_up import failing, made_up
-from ntk_theory import experiments
+from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims.separation import CLAIM, gains
-from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 DISTILLED, PLAIN = "self-distillation, ρ = 0.2", "plain training, ρ = 0.2"

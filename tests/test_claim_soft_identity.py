@@ -9,11 +9,11 @@ from cases.soft_identity import TOY
 from ntk_theory import predictions
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import Run
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import _soft_identity_pairs as identity
 from ntk_theory.claims import soft_identity
 from ntk_theory.claims._soft_identity_pairs import CASES, Case
 from ntk_theory.claims.soft_identity import CLAIM
-from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 TINY = Options(

@@ -8,12 +8,13 @@ import pytest
 from cases import nets_at_rate
 from cases.threshold import TOY
 from made_up import failing, made_up
-from ntk_theory import experiments, predictions
+from ntk_theory import predictions
+from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import WidthResult
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims._threshold_cells import independent_flips, nearest_rates
 from ntk_theory.claims.threshold import CLAIM, sides
-from ntk_theory.verdicts import Options, Verdict
 from progress import Silent
 
 

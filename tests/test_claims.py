@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntk_theory import explain, verify
+from ntk_theory import verify
+from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import all_claims
 from ntk_theory.command.parser import all_knobs, parsed
+from ntk_theory.report import explain
 from ntk_theory.report.document import command_line
 from ntk_theory.report.pictures import save_picture
-from ntk_theory.verdicts import Options, Verdict
 from progress import Impatient, Silent
 
 CLAIMS = all_claims()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ntk_theory import verify
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.machine import atomic
 from ntk_theory.machine.atomic import Staged, write_whole
-from ntk_theory.verdicts import Verdict
 from stand_ins import claim, result_of, use
 
 OUT = ("results.json", "one.jsonl", "one.npz")

@@ -8,10 +8,10 @@ import warnings
 import pytest
 
 from ntk_theory import verify
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.command import statuses
 from ntk_theory.command.statuses import Status, explain_crash, of_error, of_verdicts
 from ntk_theory.machine.ranks import LostProcessError
-from ntk_theory.verdicts import Verdict
 from stand_ins import claim, result_of, use
 
 

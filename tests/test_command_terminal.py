@@ -10,11 +10,11 @@ import matplotlib as mpl
 import pytest
 
 from ntk_theory import drawing, verify
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.command.terminal import Steady, plain
-from ntk_theory.explain import explanation
+from ntk_theory.report.explain import explanation
 from ntk_theory.report.pictures import save_picture
-from ntk_theory.verdicts import Options
 from stand_ins import claim, result_of, use
 
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from cases import toy
-from ntk_theory import kernels, network, problems, runs, training
+from ntk_theory import kernels, network, problems, training
+from ntk_theory.checking import evidence as runs
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.claims._convergence_problems import variants
 from ntk_theory.extreme import extreme_eigenpairs
@@ -17,7 +19,6 @@ from ntk_theory.targets import PLAIN, Distillation, Power
 from ntk_theory.training import forms, points
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
 from ntk_theory.training.footprint import Footprint, matrix_rate
-from ntk_theory.verdicts import Options
 from pretended_device import DEVICE, OnGPU, pretended_gpu
 from progress import Silent
 

@@ -17,10 +17,10 @@ from figures import __main__ as command
 from figures import publishing
 from figures.publishing import Runs, gallery, publish
 from ntk_theory import drawing
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.report.document import alike
 from ntk_theory.report.pictures import save_picture
-from ntk_theory.verdicts import Options
 from progress import Silent
 
 FIGURES = figures.all_figures()

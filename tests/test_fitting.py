@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import t as student_t
 
-from ntk_theory.fitting import fit_power_law, half_width, rms_bound
+from ntk_theory.checking.fitting import fit_power_law, half_width, rms_bound
 from strategies import EPS, rngs, seeds
 
 # A binomial count falls outside its interval once in 1e6 seeds; the seeds are fixed.

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from ntk_theory import experiments, verify
+from ntk_theory import verify
+from ntk_theory.checking import nets as experiments
 from ntk_theory.machine import jobs
 from ntk_theory.machine.ranks import LostProcessError
 from ntk_theory.machine.resources import limited_memory, memory_limit

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_theory import data, problems
-from ntk_theory.experiments import Rung, compare
-from ntk_theory.ladder import (
+from ntk_theory.checking.ladder import (
     Ladder,
     dyadic_widths,
     falling_row,
@@ -17,10 +16,11 @@ from ntk_theory.ladder import (
     margin_premise,
     plan_nets,
 )
+from ntk_theory.checking.nets import Rung, compare
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.problems import Recipe, lazy_premise
 from ntk_theory.targets import PLAIN
 from ntk_theory.training import Trajectory
-from ntk_theory.verdicts import Options
 
 WIDTHS = (256, 512, 1024, 2048, 4096)
 LEAST = {"least_widths": 4, "least_count": 3, "shape": (20, 21)}

@@ -9,8 +9,8 @@ import pytest
 
 import ntk_theory as nt
 from cases import toy
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.notebook import Checked, NotSupportedError
-from ntk_theory.verdicts import Verdict
 from progress import Silent
 
 TOY = toy("residual-law")

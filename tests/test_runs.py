@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from ntk_theory.runs import judged_control
-from ntk_theory.verdicts import Measurement, Verdict, deferred
+from ntk_theory.checking.evidence import judged_control
+from ntk_theory.checking.verdicts import Measurement, Verdict, deferred
 
 
 def control(measured, unmet=None, predicted=0.5, claimed=0.9, tolerance=0.1):

@@ -10,7 +10,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ntk_theory import experiments, kernels, training
+from ntk_theory import kernels, training
+from ntk_theory.checking import nets as experiments
 from ntk_theory.network import TwoLayerReLU, initialise
 from ntk_theory.problems import noisy_clusters
 from ntk_theory.targets import (

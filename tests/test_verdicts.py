@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ntk_theory.verdicts import (
+from ntk_theory.checking.verdicts import (
     Control,
     Measurement,
     Options,

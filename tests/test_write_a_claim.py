@@ -11,8 +11,8 @@ import pytest
 import ntk_theory as nt
 from ntk_theory import verify
 from ntk_theory.checking import foreign
+from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims import all_claims
-from ntk_theory.verdicts import Verdict
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "write-a-claim.md").read_text(encoding="utf-8")

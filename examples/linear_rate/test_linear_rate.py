@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from linear_rate import CLAIM
 
+import ntk_theory as nt
 from ntk_theory.testing import Mutant, check_claim
-from ntk_theory.verdicts import Options
 
 
 def faster(right):
@@ -21,5 +21,5 @@ def faster(right):
 
 def test_the_claim():
     """A toy run, and one with a wrong formula."""
-    toy = Options("quick", points=12, dimension=30, widths=(256, 512, 1024, 2048))
+    toy = nt.Options("quick", points=12, dimension=30, widths=(256, 512, 1024, 2048))
     check_claim(CLAIM, toy, [Mutant("5 % too fast", "trainings", faster)])

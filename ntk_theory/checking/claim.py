@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntk_theory.checking.knobs import Knob, knobs_of
 from ntk_theory.checking.sweep import PRESETS, Sweep
-from ntk_theory.verdicts import Options, Premise, deferred
+from ntk_theory.checking.verdicts import Options, Premise, deferred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.checking.rows import Control, Row, Training
     from ntk_theory.checking.running import Run
-    from ntk_theory.verdicts import ClaimResult, Measurement, Progress
+    from ntk_theory.checking.verdicts import ClaimResult, Measurement, Progress
 
 Runner = Callable[["Options", "Progress"], "ClaimResult"]
 Predicted = tuple[Mapping[str, Any], Mapping[str, float]]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ntk_theory.ladder import NetPlan, control_width, planned
+from ntk_theory.checking.ladder import NetPlan, control_width, planned
+from ntk_theory.checking.verdicts import Options, Premise
 from ntk_theory.problems import lazy_premise
-from ntk_theory.verdicts import Options, Premise
 
 if TYPE_CHECKING:
     from ntk_theory.checking.claim import Claim

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ntk_theory.checking.running import Run
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 

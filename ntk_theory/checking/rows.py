@@ -25,13 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory.checking.functionals import Functional, LabelledPoints
-from ntk_theory.verdicts import Premise, Relation
+from ntk_theory.checking.verdicts import Premise, Relation
 
 if TYPE_CHECKING:
     from ntk_theory.checking.running import Run
+    from ntk_theory.checking.verdicts import Measurement
     from ntk_theory.problems import Recipe
     from ntk_theory.training import Trajectory
-    from ntk_theory.verdicts import Measurement
 
 Array = NDArray[np.float64]
 Norm = Callable[[Array, Array], Array]

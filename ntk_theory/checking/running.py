@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from ntk_theory import kernels, spectrum
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import Declaration, declare
+from ntk_theory.checking.evidence import Evidence, conduct, judged_control, over_nets
+from ntk_theory.checking.fitting import PowerLaw, fit_power_law, signed_bound
 from ntk_theory.checking.functionals import margins, rms_error
-from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, SIGNED, Control, Row, Training
-from ntk_theory.experiments import net_seeds, train_nets, train_students
-from ntk_theory.fitting import PowerLaw, fit_power_law, signed_bound
-from ntk_theory.ladder import (
+from ntk_theory.checking.ladder import (
     BOOTSTRAP_STREAM,
     CONTROL_STREAM,
     EXPONENT_TOLERANCE,
@@ -31,10 +30,9 @@ from ntk_theory.ladder import (
     first_step_ratios,
     first_step_row,
 )
-from ntk_theory.machine import jobs
-from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
-from ntk_theory.training import Trajectory
-from ntk_theory.verdicts import (
+from ntk_theory.checking.nets import net_seeds, train_nets, train_students
+from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, SIGNED, Control, Row, Training
+from ntk_theory.checking.verdicts import (
     ClaimResult,
     Measurement,
     Options,
@@ -42,6 +40,8 @@ from ntk_theory.verdicts import (
     Progress,
     Relation,
 )
+from ntk_theory.machine import jobs
+from ntk_theory.training import Trajectory
 
 Array = NDArray[np.float64]
 

@@ -21,16 +21,23 @@ import torch
 from numpy.typing import NDArray
 
 from ntk_theory import predictions
+from ntk_theory.checking.evidence import Evidence, conduct, judged_control, over_nets
+from ntk_theory.checking.fitting import fit_power_law
+from ntk_theory.checking.ladder import Ladder, first_step_row
+from ntk_theory.checking.verdicts import (
+    ClaimResult,
+    Control,
+    Measurement,
+    Options,
+    Premise,
+    Progress,
+)
 from ntk_theory.claims._air_designs import Labels
 from ntk_theory.claims.air import CLAIM
-from ntk_theory.fitting import fit_power_law
 from ntk_theory.image_size import CLASSES, FEATURES, ImageSize
-from ntk_theory.ladder import Ladder, first_step_row
 from ntk_theory.problems import Recipe
-from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 from ntk_theory.targets import PLAIN, weights
 from ntk_theory.training.products import storage
-from ntk_theory.verdicts import ClaimResult, Control, Measurement, Options, Premise, Progress
 
 Array = NDArray[np.float64]
 

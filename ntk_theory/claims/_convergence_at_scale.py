@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 import ntk_theory as nt
+from ntk_theory.checking.evidence import Evidence, conduct, judged_control, over_nets
 from ntk_theory.checking.functionals import least_margin, rms_error
 from ntk_theory.claims.convergence import CLAIM, DISTILLED, PLAIN
 from ntk_theory.distilled import LEVEL, Units, gap_of, least_taught, on_gram
 from ntk_theory.image_size import CLASSES, FEATURES, Climb, ImageSize
-from ntk_theory.runs import Evidence, conduct, judged_control, over_nets
 
 if TYPE_CHECKING:
-    from ntk_theory.experiments import Rung
+    from ntk_theory.checking.nets import Rung
+    from ntk_theory.checking.verdicts import ClaimResult, Control, Options, Progress
     from ntk_theory.targets import Schedule
     from ntk_theory.training import Trajectory
-    from ntk_theory.verdicts import ClaimResult, Control, Options, Progress
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import rms_error
 from ntk_theory.distilled import LEVEL, Units, gap_of, on_clusters, on_gram
-from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.fitting import mean_of
-from ntk_theory.runs import over_nets
+from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.fitting import mean_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 
@@ -167,8 +167,8 @@ def accuracy(outputs: Array) -> float:
 
 def _teach(run: nt.Run, index: int) -> dict[str, float]:
     """Train teachers and students in one world; says what is seen in it, by name."""
-    from ntk_theory.experiments import net_seeds, train_nets
-    from ntk_theory.ladder import first_step_ratios
+    from ntk_theory.checking.ladder import first_step_ratios
+    from ntk_theory.checking.nets import net_seeds, train_nets
 
     nets, wide = run.nets, run.problem.student_width
     out_width, seen = wide // TRAINED_OUT_NARROWER, slice(0, None, TAUGHT)
@@ -267,7 +267,7 @@ class Students:
 
     def rows(self) -> Iterator[nt.Measurement]:
         """What students gain, and how near outputs are to their kernel limit."""
-        from ntk_theory.ladder import falling_row, first_step_row
+        from ntk_theory.checking.ladder import falling_row, first_step_row
 
         of, (gain, gains, off) = self.found, self.paired(STOPPED)
         for name in (HARD, STOPPED):

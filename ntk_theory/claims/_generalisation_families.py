@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import ntk_theory as nt
-from ntk_theory.runs import over_nets
-from ntk_theory.verdicts import Relation
+from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.verdicts import Relation
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
-    from ntk_theory.ladder import NetPlan
+    from ntk_theory.checking.ladder import NetPlan
     from ntk_theory.together import Job
 
 Array = NDArray[np.float64]
@@ -254,7 +254,7 @@ def limits(tasks: Sequence[Task]) -> list[Fresh]:
 
 def _trained(run: nt.Run, jobs: Sequence[Sequence[Job]], width: int, stream: int) -> list[Any]:
     """Fresh outputs of a net for each task and way of training it, from the same start."""
-    from ntk_theory.experiments import net_seeds
+    from ntk_theory.checking.nets import net_seeds
     from ntk_theory.together import trained
 
     ways, seeds = len(jobs[0]), net_seeds(run.nets.seed, width, len(jobs), stream)
@@ -354,7 +354,7 @@ def _compare(run: nt.Run, family: Family) -> Comparison:
 
 def _signed(name: str, leads: Array, side: Relation) -> nt.Measurement:
     """Mean lead over data sets, its whole interval, Student's of 99 %, on one side of 0."""
-    from ntk_theory.fitting import mean_of
+    from ntk_theory.checking.fitting import mean_of
 
     mean, reach = float(leads.mean()), mean_of(leads, 0.98)[1]
     return nt.Measurement(f"{name}, {leads.size} data sets", 0.0, mean, 0.0,

@@ -13,7 +13,7 @@ import ntk_theory as nt
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 
 def measure(axes: Axes, result: ClaimResult) -> None:

@@ -16,7 +16,7 @@ from ntk_theory.claims._initialisation_scales import Scales, rms
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 import ntk_theory as nt
 
 if TYPE_CHECKING:
-    from ntk_theory.verdicts import Options
+    from ntk_theory.checking.verdicts import Options
 
 Array = NDArray[np.float64]
 

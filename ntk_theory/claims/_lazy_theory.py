@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 
 if TYPE_CHECKING:
+    from ntk_theory.checking.verdicts import Options
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
-    from ntk_theory.verdicts import Options
 
 Array = NDArray[np.float64]
 

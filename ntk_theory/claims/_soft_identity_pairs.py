@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.verdicts import Measurement, Premise
+from ntk_theory.checking.verdicts import Measurement, Premise
 
 if TYPE_CHECKING:
     from ntk_theory.kernels import Layers
@@ -169,7 +169,7 @@ def pair_of(
         name: of the schedule.
         pairs: whether they start antisymmetric.
     """
-    from ntk_theory.experiments import net_seeds
+    from ntk_theory.checking.nets import net_seeds
 
     inputs, labels = problem.dataset.inputs, observed_labels(problem, case.outputs)
     steps, points = problem.steps // 2, len(problem.dataset.inputs)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ntk_theory.checking.rows import Array
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 
 def _edge(problem: nt.NoisyClusters, level: float) -> float:

@@ -21,15 +21,15 @@ import ntk_theory as nt
 from ntk_theory.checking.functionals import LabelledPoints
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import NORMS, SIGNED
+from ntk_theory.checking.verdicts import deferred
 from ntk_theory.claims._air_designs import Case, Labels
-from ntk_theory.verdicts import deferred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.data import Design
     from ntk_theory.predictions import ClusterSpectrum
-    from ntk_theory.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 
@@ -279,7 +279,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     Their supremum is mostly that of slow eigenspaces, late in the run, where a wrong rate hardly
     shows. While outputs rise it moves them by that factor, to first order.
     """
-    from ntk_theory.ladder import falling_row
+    from ntk_theory.checking.ladder import falling_row
 
     yield run.deviation_exponent(CLUSTERS)
     for case in run.problem.cases:

@@ -20,7 +20,7 @@ import numpy as np
 import ntk_theory as nt
 from ntk_theory.checking.functionals import least_margin, rms_error, wrong_signs
 from ntk_theory.checking.panels import Curves, OverWidth
-from ntk_theory.verdicts import deferred
+from ntk_theory.checking.verdicts import deferred
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
 
@@ -139,7 +139,7 @@ def rows(
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """Exponent, order of the error, and signs of all nets."""
-    from ntk_theory.runs import over_nets
+    from ntk_theory.checking.evidence import over_nets
 
     problem, rows = run.problem, {row.title: row for row in run.declared.rows}
     half, end = (rows[f"{DISTILLED}: {_after(t)}"] for t in (problem.steps // 2, problem.steps))

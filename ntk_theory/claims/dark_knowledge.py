@@ -29,8 +29,8 @@ from ntk_theory.claims._dark_knowledge_students import means_over_tree
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.predictions import TreeSpectrum
-    from ntk_theory.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ntk_theory as nt
+from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import LabelledPoints, learned_measure, margins
 from ntk_theory.claims import _generalisation_families as families
 from ntk_theory.claims._generalisation_pictures import measure, stopping_time, test_error
-from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -164,7 +164,7 @@ def allowance(run: nt.Run, values: Sequence[Array], predicted: float, nets: int 
 
     A distance is off by both signs and by a bias, which is what `rms_bound` is for.
     """
-    from ntk_theory.fitting import rms_bound
+    from ntk_theory.checking.fitting import rms_bound
 
     widths, count, off = (
         run.nets.widths,
@@ -183,7 +183,7 @@ def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
     activations, which grows with the distance (section 7.9): at most the larger of 1 and the ratio
     of the distances times what it is at the claim's rate.
     """
-    from ntk_theory.ladder import falling_row
+    from ntk_theory.checking.ladder import falling_row
 
     problem = run.problem
     norm, moved = distance(problem, way), distances(run, way)

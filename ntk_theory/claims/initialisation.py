@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import least_margin, rms_error
 from ntk_theory.checking.functionals import wrong_signs as zero_one_error
 from ntk_theory.claims._initialisation_pictures import drawn, floor, over_width, wrong_signs
 from ntk_theory.claims._initialisation_scales import SAMPLES, Scales, rms
-from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
@@ -169,7 +169,7 @@ def rows(problem: Scales, pairs: nt.Training, *scales: nt.Training) -> Iterator[
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """Closed forms on the measured kernels, and what becomes of random initial outputs."""
-    from ntk_theory.ladder import falling_row
+    from ntk_theory.checking.ladder import falling_row
 
     problem, widths, burn_in = run.problem, run.nets.widths, run.problem.first_taught
     nets = {scale: [one.outputs() for one in run.results[_name(scale)]]
@@ -316,7 +316,7 @@ def _scale_rows(
 
 def _large_scale(run: nt.Run) -> tuple[nt.Measurement, float, float]:
     """Where a wrong sign is likely there is a floor."""
-    from ntk_theory.ladder import CONTROL_STREAM, control_width
+    from ntk_theory.checking.ladder import CONTROL_STREAM, control_width
 
     width, problem, law = control_width(run.nets), run.problem, run.problem.laws[1]
     large = run.trainings[_name(problem.large)]

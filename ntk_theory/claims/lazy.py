@@ -152,9 +152,9 @@ def trainings(problem: LazyClusters) -> Iterator[nt.Training]:
 
 def _start(run: nt.Run, pairs: bool = True) -> tuple[nt.Measurement, list[Array]]:
     """Mean of m ‖H_m(0) − H‖_F² over all nets, and the distances of those of each width."""
-    from ntk_theory.experiments import net_seeds
-    from ntk_theory.fitting import mean_of
-    from ntk_theory.ladder import CONTROL_STREAM, NETS_STREAM
+    from ntk_theory.checking.fitting import mean_of
+    from ntk_theory.checking.ladder import CONTROL_STREAM, NETS_STREAM
+    from ntk_theory.checking.nets import net_seeds
 
     problem, nets, stream = run.problem, run.nets, NETS_STREAM if pairs else CONTROL_STREAM
     seeds = {m: net_seeds(nets.seed, m, _START * nets.count, stream) for m in nets.widths}
@@ -220,7 +220,7 @@ def _constants(
     Half of a constant distinguishes it from 0 and from its double; but along its mean the change of
     the kernel has to be distinguished from none alone, the law m^{-1/2} from m^{-3/4}.
     """
-    from ntk_theory.fitting import at_infinite_width
+    from ntk_theory.checking.fitting import at_infinite_width
 
     widths = run.nets.widths
     for key, title in _TITLES.items():
@@ -245,7 +245,7 @@ def _scaled(
     Where movement falls like 1/m, a point sees O(1) flips at any width, and the deviation that they
     make is a matter of chance: the movement alone is compared there.
     """
-    from ntk_theory.ladder import CONTROL_STREAM, EXPONENT_TOLERANCE
+    from ntk_theory.checking.ladder import CONTROL_STREAM, EXPONENT_TOLERANCE
 
     recipe, law = plain.recipe, nt.predictions.movement_exponent
     scaled = replace(plain, recipe=replace(recipe, output_exponent=exponent),

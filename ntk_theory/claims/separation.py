@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ntk_theory as nt
+from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import rescaled, rescaled_rms_error, rms_error
 from ntk_theory.checking.panels import Curves, Dots
 from ntk_theory.checking.rows import NORMS, relative_to
-from ntk_theory.runs import over_nets
 
 if TYPE_CHECKING:
     from ntk_theory.checking.rows import Array

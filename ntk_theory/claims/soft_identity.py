@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ntk_theory.checking.declaration import Declaration
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 
@@ -208,8 +208,8 @@ def _rms(difference: Array) -> Array:
 
 def _small_step_rows(run: nt.Run) -> Iterator[nt.Measurement]:
     """Distance of soft self-distillation from plain training in small steps for the same time."""
-    from ntk_theory.ladder import falling_row
-    from ntk_theory.runs import over_nets
+    from ntk_theory.checking.evidence import over_nets
+    from ntk_theory.checking.ladder import falling_row
 
     vector = run.trainings[STOPPING].predicted[-1] - run.trainings[FLOW].predicted[-1]
     both = zip(run.results[STOPPING], run.results[FLOW], strict=True)
@@ -227,7 +227,7 @@ def _order_ends(run: nt.Run) -> tuple[list[Array], Array]:
 
     The flow is extrapolated from plain runs of N and 2N steps, 2 u_{2N} − u_N.
     """
-    from ntk_theory.experiments import net_seeds, train_nets
+    from ntk_theory.checking.nets import net_seeds, train_nets
 
     problem, width = run.problem, run.nets.widths[0]
     seeds = net_seeds(run.nets.seed, width, run.nets.count, 5)  # a stream of their own

@@ -24,7 +24,7 @@ from ntk_theory.claims._teacher_student_problem import HARDENED, TEACHER, Teachi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ntk_theory.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntk_theory.checking.verdicts import ClaimResult
 from ntk_theory.command.parser import STDOUT
 from ntk_theory.command.statuses import Refusal, Status
 from ntk_theory.machine.atomic import Staged, is_stream, unstaged
-from ntk_theory.verdicts import ClaimResult
 
 _KINDS = (".jsonl", ".npz", ".png")
 """Of the files that each claim has in a folder of results."""

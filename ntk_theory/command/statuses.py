@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import ntk_theory
-from ntk_theory.verdicts import Verdict
+from ntk_theory.checking.verdicts import Verdict
 
 _OF_LIBRARIES = {"numpy", "scipy", "torch"}
 """Folders of code that is nobody's claim."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ntk_theory.verdicts import ClaimResult, Measurement, Relation, Verdict
+from ntk_theory.checking.verdicts import ClaimResult, Measurement, Relation, Verdict
 
 _COLOURS = {
     Verdict.SUPPORTED: "bold green",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ntk_theory.verdicts import ClaimResult, Control, Measurement
+from ntk_theory.checking.verdicts import ClaimResult, Control, Measurement
 
 SCHEMA = 2
 """Version of the JSON layout."""

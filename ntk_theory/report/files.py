@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ntk_theory.checking.verdicts import ClaimResult
 from ntk_theory.report.document import finite
 from ntk_theory.report.markdown import to_markdown
 from ntk_theory.report.page import to_page
-from ntk_theory.verdicts import ClaimResult
 
 
 def claim_files(directory: Path, result: ClaimResult) -> dict[Path, bytes | str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntk_theory import drawing
+from ntk_theory.checking.verdicts import ClaimResult
 from ntk_theory.machine.atomic import write_whole
-from ntk_theory.verdicts import ClaimResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

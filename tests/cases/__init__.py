@@ -8,8 +8,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.testing import Mutant as Mutant
-from ntk_theory.verdicts import Options
 
 
 def toy(claim: str) -> Options:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, seeing, times_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(
     preset="quick",
@@ -24,7 +24,7 @@ MUTANTS = [
     *(
         Mutant(
             f"rate of the nets on the {design} × {factor}",
-            "ntk_theory.experiments.train",
+            "ntk_theory.checking.nets.train",
             nets_at_rate(factor, seeing(points)),
         )
         for design, points in POINTS.items()

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
+
+NETS = "ntk_theory.checking.nets.train"
 
 TOY = Options(
     seed=0,
@@ -61,13 +63,8 @@ MUTANTS = [
         f"{CURVE}.margin",
         lambda right: lambda self: right(replace(self, noise_rate=1 - self.noise_rate)),
     ),
-    Mutant(
-        "the net's rate lacks a factor", "ntk_theory.experiments.train", nets_at_rate(np.sqrt(2))
-    ),
-    *(
-        Mutant(f"rate of the nets × {factor}", "ntk_theory.experiments.train", nets_at_rate(factor))
-        for factor in (1.2, 0.9)
-    ),
+    Mutant("the net's rate lacks a factor", NETS, nets_at_rate(np.sqrt(2))),
+    *(Mutant(f"rate of the nets × {factor}", NETS, nets_at_rate(factor)) for factor in (1.2, 0.9)),
     *(
         Mutant(
             f"rate × {factor} in {name}",
@@ -98,7 +95,7 @@ MUTANTS = [
     Mutant("targets are soft", "ntk_theory.targets.harden", lambda _: lambda outputs: outputs),
     Mutant(
         "nets start with an output",
-        "ntk_theory.experiments.DrawnNets",
+        "ntk_theory.checking.nets.DrawnNets",
         lambda right: lambda *args, **kwargs: right(*args, **(kwargs | {"antisymmetric": False})),
     ),
     Mutant(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cases import Mutant, nets_at_rate, seeing, times_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(preset="quick", seeds=4, widths=(128, 256, 512, 1024, 2048))
 
@@ -14,7 +14,7 @@ MUTANTS = [
     *(
         Mutant(
             f"rate of {who} × {factor}",
-            "ntk_theory.experiments.train",
+            "ntk_theory.checking.nets.train",
             nets_at_rate(factor, seeing(points)),
         )
         for who, points in POINTS.items()

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
+
+NETS = "ntk_theory.checking.nets.train"
 
 TOY = Options(
     preset="quick",
@@ -35,7 +37,9 @@ MUTANTS = [
     ),
     *(
         Mutant(
-            f"nets at {factor} times the rate", "ntk_theory.experiments.train", nets_at_rate(factor)
+            f"nets at {factor} times the rate",
+            NETS,
+            nets_at_rate(factor),
         )
         for factor in (0.9, 1.2)
     ),

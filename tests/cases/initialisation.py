@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(
     seed=0, seeds=24, widths=(64, 128, 256, 512, 1024), ratio=8.0, steps=120, init_scale=1.6
@@ -34,7 +34,7 @@ MUTANTS = [
         for f in (0.9, 1.2)
     ),
     *(
-        Mutant(f"nets at {f} times the rate", "ntk_theory.experiments.train", nets_at_rate(f))
+        Mutant(f"nets at {f} times the rate", "ntk_theory.checking.nets.train", nets_at_rate(f))
         for f in (0.9, 1.2)
     ),
     Mutant("κ_1(0) twice too large, in the spread", SPREAD, scaled(np.sqrt(2))),
@@ -81,7 +81,7 @@ MUTANTS = [
     ),
     Mutant(
         "nets lack 1/√m",
-        "ntk_theory.experiments.DrawnNets",
+        "ntk_theory.checking.nets.DrawnNets",
         lambda right: (
             lambda width, *args, scale, **rest: right(
                 width, *args, scale=scale * np.sqrt(width / 64), **rest

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(
     preset="quick",

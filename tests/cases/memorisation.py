@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(seed=0, seeds=12, widths=(512, 1024, 2048, 4096), points=10, ratio=10.0, steps=80)
 
@@ -70,7 +70,7 @@ MUTANTS = [
         "ntk_theory.predictions.ErrorCurve.rms_error",
         without_one_minus_rho,
     ),
-    Mutant("the nets' rate lacks a factor", "ntk_theory.experiments.train", nets_at_rate(2**0.5)),
+    Mutant("the nets' rate lacks a factor", "ntk_theory.checking.nets.train", nets_at_rate(2**0.5)),
     Mutant(
         "the kernel lacks a factor",
         "ntk_theory.kernels.ntk_limit",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options("quick", points=20, dimension=8, widths=(512, 1024, 2048, 4096))
 
@@ -24,7 +24,7 @@ def off_by(factor):
 
 MUTANTS = [
     Mutant("the residual shrinks 5 % too fast", "trainings", off_by(1.05)),
-    Mutant("nets at 1.2 times the rate", "ntk_theory.experiments.train", nets_at_rate(1.2)),
+    Mutant("nets at 1.2 times the rate", "ntk_theory.checking.nets.train", nets_at_rate(1.2)),
     Mutant(
         "the kernel lacks a factor in the measured one",
         "ntk_theory.training.train_kernel_limit",

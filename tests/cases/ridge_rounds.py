@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cases import Mutant
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options("quick", points=24, widths=(256, 512, 1024, 2048))
 

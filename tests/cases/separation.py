@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cases import Mutant
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(
     seed=0,
@@ -63,7 +63,7 @@ MUTANTS = [
     Mutant("targets are soft", "ntk_theory.targets.harden", lambda _: lambda outputs: outputs),
     Mutant(
         "nets start with an output",
-        "ntk_theory.experiments.DrawnNets",
+        "ntk_theory.checking.nets.DrawnNets",
         lambda f: lambda *args, **kwargs: f(*args, **(kwargs | {"antisymmetric": False})),
     ),
     Mutant(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(seed=0, seeds=8, widths=(256, 512, 1024, 2048), clusters=2)
 
@@ -102,7 +102,7 @@ MUTANTS = [
     *(
         Mutant(
             f"nets train at {f} times their rate",
-            "ntk_theory.experiments.train",
+            "ntk_theory.checking.nets.train",
             nets_at_rate(f),
         )
         for f in OFF
@@ -110,7 +110,7 @@ MUTANTS = [
     *(
         Mutant(
             f"students' nets train at {f} times their rate",
-            "ntk_theory.experiments.train",
+            "ntk_theory.checking.nets.train",
             nets_at_rate(f, of_outputs),
         )
         for f in OFF
@@ -118,7 +118,7 @@ MUTANTS = [
     *(
         Mutant(
             f"nets of students of signs train at {f} times their rate",
-            "ntk_theory.experiments.train",
+            "ntk_theory.checking.nets.train",
             nets_at_rate(f, of_right_signs),
         )
         for f in OFF
@@ -179,7 +179,7 @@ MUTANTS = [
     ),
     Mutant(
         "the net's rate lacks a factor",
-        "ntk_theory.experiments.train",
+        "ntk_theory.checking.nets.train",
         nets_at_rate(np.sqrt(0.5)),
     ),
 ]

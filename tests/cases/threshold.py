@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cases import Mutant
-from ntk_theory.verdicts import Options
+from ntk_theory.checking.verdicts import Options
 
 TOY = Options(seed=0, seeds=6, widths=(512, 1024, 2048, 4096), points=10, ratio=4.0)
 
@@ -65,7 +65,7 @@ MUTANTS = [
         "ntk_theory.kernels.ntk_limit",
         lambda f: lambda *args, **kwargs: f(*args, **kwargs) ** 2,
     ),
-    Mutant("nets see no wrong label", "ntk_theory.experiments.train", on_clean_labels),
+    Mutant("nets see no wrong label", "ntk_theory.checking.nets.train", on_clean_labels),
     Mutant(
         "hard targets are wrong", "ntk_theory.targets.harden", lambda f: lambda outputs: -f(outputs)
     ),

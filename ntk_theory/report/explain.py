@@ -7,7 +7,7 @@ __all__ = ["explanation", "sections"]
 import re
 import textwrap
 
-from ntk_theory.verdicts import Claim
+from ntk_theory.checking.claim import Claim
 
 _WIDTH = 98
 

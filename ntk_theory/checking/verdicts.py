@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 __all__ = [
-    "Claim",
     "ClaimResult",
     "Control",
     "Measurement",
@@ -24,7 +23,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from ntk_theory.checking.claim import Claim
 
 
 class Verdict(StrEnum):
@@ -184,7 +183,7 @@ class ClaimResult:
         interrupted: whether the run was cut short.
     """
 
-    claim: Any
+    claim: Claim
     options: Options
     config: Mapping[str, Any]
     premises: tuple[Premise, ...]
@@ -272,58 +271,6 @@ class Options:
         if name in _OPEN:
             return self.knobs.get(name)
         raise AttributeError(name)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of theory with the run that checks it.
-
-    Attributes:
-        id: its name on the command line.
-        statement: what is claimed.
-        formulas: the predictions that decide it, one line each.
-        assumptions: its premises, in words.
-        derivation: why the formulas hold, in a few sentences.
-        source: where it is claimed and derived.
-        paper_claims: which of the abstract's claims C1..C7 it checks, and within what scope.
-        knobs: names of the `Options` it takes, besides preset, seed and device.
-        controls: ids of its controls, in the order in which they are run.
-        presets: names that `Options.preset` may have.
-        plans: for presets of a size at which it matters, what says what a run takes.
-        run: evaluates it.
-        predict: config and some predicted values that the options lead to, without training;
-            raises ValueError for options that make no sense. The command line asks it before any
-            work, and the ledger paper_checks.md is held against it.
-        panels: what draws prediction over measurement on axes, by the name of the picture; the
-            result may be of an interrupted run, whose arrays lack what it did not come to.
-    """
-
-    id: str
-    statement: str
-    formulas: tuple[str, ...]
-    assumptions: tuple[str, ...]
-    derivation: str
-    source: str
-    paper_claims: Mapping[str, str]
-    knobs: frozenset[str]
-    controls: tuple[str, ...]
-    run: Callable[[Options, Progress], ClaimResult]
-    predict: Callable[[Options], tuple[Mapping[str, Any], Mapping[str, float]]]
-    panels: Mapping[str, Callable[[Axes, ClaimResult], None]]
-    presets: tuple[str, ...] = ("quick", "standard", "paper")
-    plans: Mapping[str, Callable[[Options], str]] = field(default_factory=dict)
-
-    @property
-    def control_ids(self) -> tuple[str, ...]:
-        """Of its controls, in the order in which they are run."""
-        return self.controls
-
-    def __post_init__(self) -> None:
-        unknown = self.knobs - set(Options.__dataclass_fields__) - set(_OPEN)
-        if unknown:
-            raise ValueError(f"knobs must be names of Options; got {sorted(unknown)}")
-        if not self.controls:
-            raise ValueError(f"claim {self.id} has no control: a check that cannot fail")
 
 
 def deferred(name: str) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ntk_theory.verdicts import (
+from ntk_theory.checking.verdicts import (
     ClaimResult,
     Control,
     Measurement,

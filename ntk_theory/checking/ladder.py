@@ -30,7 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from ntk_theory import kernels, predictions
-from ntk_theory.experiments import (
+from ntk_theory.checking.evidence import chosen
+from ntk_theory.checking.fitting import PowerLaw, fit_power_law
+from ntk_theory.checking.nets import (
     Rung,
     check_memory,
     check_nets,
@@ -39,12 +41,10 @@ from ntk_theory.experiments import (
     net_seeds,
     train_nets,
 )
-from ntk_theory.fitting import PowerLaw, fit_power_law
+from ntk_theory.checking.verdicts import Measurement, Options, Premise, Progress, Relation
 from ntk_theory.problems import NoisyClusters, Recipe
-from ntk_theory.runs import chosen
 from ntk_theory.training import Trajectory
 from ntk_theory.training.products import storage
-from ntk_theory.verdicts import Measurement, Options, Premise, Progress, Relation
 
 Array = NDArray[np.float64]
 

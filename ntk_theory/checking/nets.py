@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from ntk_theory.checking.verdicts import Progress
 from ntk_theory.machine import jobs, ranks
 from ntk_theory.machine.resources import memory_limit
 from ntk_theory.network import DrawnNets, TwoLayerReLU
@@ -35,7 +36,6 @@ from ntk_theory.training import Trajectory, train
 from ntk_theory.training.footprint import Footprint
 from ntk_theory.training.forms import Form
 from ntk_theory.training.products import storage
-from ntk_theory.verdicts import Progress
 
 Array = NDArray[np.float64]
 
