@@ -199,8 +199,8 @@ def _run(
         on_step=watch,
     )
     whole = clock() - started
-    if trained.stopped is not None:
-        raise RuntimeError(trained.stopped)
+    if trained.diverged is not None:
+        raise RuntimeError(trained.diverged)
     return _Run(trained, whole, watch.stamps[-1] - taught.begun[0], sum(net.drawing))
 
 

@@ -266,7 +266,7 @@ class ImageSize:
                 made = ladder.train(one.name, one.recipe, width, one.predicted, progress=progress)
                 evidence.metrics = list(ladder.metrics())
                 evidence.progress_note = f"at {one.name}, width {width}"
-                if evidence.diverged(made.stopped):
+                if evidence.diverged(made.diverged):
                     return None
                 if one is trainings[0] and width == ladder.widths[0]:
                     rounding = self.rounding(ladder, one.recipe, made)

@@ -355,7 +355,7 @@ def test_class_numbers_are_no_labels_of_one_output(taught, labels, words):
     ids=str,
 )
 def test_a_student_takes_the_outputs_of_any_teacher(labels):
-    assert train(observed=labels, distillation=PLAIN).stopped is None
+    assert train(observed=labels, distillation=PLAIN).diverged is None
     limit(observed=labels, distillation=replace(PLAIN, target="soft"))
     assert np.isfinite(TRAINED.rms_error(labels)).all()
 
@@ -402,7 +402,7 @@ def test_hard_predictions_meet_hard_labels_only(taught, net, labels, words):
 def test_soft_predictions_and_none_meet_any_labels(taught):
     assert taught.labels == "any"
     for net, labels in ((NET, 0.9 * SIGNS), (THREE, 0.5 * ONE_HOT), (THREE, ONE_HOT - 1 / 3)):
-        assert train(network=net, observed=labels, distillation=taught).stopped is None
+        assert train(network=net, observed=labels, distillation=taught).diverged is None
 
 
 def test_signs_are_no_class_numbers_and_class_numbers_are_encoded():

@@ -60,7 +60,7 @@ def killed_after(steps):
 def assert_same(found, expected):
     for name in ("steps", "outputs", "weights", "movement", "distance", "flipped_activations"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    assert found.stopped == expected.stopped
+    assert found.diverged == expected.diverged
     assert (found.network is None) == (expected.network is None)
     if found.network is not None:
         assert torch.equal(found.network.hidden, expected.network.hidden)
@@ -121,7 +121,7 @@ def test_a_diverged_training_is_kept_as_such(folder):
     with checkpointed(folder):
         first = run("weights", learning_rate=50.0)
         again = run("weights", learning_rate=50.0)
-    assert "diverged" in first.stopped
+    assert "diverged" in first.diverged
     assert_same(again, first)
 
 

@@ -34,7 +34,7 @@ def pair(case, width=64, schedule="power", pairs=True, seed=0):
 @pytest.mark.parametrize("pairs", [True, False])
 def test_the_identity_holds_to_rounding_for_every_loss_layer_and_schedule(case, schedule, pairs):
     found = pair(case, 32, schedule, pairs)
-    assert found.stopped is None
+    assert found.diverged is None
     assert found.same_activations
     assert found.stability <= 1
     # Far above what rounding does here would hide an error; far below, it would have no room.
@@ -63,7 +63,7 @@ def test_a_rate_that_is_wrong_by_a_millionth_is_seen(case, error, monkeypatch):
 def test_a_net_without_active_neurons_is_no_failure():
     # Width 4 has two independent neurons: some seeds leave every point inactive.
     found = [pair(Case("square", "first", 1), 4, seed=seed) for seed in range(40)]
-    assert all(one.stopped is None and one.difference <= one.bound for one in found)
+    assert all(one.diverged is None and one.difference <= one.bound for one in found)
 
 
 def made_up(**changes):

@@ -263,7 +263,7 @@ def oracle(case):
 
 def assert_like_the_oracle(case, trajectory, runs):
     """Outputs and final weights agree to rounding."""
-    assert trajectory.stopped is None
+    assert trajectory.diverged is None
     allowed = min(case.rounding(max(run.push for run in runs)), 1e-12)
     outputs = trajectory.outputs.reshape(len(runs), case.steps + 1, len(case.inputs), -1)
     np.testing.assert_allclose(outputs, [run.outputs for run in runs], rtol=0, atol=allowed)
@@ -397,7 +397,7 @@ def test_soft_self_distillation_is_plain_training_with_the_rate_times_its_weight
             case.learning_rate * alphas,
             case.layers,
         )
-        for s, alphas in enumerate(taught.weights)
+        for s, alphas in enumerate(taught.label_weights)
     ]
     assert_like_the_oracle(case, taught, runs)
 
@@ -447,7 +447,7 @@ def test_plain_training_of_a_wide_net_ends_at_the_observed_labels(classes, layer
         record=[0, steps],
         layers=layers,
     )
-    assert trajectory.stopped is None
+    assert trajectory.diverged is None
     assert trajectory.rms_error(observed)[:, 1].max() <= 1e-8
     assert not trajectory.zero_one_error(observed)[:, 1].any()
     # And the trained nets are nets with these outputs.
@@ -549,7 +549,7 @@ def test_permuting_points_permutes_outputs(case, rng):
     np.testing.assert_allclose(
         after.outputs, before.outputs[:, :, order], rtol=0, atol=case.rounding()
     )
-    np.testing.assert_array_equal(after.weights, before.weights)
+    np.testing.assert_array_equal(after.label_weights, before.label_weights)
 
 
 @given(cases(antisymmetric=False), rngs)
@@ -581,14 +581,14 @@ def test_nets_trained_together_are_nets_trained_alone(case):
         allowed = case.rounding(push_bound(case, together))
         assume(allowed <= 1e-10)
         np.testing.assert_allclose(alone.outputs[0], together.outputs[s], rtol=0, atol=allowed)
-        np.testing.assert_array_equal(alone.weights[0], together.weights[s])
+        np.testing.assert_array_equal(alone.label_weights[0], together.label_weights[s])
 
 
 @given(cases())
 def test_the_same_call_gives_the_same_bits(case):
     first, second = case.train(), case.train()
     assert first.outputs.tobytes() == second.outputs.tobytes()
-    assert first.weights.tobytes() == second.weights.tobytes()
+    assert first.label_weights.tobytes() == second.label_weights.tobytes()
     assert torch.equal(first.network.hidden, second.network.hidden)
     for name in ("movement", "distance", "flipped_activations"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
@@ -812,8 +812,8 @@ def test_recorded_steps_are_a_subset_of_all_of_them(case, data):
     assert part.steps.tolist() == sorted(set(wanted))
     np.testing.assert_array_equal(part.outputs, whole.outputs[:, part.steps])
     # Weights are those of every step, recorded or not.
-    np.testing.assert_array_equal(part.weights, whole.weights)
-    assert whole.weights.shape == (len(case.net.hidden), case.steps)
+    np.testing.assert_array_equal(part.label_weights, whole.label_weights)
+    assert whole.label_weights.shape == (len(case.net.hidden), case.steps)
 
 
 @given(cases())
@@ -821,7 +821,7 @@ def test_weights_are_those_of_the_schedule(case):
     schedule = case.distillation.schedule
     assume(schedule.limit is not None)
     expected = [weights(schedule, case.steps)] * len(case.net.hidden)
-    np.testing.assert_array_equal(case.train().weights, expected)
+    np.testing.assert_array_equal(case.train().label_weights, expected)
 
 
 @given(cases())
@@ -865,15 +865,15 @@ def test_a_divergence_ends_training_and_is_explained(share):
     trajectory = case.train(on_step=seen.append)
     last = int(trajectory.steps[-1])
     # The reported step is the first bad one; what is recorded ends with the good one before.
-    assert trajectory.stopped.startswith(
+    assert trajectory.diverged.startswith(
         f"training diverged at step {last + 1}: the loss on the observed labels is above"
     )
-    assert "lower learning_rate" in trajectory.stopped
+    assert "lower learning_rate" in trajectory.diverged
     assert trajectory.steps.tolist() == list(range(last + 1))
     assert trajectory.outputs.shape[1] == last + 1
     losses = np.square(trajectory.outputs - case.observed).sum(axis=2)
     assert (losses <= 100 * losses[:, :1]).all()
-    assert trajectory.weights.shape == (2, last + 1)
+    assert trajectory.label_weights.shape == (2, last + 1)
     assert seen == list(range(1, last + 2))
     # In the kernel's top mode a step multiplies the error by 1 − ηλ_max, here less than −5.
     assert last < 10
@@ -882,13 +882,13 @@ def test_a_divergence_ends_training_and_is_explained(share):
 def test_outputs_that_are_not_finite_end_training():
     trajectory = unstable(1e300).train()
     assert trajectory.steps.tolist() == [0]
-    assert trajectory.stopped.startswith("training diverged at step 1: the outputs are not finite")
+    assert trajectory.diverged.startswith("training diverged at step 1: the outputs are not finite")
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
 def test_a_stable_learning_rate_is_no_divergence(share):
     # The empirical NTK of 512 neurons is off by some 10 % (section 2), hence 0.9.
-    assert unstable(share).train().stopped is None
+    assert unstable(share).train().diverged is None
 
 
 def test_a_divergence_of_one_net_ends_them_all():
@@ -897,7 +897,7 @@ def test_a_divergence_of_one_net_ends_them_all():
     # The second net's output weights are ten times larger, its kernel a hundred times.
     output = case.net.output * torch.tensor([1.0, 10.0], dtype=torch.float64)[:, None, None]
     trajectory = replace(case, net=TwoLayerReLU(hidden, output)).train()
-    assert trajectory.stopped is not None
+    assert trajectory.diverged is not None
     assert trajectory.outputs.shape[:2] == (2, trajectory.steps.size)
 
 
@@ -951,7 +951,7 @@ def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
     joined = experiments.train_nets(recipe, 64, seeds, progress=progress, keep_network=True)
     assert progress.total == 64 * len(seeds) * steps
     assert joined.outputs.shape == (3, steps + 1, 20)
-    assert joined.stopped is None
+    assert joined.diverged is None
     for s, seed in enumerate(seeds):
         case = Case(
             initialise(64, toy.dataset.inputs.shape[1], seeds=[seed]),
@@ -966,7 +966,7 @@ def test_grouping_seeds_does_not_change_a_net(toy, together, monkeypatch):
         np.testing.assert_allclose(
             joined.outputs[s], alone.outputs[0], rtol=0, atol=case.rounding()
         )
-        np.testing.assert_array_equal(joined.weights[s], alone.weights[0])
+        np.testing.assert_array_equal(joined.label_weights[s], alone.label_weights[0])
         assert joined.flipped_activations[s] == alone.flipped_activations[0]
         assert joined.network is not None
         assert joined.network.hidden[s].shape == (64, toy.dataset.inputs.shape[1])
@@ -1009,7 +1009,7 @@ def test_a_problem_says_how_its_nets_start_and_what_they_are_taught(toy):
     soft_run = experiments.train_nets(
         replace(toy.recipe, steps=4, distillation=Distillation(Constant(0.25), "soft")), 32, [1]
     )
-    assert (soft_run.weights == 0.25).all()
+    assert (soft_run.label_weights == 0.25).all()
 
 
 def test_a_divergence_in_one_group_cuts_all_to_its_length(toy, monkeypatch):
@@ -1020,7 +1020,7 @@ def test_a_divergence_in_one_group_cuts_all_to_its_length(toy, monkeypatch):
     alone = [experiments.train_nets(wild, 64, [seed], dtype="float32") for seed in seeds]
     assert len({part.steps.size for part in alone}) > 1
     joined = experiments.train_nets(wild, 64, seeds, dtype="float32")
-    assert joined.stopped is not None
+    assert joined.diverged is not None
     assert joined.steps.size == min(part.steps.size for part in alone)
     assert joined.outputs.shape == (3, joined.steps.size, 20)
     for s, part in enumerate(alone):

@@ -27,19 +27,19 @@ def corner(distillation, *, steps, learning_rate, copies=False, dtype=torch.floa
 
 def test_a_small_first_loss_is_no_divergence():
     taught = targets.Distillation(targets.Constant(0.05))
-    assert corner(taught, steps=50, learning_rate=0.1).stopped is None
+    assert corner(taught, steps=50, learning_rate=0.1).diverged is None
 
 
 def test_an_output_that_no_step_moves_stays_exactly_zero():
     taught = targets.Distillation(targets.Constant(0.0))
     trajectory = corner(taught, steps=5, learning_rate=0.1)
-    assert trajectory.stopped is None
+    assert trajectory.diverged is None
     assert not trajectory.outputs.any()
 
 
 def test_the_last_step_is_watched_too():
     trajectory = corner(targets.PLAIN, steps=1, learning_rate=1e300, record=[1])
-    assert trajectory.stopped is not None
+    assert trajectory.diverged is not None
     assert trajectory.steps.size == 0
     assert trajectory.outputs.shape == (1, 0, 8)
 

@@ -307,7 +307,7 @@ def test_cross_entropy_leads_to_the_same_trajectory():
 def test_a_divergence_stops_at_the_same_step():
     net = initialise(64, INPUTS.shape[1], seeds=[1])
     dense, driven = both(net, 1, learning_rate=40.0)
-    assert dense.stopped == driven.stopped is not None
+    assert dense.diverged == driven.diverged is not None
     np.testing.assert_array_equal(dense.steps, driven.steps)
 
 

@@ -104,7 +104,7 @@ def agree(net, inputs, labels, distillation, rates, layers, loss, scalar=None):
         layers=layers,
         loss=loss,
     )
-    assert trajectory.stopped is None
+    assert trajectory.diverged is None
     allowed = rounding(net, inputs, rates, layers, push)
     assert allowed < 1e-11
     np.testing.assert_allclose(trajectory.outputs[0], expected, rtol=0, atol=allowed)
@@ -247,7 +247,7 @@ def test_cross_entropy_that_fits_the_labels_or_unlearns_them_is_no_divergence():
             loss="cross-entropy",
             keep_network=False,
         )
-        assert trajectory.stopped is None
+        assert trajectory.diverged is None
 
 
 @pytest.mark.parametrize(
@@ -267,8 +267,8 @@ def test_a_divergence_of_cross_entropy_ends_training_and_is_explained(factor, me
         layers="both",
         loss="cross-entropy",
     )
-    assert trajectory.stopped is not None
-    assert message in trajectory.stopped
+    assert trajectory.diverged is not None
+    assert message in trajectory.diverged
     assert np.isfinite(trajectory.outputs).all()
 
 
@@ -278,7 +278,7 @@ def test_a_large_initial_output_is_no_divergence_of_cross_entropy():
     trajectory = train(
         large, inputs, labels, PLAIN, learning_rate=rate, steps=3, loss="cross-entropy"
     )
-    assert trajectory.stopped is None
+    assert trajectory.diverged is None
 
 
 @pytest.mark.parametrize(

@@ -468,7 +468,7 @@ class Ladder:
     def stopped(self) -> str | None:
         """Explanation of the first divergence, or None."""
         every = (rung for rungs in self.rungs.values() for rung in rungs)
-        return next((rung.stopped for rung in every if rung.stopped), None)
+        return next((rung.diverged for rung in every if rung.diverged), None)
 
     def metrics(self) -> tuple[Mapping[str, Any], ...]:
         """One row for each trained net."""

@@ -117,7 +117,7 @@ class Rung:
         movement: max_r ‖w_r(T) − w_r(0)‖, shape (S,).
         distance: ‖W_T − W_0‖_F, shape (S,).
         flipped_activations: share of changed activations, shape (S,).
-        stopped: explanation of a divergence, or None.
+        diverged: explanation of a divergence, or None.
     """
 
     width: int
@@ -131,7 +131,7 @@ class Rung:
     movement: Array
     distance: Array
     flipped_activations: Array
-    stopped: str | None
+    diverged: str | None
 
     @property
     def largest_deviation(self) -> Array:
@@ -164,7 +164,7 @@ def compare(trajectory: Trajectory, width: int, predicted: ArrayLike, clean: Arr
         movement=trajectory.movement,
         distance=trajectory.distance,
         flipped_activations=trajectory.flipped_activations,
-        stopped=trajectory.stopped,
+        diverged=trajectory.diverged,
     )
 
 
@@ -333,17 +333,17 @@ def _train_group(
 def _join(parts: Sequence[Trajectory]) -> Trajectory:
     """Trajectories of several groups as one; a divergence in one cuts all to its length."""
     length = min(part.steps.size for part in parts)
-    made = min(part.weights.shape[1] for part in parts)
+    made = min(part.label_weights.shape[1] for part in parts)
     networks = [part.network for part in parts if part.network is not None]
     return Trajectory(
         steps=parts[0].steps[:length],
         outputs=np.concatenate([part.outputs[:, :length] for part in parts]),
-        weights=np.concatenate([part.weights[:, :made] for part in parts]),
+        label_weights=np.concatenate([part.label_weights[:, :made] for part in parts]),
         network=_join_networks(networks) if networks else None,
         movement=np.concatenate([part.movement for part in parts]),
         distance=np.concatenate([part.distance for part in parts]),
         flipped_activations=np.concatenate([part.flipped_activations for part in parts]),
-        stopped=next((part.stopped for part in parts if part.stopped), None),
+        diverged=next((part.diverged for part in parts if part.diverged), None),
     )
 
 

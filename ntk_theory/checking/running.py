@@ -150,7 +150,7 @@ class Run:
             taught = one.taught.lesson(teachers.outputs())
             trajectory = train_students(one.recipe, width, taught, seeds, **how)
         held_out, inspected = {}, {}
-        if trajectory.network is not None and trajectory.stopped is None:
+        if trajectory.network is not None and trajectory.diverged is None:
             held_out = {
                 name: np.asarray(trajectory.network(points.inputs))[:, None]
                 for name, points in one.held_out.items()
@@ -193,7 +193,7 @@ class Run:
                     for one in together
                 )
                 for one, found in zip(together, jobs.side_by_side(calls), strict=True):
-                    if self.evidence.diverged(found.trajectory.stopped):
+                    if self.evidence.diverged(found.trajectory.diverged):
                         return False
                     self.results[one.name].append(found)
         return True

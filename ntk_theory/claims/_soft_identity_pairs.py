@@ -72,7 +72,7 @@ class Pair(NamedTuple):
         stability: largest ηλ_max of the nets' NTK, at the start and at the end.
         undecided: expected number of activations that rounding decides.
         same_activations: whether both runs flipped as many.
-        stopped: explanation of a divergence, or None.
+        diverged: explanation of a divergence, or None.
     """
 
     case: Case
@@ -84,7 +84,7 @@ class Pair(NamedTuple):
     stability: float
     undecided: float
     same_activations: bool
-    stopped: str | None
+    diverged: str | None
 
     def metrics(self) -> dict[str, Any]:
         """What is kept of it, in a row."""
@@ -138,7 +138,7 @@ def _plain_equivalent(
             learning_rate=nt.predictions.equivalent_learning_rates(rate, alphas),
             **arguments,
         )
-        for net, alphas in enumerate(soft.weights)
+        for net, alphas in enumerate(soft.label_weights)
     ]
 
 
@@ -192,7 +192,7 @@ def pair_of(
     target = nt.targets.Distillation(schedules(problem.steps / 16)[name], "soft")
     soft = nt.training.train(start, distillation=target, learning_rate=rate, **arguments)
     plain = _plain_equivalent(start, soft, rate, arguments)
-    stopped = soft.stopped or next((run.stopped for run in plain if run.stopped), None)
+    stopped = soft.diverged or next((run.diverged for run in plain if run.diverged), None)
     if stopped is not None:
         return Pair(case, width, name, 0, 0, 0, 0, 0, False, stopped)
     apart = soft.outputs - np.concatenate([run.outputs for run in plain])
@@ -210,7 +210,7 @@ def pair_of(
         condition=condition,
         growth=max(
             _growth(run, labels, rate * alphas, case, width)
-            for run, alphas in zip(plain, soft.weights, strict=True)
+            for run, alphas in zip(plain, soft.label_weights, strict=True)
         ),
     )
     # Pre-activations within twice their own uncertainty, κ times that of the outputs, of zero, at
@@ -228,7 +228,7 @@ def pair_of(
         stability=rate * max(_largest_eigenvalue(net, inputs, case.layers) for net in ends),
         undecided=PAIR_NETS * points * width * steps * close,
         same_activations=all(soft.flipped_activations == [r.flipped_activations[0] for r in plain]),
-        stopped=None,
+        diverged=None,
     )
 
 

@@ -253,7 +253,7 @@ def _scaled(
     found = [run.train(scaled, width, CONTROL_STREAM, run.nets.count)
              for width in run.nets.widths[:_CONTROL_WIDTHS]]  # fmt: skip
     name, compared = "exponent of movement", [[one.trajectory.movement for one in found]]
-    if any(one.trajectory.stopped for one in found):
+    if any(one.trajectory.diverged for one in found):
         nothing = nt.Measurement(name, law(exponent), math.nan, EXPONENT_TOLERANCE)
         return nothing, law(), EXPONENT_TOLERANCE
     if exponent <= 0:

@@ -190,7 +190,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """The identity net by net, and how small steps lead to gradient flow."""
     problem, pairs = run.problem, []
     for pair in identity.pairs_of(problem, run.nets.seed, *_PAIRS[run.nets.preset]):
-        if run.evidence.diverged(pair.stopped):
+        if run.evidence.diverged(pair.diverged):
             return
         run.progress.advance(2 * pair.width * identity.PAIR_NETS * (problem.steps // 2))
         pairs.append(pair)

@@ -375,7 +375,7 @@ def train(
         on_step: called with the number of steps made, for progress.
 
     Returns:
-        The trajectory; a divergence ends it early and is explained in `stopped`.
+        The trajectory; a divergence ends it early and is explained in `diverged`.
 
     Raises:
         ValueError: for shapes that do not fit, a rate or number of steps out of range, inputs that

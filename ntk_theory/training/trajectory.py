@@ -16,7 +16,7 @@ from ntk_theory import arguments
 from ntk_theory.network import TwoLayerReLU
 
 Array = NDArray[np.float64]
-_ARRAYS = ("steps", "outputs", "weights", "movement", "distance", "flipped_activations")
+_ARRAYS = ("steps", "outputs", "label_weights", "movement", "distance", "flipped_activations")
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,22 @@ class Trajectory:
     Attributes:
         steps: recorded steps, ascending, shape (k,).
         outputs: u_t on the training inputs, shape (S, k, n), or (S, k, n, C) for C > 1.
-        weights: α_t of every step made, shape (S, T).
+        label_weights: α_t of every step made, shape (S, T).
         network: the trained nets, if they were to be kept.
         movement: max_r ‖w_r(T) − w_r(0)‖ of each net, shape (S,).
         distance: ‖W_T − W_0‖_F of each net, shape (S,).
         flipped_activations: share of (point, neuron) pairs whose activation changed, shape (S,).
-        stopped: why training ended early, or None; then `steps` ends at the last good step.
+        diverged: why training ended early, or None; then `steps` ends at the last good step.
     """
 
     steps: NDArray[np.int64]
     outputs: Array
-    weights: Array
+    label_weights: Array
     network: TwoLayerReLU | None
     movement: Array
     distance: Array
     flipped_activations: Array
-    stopped: str | None = None
+    diverged: str | None = None
 
     def _labels(self, values: ArrayLike, kind: arguments.TargetKind) -> Array:
         """In the shape of the outputs of a step, (n,) or (n, C)."""
@@ -98,11 +98,11 @@ class Trajectory:
             name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in _ARRAYS
         }
         network = self.network and {"hidden": self.network.hidden, "output": self.network.output}
-        return arrays | {"network": network, "stopped": self.stopped}
+        return arrays | {"network": network, "diverged": self.diverged}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Trajectory:
         """Trajectory that was saved."""
         arrays = {name: state[name].numpy() for name in _ARRAYS}
         network = state["network"] and TwoLayerReLU(**state["network"])
-        return cls(**arrays, network=network, stopped=state["stopped"])
+        return cls(**arrays, network=network, diverged=state["diverged"])
