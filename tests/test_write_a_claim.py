@@ -4,8 +4,10 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ntk_theory as nt
@@ -27,15 +29,43 @@ def file(tmp_path):
     return written
 
 
-def test_the_page_says_what_can_be_run(file):
+def test_the_page_says_what_can_be_run():
     names = {}
     exec(BLOCKS[0], names)
-    short = BLOCKS[1].replace("points=30", "points=20, dimension=8, widths=(256, 512, 1024, 2048)")
-    exec(short, names)
-    assert names["result"].verdict is Verdict.SUPPORTED
-    exec(BLOCKS[2], names)  # check_claim: raises if anything does not hold
     declared = [line for line in BLOCKS[0].splitlines() if line.strip()]
     assert len(declared) <= 45
+    for block in BLOCKS[1:4]:  # held-out points, what is measured besides, panels
+        exec(block, names)
+    claim, right = names["CLAIM"], names["descent"]
+    claim.measure(names["measure"])
+    claim.panels = names["panels"]
+
+    def with_fresh_points(recipe, *name):
+        rng = np.random.default_rng(5)
+        new = nt.data.unit_rows(rng.standard_normal((6, recipe.inputs.shape[1])))
+        points = names["held_out"](recipe, new, np.ones(6))
+        return replace(right(recipe, *name), held_out={"fresh": points})
+
+    def with_one_more_row(recipe, training):
+        yield from names["rows"](recipe, training)
+        error = nt.functionals.rms_error
+        yield nt.Row("error on fresh points", training, error, on="fresh", norm="rms")
+
+    claim.trainings(with_fresh_points)
+    claim.rows(with_one_more_row)
+    short = BLOCKS[4].replace("points=30", "points=20, dimension=8, widths=(256, 512, 1024, 2048)")
+    exec(short, names)
+    assert names["result"].verdict is Verdict.SUPPORTED
+    titles = [row["name"] for row in names["result"].rows()]
+    assert "‖W_T − W_0‖" in titles
+    assert "gradient descent: error on fresh points" in titles
+    assert set(names["result"].result.claim.panels) == {"residual", "width"}
+
+
+def test_the_page_says_how_a_claim_is_tested():
+    names = {}
+    exec(BLOCKS[0], names)
+    exec(BLOCKS[5], names)  # check_claim: raises if anything does not hold
 
 
 def test_a_file_is_run_with_knobs_of_its_own_and_leaves_what_every_run_leaves(file, tmp_path):
@@ -110,6 +140,10 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, capsys):
     [
         (lambda s: s.replace("    eigen =", "    eigen = 1 / 0  #"), "ZeroDivisionError"),
         (lambda s: s.replace("- (left", "- (left[1:]"), "predicted of training 'gradient descent'"),
+        (
+            lambda s: s.replace("curves={", "held_out=recipe.inputs, curves={"),
+            "held_out of training 'gradient descent' must be a dict of HeldOut",
+        ),
         (
             lambda s: s.replace('norm="l2"', 'norm="l3"'),
             "norm must be one of largest, rms, l2",

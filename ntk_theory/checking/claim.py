@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntk_theory.checking.knobs import Knob, knobs_of
 from ntk_theory.checking.sweep import PRESETS, Sweep
-from ntk_theory.checking.verdicts import Options, Premise, deferred
+from ntk_theory.checking.verdicts import DeclarationError, Options, Premise, deferred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -212,18 +212,20 @@ class Claim:
     def made(self, name: str, *given: Any) -> list[Any]:
         """What a part makes of what it is given; nothing of a part that was not declared."""
         part = self._parts.get(name)
-        found = [] if part is None else part(*given)
+        found = None if part is None else part(*given)
+        if found is None:
+            return []
         return list(found) if isinstance(found, Iterable) else [found]
 
     # ------------------------------------------------------------ what follows from that
 
     def check_declared(self) -> None:
-        """Raise TypeError for a claim that lacks a part, or whose knobs cannot be read."""
+        """Raise DeclarationError for a claim that lacks a part, or whose knobs cannot be read."""
         if self._builder is None:
-            raise TypeError(f"claim {self.id} has no problem: decorate what builds it")
+            raise DeclarationError(f"claim {self.id} has no problem: decorate what builds it")
         for name in ("trainings", "rows", "controls"):
             if name not in self._parts and not (name == "rows" and "measure" in self._parts):
-                raise TypeError(f"claim {self.id} has no {name}: decorate what yields them")
+                raise DeclarationError(f"claim {self.id} has no {name}: decorate what yields them")
         assert self.own_knobs is not None
 
     @cached_property

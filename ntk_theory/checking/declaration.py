@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ntk_theory.checking.ladder import NetPlan, control_width, planned
-from ntk_theory.checking.verdicts import Options, Premise
+from ntk_theory.checking.verdicts import DeclarationError, Options, Premise
 from ntk_theory.problems import lazy_premise
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def declare(claim: Claim, options: Options) -> Declaration:
 
     Raises:
         ValueError: for options that make no sense.
-        TypeError: for a claim that is not declared as it has to be.
+        DeclarationError: for a claim that is not declared as it has to be.
     """
     problem = claim.build(options)
     sweep = claim.sweeps[options.preset]
@@ -102,7 +102,7 @@ def declare(claim: Claim, options: Options) -> Declaration:
             "controls", *_asked(claim.part("controls"), problem, trainings, titled)
         )
         if not controls:
-            raise TypeError(f"claim {claim.id} has no control: a check that cannot fail")
+            raise DeclarationError(f"claim {claim.id} has no control: a check that cannot fail")
         for training in trainings.values():
             widths = (nets.widths[-1], *training.widths_in(nets.widths))
             replace(nets, widths=(max(widths),)).check_memory(training.recipe.inputs.shape)

@@ -35,7 +35,7 @@ def _checked(claim: Any, where: str, taken: Container[str]) -> Claim:
         raise ClaimError(f"{where} has the id {claim.id!r}, which is taken; give it another one")
     try:
         claim.check_declared()
-    except (TypeError, NameError) as error:
+    except (TypeError, ValueError, NameError) as error:
         raise ClaimError(f"{where}: {_line(error)}") from error
     claim.origin = where
     return claim

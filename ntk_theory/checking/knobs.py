@@ -14,6 +14,8 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ntk_theory.checking.verdicts import DeclarationError
+
 _KINDS = (int, float, str, bool)
 
 _GIVEN = ("seed", "preset")
@@ -54,7 +56,7 @@ def knobs_of(
         fixed: names that are no knobs.
 
     Raises:
-        TypeError: for a parameter that is not annotated so, or has no value.
+        DeclarationError: for a parameter that is not annotated so, or has no value.
     """
     said = _arguments(inspect.getdoc(builder) or "")
     knobs = {}
@@ -63,13 +65,15 @@ def knobs_of(
             continue
         default = defaults.get(name, parameter.default)
         if default is parameter.empty:
-            raise TypeError(
+            raise DeclarationError(
                 f"parameter {name} of {_name(builder)} needs a default: it is a knob of the claim"
             )
         knobs[name] = Knob(name, _kind(builder, parameter), default, said.get(name, ""))
     unknown = (set(defaults) - set(knobs)) - ({"seed"} if "seed" in defaults else set())
     if unknown:
-        raise TypeError(f"{_name(builder)} has no keyword parameter {', '.join(sorted(unknown))}")
+        raise DeclarationError(
+            f"{_name(builder)} has no keyword parameter {', '.join(sorted(unknown))}"
+        )
     return knobs
 
 
@@ -84,7 +88,7 @@ def _kind(builder: Callable[..., Any], parameter: inspect.Parameter) -> type:
     parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kinds = [part for part in parts if part is not type(None)]
     if len(kinds) != 1 or kinds[0] not in _KINDS:
-        raise TypeError(
+        raise DeclarationError(
             f"parameter {parameter.name} of {_name(builder)} must be annotated as int, float, str "
             f"or bool, or one of them or None, to be a knob; got {parameter.annotation}"
         )

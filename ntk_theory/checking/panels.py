@@ -64,6 +64,7 @@ class Curves:
         names = self.of(problem) if callable(self.of) else self.of
         if isinstance(names, Mapping):
             return names
+        names = (names,) if isinstance(names, str) else names
         return {name: (name, cast(Functional, self.functional)) for name in names}
 
     def arrays(self, run: Run) -> dict[str, Array]:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory.checking.functionals import Functional, LabelledPoints
-from ntk_theory.checking.verdicts import Premise, Relation
+from ntk_theory.checking.verdicts import DeclarationError, Premise, Relation
 
 if TYPE_CHECKING:
     from ntk_theory.checking.running import Run
@@ -194,8 +194,15 @@ class Training:
         recorded = self.recipe.record
         count = self.recipe.steps + 1 if recorded is None else len(recorded)
         expected = (count, *np.shape(self.recipe.observed))
+        given = self.held_out if isinstance(self.held_out, Mapping) else {"all": self.held_out}
+        for on, points in given.items():
+            if not isinstance(points, HeldOut):
+                raise DeclarationError(
+                    f"held_out of training {self.name!r} must be a dict of HeldOut(inputs, labels, "
+                    f"predicted) by name; got {type(points).__name__} for {on!r}"
+                )
         if np.shape(self.predicted) != expected:
-            raise ValueError(
+            raise DeclarationError(
                 f"predicted of training {self.name!r} must have the shape {expected}, the outputs "
                 f"of every recorded step; got {np.shape(self.predicted)}"
             )
@@ -290,14 +297,14 @@ class Row:
 
     def __post_init__(self) -> None:
         if isinstance(self.at, slice) and self.reduce is None:
-            raise ValueError(f"row {self.name!r} looks at several steps, and needs reduce=")
+            raise DeclarationError(f"row {self.name!r} looks at several steps, and needs reduce=")
         if self.bound is not None and self.relation is Relation.EQUAL:
-            raise ValueError(
+            raise DeclarationError(
                 f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST"
             )
         if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED}:
             names = ", ".join([*NORMS, OWN, SIGNED])
-            raise ValueError(f"norm must be one of {names}; got {self.norm!r}")
+            raise DeclarationError(f"norm must be one of {names}; got {self.norm!r}")
 
     @property
     def title(self) -> str:
@@ -385,9 +392,9 @@ class Control:
 
     def __post_init__(self) -> None:
         if (self.row is None) == (self.measure is None):
-            raise ValueError(f"control {self.id!r} needs a row, or else `measure=`")
+            raise DeclarationError(f"control {self.id!r} needs a row, or else `measure=`")
         if self.row is not None and self.row.claimed is None:
-            raise ValueError(
+            raise DeclarationError(
                 f"control {self.id!r} needs what the claim would show: make its row with "
                 "`row.under(training)`, or give the row `claimed=`"
             )

@@ -34,6 +34,7 @@ from ntk_theory.checking.nets import net_seeds, train_nets, train_students
 from ntk_theory.checking.rows import ALL_STEPS, NORMS, OWN_TEACHER, SIGNED, Control, Row, Training
 from ntk_theory.checking.verdicts import (
     ClaimResult,
+    DeclarationError,
     Measurement,
     Options,
     Premise,
@@ -49,6 +50,10 @@ _RISK = 1e-3
 """Probability that some bound of a run is exceeded by chance, if deviations are log-normal."""
 
 _EPS = float(np.finfo(float).eps)
+
+_NINE_DIGITS = 1e-9
+"""What a closed form and the functional of predicted outputs may differ by: a functional may be as
+ill-conditioned as it likes, and no theory is wrong in its tenth digit."""
 
 _GENERATION = 5
 """Streams between the seeds of nets and of those that they teach."""
@@ -207,6 +212,9 @@ class Run:
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
         broken = [row.training for row in self.declared.broken_rows]
+        if name not in {one.name for one in broken}:
+            there = ", ".join(dict.fromkeys([*self.trainings, *(one.name for one in broken)]))
+            raise DeclarationError(f"a panel shows the training {name!r}; there are {there}")
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
@@ -550,6 +558,8 @@ class _Limit:
 
     def held_out(self) -> Iterator[tuple[float, float]]:
         """The same on other points: k(x, X) H^{-1} u, which divides rounding by λ_min once more."""
+        if not self.training.held_out:
+            return
         least = float(spectrum.eigendecomposition(self.gram).eigenvalues[0])
         solved = np.linalg.solve(self.gram, self.outputs[-1])
         for points in self.training.held_out.values():
@@ -595,10 +605,7 @@ def _kernel_limit_rows(declared: Declaration) -> Iterator[Measurement]:
 
 def _formula_gap(row: Row, expect: float) -> tuple[float, float]:
     """How far a row's closed form is from the functional of the predicted outputs."""
-    steps, points = row.training.predicted.shape[:2]
-    scale = max(1.0, abs(expect))
-    rounding = 16 * _EPS * max(steps, points) * scale
-    return abs(expect - row.of_predicted), rounding + row.interpolation
+    return abs(expect - row.of_predicted), _NINE_DIGITS * max(1.0, abs(expect)) + row.interpolation
 
 
 # ---------------------------------------------------------------- the run
@@ -681,8 +688,16 @@ def _gather(run: Run, evidence: Evidence) -> str:
             evidence.premises.append(_predicted_signs_premise(one, narrowest))
     evidence.measurements += [run.measure(row) for row in declared.rows]
     measure = declared.claim.part("measure")
-    for found in () if measure is None else measure(run):  # one by one: it may look at the others
-        (evidence.premises if isinstance(found, Premise) else evidence.measurements).append(found)
+    for found in (measure and measure(run)) or ():  # one by one: it may look at the others
+        if isinstance(found, Premise):
+            evidence.premises.append(found)
+        elif isinstance(found, Measurement):
+            evidence.measurements.append(found)
+        else:
+            raise DeclarationError(
+                f"measure of {declared.claim.id} must yield Measurements or Premises; got "
+                f"{type(found).__name__}"
+            )
     evidence.measurements += run.falling_rows()
     evidence.arrays |= run.arrays()
     if evidence.sound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ClaimResult",
     "Control",
+    "DeclarationError",
     "Measurement",
     "Options",
     "Premise",
@@ -24,6 +25,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from ntk_theory.checking.claim import Claim
+
+
+class DeclarationError(ValueError):
+    """A claim is not declared as it has to be."""
 
 
 class Verdict(StrEnum):

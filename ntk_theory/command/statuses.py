@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import ntk_theory
-from ntk_theory.checking.verdicts import Verdict
+from ntk_theory.checking.verdicts import DeclarationError, Verdict
 
 _OF_LIBRARIES = {"numpy", "scipy", "torch"}
 """Folders of code that is nobody's claim."""
@@ -189,6 +189,8 @@ def explain_crash(error: BaseException) -> str:
         return f"cannot write{place}: {error.strerror}"
     if status is Status.INTERRUPTED:
         return "interrupted"
+    if isinstance(error, DeclarationError):
+        return f"the claim is not declared as it has to be: {what}"
     foreign = _in_a_claim(error)
     if foreign:
         return f"the claim's own code raised {what} in {foreign} (--debug shows the traceback)"

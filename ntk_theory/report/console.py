@@ -129,7 +129,7 @@ def print_result(console: Console, result: ClaimResult, *, verbose: bool = False
         console.print(Text(f"{result.claim.statement} ({result.claim.source})"))
     console.print()
     unmet = [premise for premise in result.premises if not premise.holds]
-    if verbose or unmet:
+    if (verbose and result.premises) or unmet:
         console.print(_premise_table(result))
         console.print()
     elif result.premises:

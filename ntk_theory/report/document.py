@@ -86,6 +86,8 @@ def command_line(result: ClaimResult) -> str:
     Where it chose several values of one, they follow from the others.
     """
     words = ["python", "-m", "ntk_theory.verify", result.claim.id]
+    if result.claim.origin.endswith(".py"):
+        words += ["--claims", result.claim.origin]
     options, knobs = result.options, sorted(result.claim.knobs - {"seeds", "widths", "dtype"})
     given = {name: getattr(options, name) for name in ("preset", "seed", "seeds", "widths")}
     given |= {name: options.knobs.get(name) for name in knobs}

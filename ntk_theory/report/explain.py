@@ -6,6 +6,7 @@ __all__ = ["explanation", "sections"]
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 from ntk_theory.checking.claim import Claim
 
@@ -39,22 +40,20 @@ def _paragraph(text: str, indent: str = "  ", first: str | None = None) -> str:
 
 def explanation(claim: Claim) -> str:
     """The claim in words and formulas, for the terminal."""
+    file = f" --claims {claim.origin}" if claim.origin.endswith(".py") else ""
     checked = [f"{name}: {scope}" for name, scope in claim.paper_claims.items()]
-    parts = [
-        claim.id,
-        _paragraph(claim.statement),
-        "\nFormulas",
-        *(f"  {formula}" for formula in claim.formulas),
-        "\nPremises",
-        *(_paragraph(assumption, "    ", "  - ") for assumption in claim.assumptions),
-        "\nDerivation",
-        _paragraph(claim.derivation),
-        "\nOf the abstract it checks",
-        *(_paragraph(line, "    ", "  - ") for line in checked),
-        "\nControls, which have to fail",
-        _paragraph(", ".join(claim.control_ids)),
-        "\nSource",
-        _paragraph(claim.source),
-        f"\nRun it: python -m ntk_theory.verify {claim.id}",
-    ]
-    return "\n".join(parts)
+
+    def items(texts: Sequence[str]) -> list[str]:
+        return [_paragraph(text, "    ", "  - ") for text in texts]
+
+    sections = {
+        "Formulas": [f"  {formula}" for formula in claim.formulas],
+        "Premises": items(claim.assumptions),
+        "Derivation": [_paragraph(claim.derivation)] if claim.derivation else [],
+        "Of the abstract it checks": items(checked),
+        "Controls, which have to fail": [_paragraph(", ".join(claim.control_ids))],
+        "Source": [_paragraph(claim.source)],
+    }
+    told = [line for name, lines in sections.items() if lines for line in (f"\n{name}", *lines)]
+    run = f"\nRun it: python -m ntk_theory.verify {claim.id}{file}"
+    return "\n".join([claim.id, _paragraph(claim.statement), *told, run])

@@ -102,7 +102,7 @@ def to_markdown(
         for entry in document["claims"]
     ]
     parts = [
-        "# Claims of arXiv 1910.01255, checked\n",
+        "# Claims, checked on trained nets\n",
         f"```\n{command}\n```\n",
         "A numerical check supports a claim; it never proves it.\n",
         *([f"**Not complete.** {left}\n"] if (left := interruption(document)) else []),

@@ -281,10 +281,11 @@ def to_page(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>Claims of arXiv 1910.01255, checked</title>\n<style>\n{_STYLE}</style>\n</head>\n"
-        "<body>\n<main>\n<header>\n<h1>Claims of arXiv 1910.01255, checked</h1>\n"
-        "<p>Distillation ≈ Early Stopping? Trained two-layer ReLU nets against the closed forms of "
-        "the theory. A numerical check supports a claim; it never proves it.</p>\n"
+        f"<title>Claims, checked on trained nets</title>\n<style>\n{_STYLE}</style>\n</head>\n"
+        "<body>\n<main>\n<header>\n<h1>Claims, checked on trained nets</h1>\n"
+        "<p>Trained two-layer ReLU nets against the closed forms of theory, that of arXiv "
+        "1910.01255 (Distillation ≈ Early Stopping?) and others. A numerical check supports a "
+        "claim; it never proves it.</p>\n"
         f'<p class="found"><b>{supported} of {len(entries)}</b> claims are supported; '
         f"<b>{sum(controls)} of {len(controls)}</b> controls failed as they must.</p>\n"
         + (f'<p class="found"><b>Not complete.</b> {escape(left)}</p>\n' if left else "")
