@@ -1,4 +1,4 @@
-"""Command line: `python -m figures [--only NAME …] [--preset quick|standard|paper] [--check]`.
+"""Command line: `python -m figures [--only NAME …] [--preset quick|standard|thorough] [--check]`.
 
 Exit status: 0 drawn (or up to date), 1 what was drawn differs from what is committed, 2 bad use, 5
 a fault of this program, 130 interrupted.

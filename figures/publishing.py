@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PRESETS = ("quick", "standard", "paper")
+PRESETS = ("quick", "standard", "thorough")
 FORMATS = ("png", "svg", "pdf")
 _COLUMNS = ("panel", "series", "run", "x", "y", "low", "high", "value")
 

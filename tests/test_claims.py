@@ -182,9 +182,6 @@ def test_claims_of_many_nets_or_outputs_climb_as_far_as_their_time_allows(id_, w
 
 @every_claim
 def test_a_larger_preset_climbs_at_least_as_far(id_):
-    configs = (
-        CLAIMS[id_].predict(Options(preset=p))[0]
-        for p in ("quick", "standard", "thorough" if "thorough" in CLAIMS[id_].presets else "paper")
-    )
+    configs = (CLAIMS[id_].predict(Options(preset=p))[0] for p in ("quick", "standard", "thorough"))
     widest = [config["widths"][-1] for config in configs]
     assert widest == sorted(widest)

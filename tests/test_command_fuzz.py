@@ -38,7 +38,7 @@ WHOLE = [
 ]
 REAL = ["0.2", "0.4", "8", "20", "1.0", "0", "-1e3", "1e300", "1e-300", "nan", "inf", "-inf", "ρ"]
 VALUES = {
-    "--preset": ["quick", "standard", "paper", "cifar-mini", "slow"],
+    "--preset": ["quick", "standard", "thorough", "cifar-mini", "slow"],
     "--seed": [*WHOLE, "7"],
     "--seeds": [*WHOLE, "8"],
     "--widths": [

@@ -221,8 +221,9 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
         "--preset",
         metavar="NAME",
         default="standard",
-        help="how many widths and seeds (default: standard); wide goes up to a width of 2^20; the "
-        "last two are of the size of an image data set, for claims that can be checked there",
+        help="how wide and how many nets: quick, standard (the default), wide, up to a width of 2^20, "
+        "or thorough, at more widths; cifar-mini and cifar are of the size of an image data set, for "
+        "claims that can be checked there",
     )
     run.add_argument("--seed", type=_whole, default=0, metavar="N", help="of all randomness")
     run.add_argument("--seeds", type=_whole, metavar="N", help="nets trained at each width")
