@@ -22,7 +22,6 @@ __all__ = [
     "figure",
     "heatmap",
     "line",
-    "loglog_fit",
     "mark",
     "means",
     "plotted",
@@ -287,18 +286,6 @@ def at_the_end(axes: Axes, x: float, y: float, text: str, side: str = "center") 
         side: of the text that is level with the point: "bottom" and "top" keep two texts apart.
     """
     axes.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", va=side, fontsize=7)
-
-
-def loglog_fit(axes: Axes, widths: ArrayLike, values: ArrayLike, exponent: float) -> None:
-    """Runs (a row for each width) as dots over their range, with the power law through them."""
-    x, y = np.asarray(widths, dtype=float), np.asarray(values)
-    _range(axes, x, y.T, BLUE, "trained nets")
-    dots(axes, x, y, BLUE, "trained nets")
-    constant = np.exp(np.log(y).mean() - exponent * np.log(x).mean())
-    label = f"fit, slope {exponent:.2f}".replace("-", "−")
-    line(axes, x, constant * x**exponent, BLUE, label)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
 
 
 def heatmap(

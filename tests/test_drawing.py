@@ -154,17 +154,6 @@ def test_what_was_drawn_past_this_module_is_refused(axes):
         drawing.plotted(axes)
 
 
-def test_a_power_law_is_drawn_with_its_slope(axes):
-    values = np.array([[1.0, 1.1], [0.5, 0.55], [0.25, 0.275]])
-    drawing.loglog_fit(axes, [16, 64, 256], values, -0.5)
-    named = {one.name: one.columns for one in drawing.plotted(axes)}
-    np.testing.assert_allclose(named["fit, slope −0.50"]["y"], np.sqrt(1.1) * 0.5 ** np.arange(3))
-    spread = named["trained nets: range over nets"]
-    np.testing.assert_array_equal(spread["low"], values[:, 0])
-    np.testing.assert_array_equal(spread["high"], values[:, 1])
-    assert axes.get_xscale() == axes.get_yscale() == "log"
-
-
 def test_the_style_ends_where_it_is_left():
     import matplotlib as mpl
 

@@ -10,17 +10,14 @@ from hypothesis import strategies as st
 from ntk_theory import data, problems
 from ntk_theory.checking.ladder import (
     Ladder,
-    dyadic_widths,
     falling_row,
     first_step_row,
-    margin_premise,
     plan_nets,
 )
-from ntk_theory.checking.nets import Rung, compare
+from ntk_theory.checking.nets import Rung
 from ntk_theory.checking.verdicts import Options
-from ntk_theory.problems import Recipe, lazy_premise
+from ntk_theory.problems import Recipe
 from ntk_theory.targets import PLAIN
-from ntk_theory.training import Trajectory
 
 WIDTHS = (256, 512, 1024, 2048, 4096)
 LEAST = {"least_widths": 4, "least_count": 3, "shape": (20, 21)}
@@ -113,23 +110,6 @@ def test_first_steps_that_scatter_too_much_leave_the_rate_open():
     assert first_step_row(widths, ratios - np.average(ratios) + 1, "made up", 0.0).holds is None
 
 
-def test_the_exponent_demands_its_whole_interval():
-    right = ladder_of(lambda width: width**-0.5).exponent_row("way", "exponent")
-    assert right.holds is True
-    assert right.predicted == -0.5
-    scattered = ladder_of(lambda width: width**-0.5, scatter=2.0, nets=3)
-    assert scattered.exponent_row("way", "exponent").holds is not True
-    for exponent in (-0.25, -0.75):
-        wrong = ladder_of(lambda width, e=exponent: width**e)
-        assert wrong.exponent_row("way", "exponent").holds is False
-
-
-def test_rows_can_be_about_another_deviation():
-    ladder = ladder_of(lambda width: 0.1)
-    falling = ladder.falling_row("way", "squared", lambda one: 1.0 / np.full(6, one.width) ** 0.5)
-    assert falling.holds is True
-
-
 def test_a_plan_of_nets_takes_what_the_options_say_and_the_claims_own_where_they_say_nothing():
     own = plan_nets(Options(seed=3), WIDTHS, 5, **LEAST)
     assert (own.widths, own.count, own.dtype, own.seed) == (WIDTHS, 5, "float64", 3)
@@ -186,41 +166,4 @@ def test_the_premise_of_little_movement_names_the_width_it_takes():
 # ---------------------------------------------------------------- the margin of taught signs
 
 
-def test_the_premise_of_margins_is_on_the_scatter_of_the_nets_and_not_on_their_mean():
-    problem = problems.noisy_clusters(clusters=4, points=10, ratio=8.0, noise_rate=0.2, seed=0)
-    clean, margin = problem.dataset.clean, problem.distilled.margin()
-    path, zeros = np.outer(margin, clean), np.zeros(2)
-    spare = margin[problem.first_taught :].min()
-
-    def premise(shift, spread):
-        """Two nets on either side of a mean that is off by a shift."""
-        outputs = np.stack([path + shift + spread, path + shift - spread])
-        times = np.arange(len(margin))
-        nets = Trajectory(times, outputs, np.ones((2, 1)), None, zeros, zeros, zeros)
-        return margin_premise([(problem, compare(nets, 8, path, clean))])
-
-    for shift in (0.0, 5.0):
-        assert premise(shift, 0.0).value == pytest.approx(spare)
-        assert premise(shift, 0.9 * spare).holds
-        assert not premise(shift, 1.1 * spare).holds
-
-
 # ---------------------------------------------------------------- widths of a ladder
-
-
-@given(
-    first=st.integers(1, 512).map(lambda half: 2 * half),
-    doublings=st.integers(0, 12),
-    rungs=st.integers(2, 8),
-    lazy=st.floats(0, 1e5),
-)
-def test_a_ladder_has_its_rungs_and_starts_where_nets_are_lazy(first, doublings, rungs, lazy):
-    widths = dyadic_widths(first, first * 2**doublings, rungs, lazy_width=lazy)
-    assert len(widths) == rungs
-    factors = np.divide(widths[1:], widths[:-1])
-    assert (factors >= 2).all()
-    assert factors.max() <= 2 * factors.min()
-    assert widths[-1] >= first * 2**doublings
-    starts_later = widths[0] > first
-    assert lazy_premise(lazy, widths[0]).holds or 2 * widths[0] * 2 ** (rungs - 1) > 2**20
-    assert not starts_later or not lazy_premise(lazy, widths[0] // 2).holds

@@ -10,11 +10,9 @@ __all__ = [
     "Ladder",
     "NetPlan",
     "control_width",
-    "dyadic_widths",
     "falling_row",
     "first_step_ratios",
     "first_step_row",
-    "margin_premise",
     "plan_nets",
     "planned",
 ]
@@ -41,8 +39,8 @@ from ntk_theory.checking.nets import (
     net_seeds,
     train_nets,
 )
-from ntk_theory.checking.verdicts import Measurement, Options, Premise, Progress, Relation
-from ntk_theory.problems import NoisyClusters, Recipe
+from ntk_theory.checking.verdicts import Measurement, Options, Progress, Relation
+from ntk_theory.problems import Recipe
 from ntk_theory.training import Trajectory
 from ntk_theory.training.products import storage
 
@@ -57,30 +55,6 @@ _EXPONENT, EXPONENT_TOLERANCE = -0.5, 0.15
 
 _WIDEST = 2**20
 """Width that no ladder passes unless its preset says so."""
-
-
-def dyadic_widths(first: int, last: int, rungs: int, *, lazy_width: float = 0.0) -> tuple[int, ...]:
-    """Widths from one to another, as evenly as powers of 2 times the first can be.
-
-    A ladder starts later where narrow nets would not be lazy (`lazy_premise`), and then it ends
-    later, too, if its steps would be smaller than factors of 2; but it does not pass 2^20.
-
-    Args:
-        first: narrowest width.
-        last: widest one, a power of 2 times the first.
-        rungs: how many widths.
-        lazy_width: m_lazy; the narrowest width is to be four times as large.
-
-    >>> dyadic_widths(512, 2**17, 5)
-    (512, 2048, 8192, 32768, 131072)
-    >>> dyadic_widths(256, 4096, 5, lazy_width=321.0)
-    (2048, 4096, 8192, 16384, 32768)
-    """
-    shortest = 2 ** (rungs - 1)
-    while first < 4 * lazy_width and 2 * first * shortest <= _WIDEST:
-        first *= 2
-    span = math.log2(max(last // first, shortest))
-    return tuple(first * 2 ** round(span * rung / (rungs - 1)) for rung in range(rungs))
 
 
 def _largest_deviation(rung: Rung) -> Array:
@@ -169,27 +143,6 @@ def first_step_ratios(
     pull = recipe.rate * observed
     inner = recipe.inputs @ recipe.inputs.T
     return np.asarray(ratios), predictions.first_step_crossing(inner, pull, gram @ pull)
-
-
-def margin_premise(nets: Sequence[tuple[NoisyClusters, Rung]]) -> Premise:
-    """Nets teach themselves right labels as long as they scatter less than the predicted margin.
-
-    Scatter about their own mean is what a larger width takes away. The distance of that mean from
-    the prediction is left to the measurements: nets that are all wrong alike break no premise.
-
-    Args:
-        nets: problems with the self-distilled nets of the narrowest width.
-    """
-    spare = min(
-        float((problem.distilled.margin() - rung.scatter)[:, problem.first_taught :].min())
-        for problem, rung in nets
-    )
-    return Premise(
-        "margin above the scatter of the narrowest nets",
-        spare,
-        spare > 0,
-        "predicted margin − largest distance of an output to the nets' mean > 0 after the burn-in",
-    )
 
 
 @dataclass(frozen=True)
@@ -438,26 +391,6 @@ class Ladder:
         """Bound on a deviation at any width in any way of training, with rounding."""
         fitted = [self.fit(name, value).upper(width) for name in self.rungs]
         return max(fitted) + self.rounding_allowance(width)
-
-    def exponent_row(
-        self, name: str, title: str, value: Callable[[Rung], Array] = _largest_deviation
-    ) -> Measurement:
-        """The deviation from the infinitely wide net falls like m^{-1/2}, with its whole interval.
-
-        Args:
-            name: way of training.
-            title: of the row.
-            value: the deviation, shape (S,); its supremum over t when left out.
-        """
-        fitted = self.fit(name, value)
-        return Measurement(
-            title,
-            _EXPONENT,
-            fitted.exponent,
-            EXPONENT_TOLERANCE,
-            fitted.interval,
-            whole_interval=True,
-        )
 
     def falling_row(
         self, name: str, title: str, value: Callable[[Rung], Array] = _largest_deviation

@@ -221,8 +221,8 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
         "--preset",
         metavar="NAME",
         default="standard",
-        help="how wide and how many nets: quick, standard (the default), wide, up to a width of 2^20, "
-        "or thorough, at more widths; cifar-mini and cifar are of the size of an image data set, for "
+        help="how wide and how many nets: quick, standard (the default), wide, up to 2^20, or "
+        "thorough, at more widths; cifar-mini and cifar are of the size of an image data set, for "
         "claims that can be checked there",
     )
     run.add_argument("--seed", type=_whole, default=0, metavar="N", help="of all randomness")
