@@ -10,7 +10,7 @@ __all__ = ["NoisyClusters", "Recipe", "lazy_premise", "noisy_clusters"]
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -390,6 +390,10 @@ class NoisyClusters:
             "schedule": self.schedule_text,
             "init_scale": self.init_scale,
         }
+
+    def fields(self) -> dict[str, Any]:
+        """What it was made of, by name: for a kind of problem that has more."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def with_schedule(self, schedule: BurnIn) -> NoisyClusters:
         """The same problem under another schedule."""

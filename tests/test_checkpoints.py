@@ -19,6 +19,7 @@ from ntk_theory.network import initialise
 from ntk_theory.targets import PLAIN, BurnIn, Distillation, Power
 from ntk_theory.training import train
 from ntk_theory.training.checkpoints import Checkpoints, checkpointed
+from ntk_theory.training.trajectory import _ARRAYS
 
 CONFIGURATION = {"claim": {"seed": 0}, "ntk_theory": "0"}
 SELF = Distillation(BurnIn(2, Power(1.0)))
@@ -58,7 +59,7 @@ def killed_after(steps):
 
 
 def assert_same(found, expected):
-    for name in ("steps", "outputs", "weights", "movement", "distance", "flipped_activations"):
+    for name in _ARRAYS:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     assert found.diverged == expected.diverged
     assert (found.network is None) == (expected.network is None)

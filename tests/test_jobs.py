@@ -68,7 +68,7 @@ def test_workers_train_the_same_nets_to_the_bit(tmp_path):
         train = partial(experiments.train_nets, RECIPE, WIDTH, progress=progress)
         shared = train(seeds, keep_network=True)
         first, second = jobs.side_by_side([partial(train, [5]), partial(train, seeds[1:])])
-    for name in ("outputs", "movement", "distance", "flipped_activations", "weights"):
+    for name in ("outputs", "movement", "distance", "flipped_activations", "label_weights"):
         np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name))
         both = np.concatenate([getattr(first, name), getattr(second, name)])
         np.testing.assert_array_equal(both, getattr(alone, name))

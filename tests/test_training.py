@@ -26,6 +26,7 @@ from ntk_theory.targets import (
 )
 from ntk_theory.training import Trajectory, train, train_kernel_limit
 from ntk_theory.training.forms import FORMS
+from ntk_theory.training.trajectory import _ARRAYS
 from strategies import EPS, rngs
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -829,7 +830,7 @@ def test_a_net_that_is_not_kept_changes_nothing_else(case):
     kept, dropped = case.train(), case.train(keep_network=False)
     assert dropped.network is None
     assert kept.network.hidden.shape == case.net.hidden.shape
-    for name in ("steps", "outputs", "weights", "movement", "distance", "flipped_activations"):
+    for name in _ARRAYS:
         np.testing.assert_array_equal(getattr(kept, name), getattr(dropped, name))
 
 

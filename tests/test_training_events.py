@@ -269,7 +269,7 @@ def both(net, classes, distillation=PLAIN, **options):
 
 
 def assert_same(dense, driven, exactly=1e-12):
-    for name in ("outputs", "movement", "distance", "weights"):
+    for name in ("outputs", "movement", "distance", "label_weights"):
         np.testing.assert_allclose(
             getattr(driven, name), getattr(dense, name), rtol=0, atol=exactly
         )

@@ -58,15 +58,13 @@ class Scales(nt.NoisyClusters):
     """Noisy clusters, on which nets start with weights of several scales.
 
     Attributes:
-        seed: of the run.
         large: the scale σ at which a floor is claimed at every width.
     """
 
-    seed: int = 0
     large: float = 1.0
 
     @classmethod
-    def of(cls, problem: nt.NoisyClusters, options: Options) -> Scales:
+    def of(cls, problem: nt.NoisyClusters, _: Options) -> Scales:
         """The problem, whose scale is that of the large one."""
         if not problem.predictable:
             raise ValueError(
@@ -74,8 +72,8 @@ class Scales(nt.NoisyClusters):
                 f"be below 2/λ_max = {2 / problem.spectrum.mean:.4g}; got "
                 f"{problem.schedule_text} and {problem.learning_rate:g}"
             )
-        own = {"init_scale": None, "seed": options.seed, "large": problem.init_scale or 1.0}
-        return cls(**(vars(problem) | own))
+        own = {"init_scale": None, "large": problem.init_scale or 1.0}
+        return cls(**(problem.fields() | own))
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -192,7 +190,7 @@ class Scales(nt.NoisyClusters):
                 ratio=self.ratio * 2**doubled, noise_rate=self.noise_rate, seed=self.seed,
                 cross_cosine=self.cross_cosine,
             )  # fmt: skip
-            scales = Scales(**vars(other), seed=self.seed, large=self.large)
+            scales = Scales(**other.fields(), large=self.large)
             if scales.failure_bound(self.large) <= FAILURE:
                 return scales
         return None

@@ -35,18 +35,16 @@ class LazyClusters(nt.NoisyClusters):
     """Noisy clusters, with what theory draws of nets on them.
 
     Attributes:
-        seed: of the run.
         draws: neurons for each point and batch.
     """
 
-    seed: int = 0
     draws: int = 0
 
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Options) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
         draws = {"quick": 60, "standard": 200, "thorough": 400}.get(options.preset, 200)
-        return cls(**vars(problem), seed=options.seed, draws=draws)
+        return cls(**problem.fields(), draws=draws)
 
     @property
     def lazy_width(self) -> float:

@@ -113,7 +113,7 @@ def soft_targets(
         clusters=clusters, points=points, ratio=ratio, noise_rate=noise_rate, seed=seed,
         cross_cosine=cross_cosine, learning_rate=learning_rate, steps=steps, share=0.5,
     )  # fmt: skip
-    return SoftTargets(**vars(problem))
+    return SoftTargets(**problem.fields())
 
 
 @CLAIM.trainings
