@@ -69,7 +69,7 @@ def test_a_net_without_active_neurons_is_no_failure():
 def made_up(**changes):
     values = {
         "difference": 1e-14, "bound": 1e-12, "moved": 1.0, "stability": 0.5, "undecided": 1e-4,
-        "same_activations": True, "stopped": None,
+        "same_activations": True, "diverged": None,
     }  # fmt: skip
     return identity.Pair(Case("square", "first", 1), 64, "power", **values | changes)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 from ntk_theory.checking.functionals import Functional, margins
 from ntk_theory.checking.rows import NORMS
+from ntk_theory.checking.verdicts import DeclarationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +70,14 @@ class Curves:
 
     def arrays(self, run: Run) -> dict[str, Array]:
         """The functional of nets, shape (S, T + 1), and of the prediction."""
-        kept = {}
-        for name, (training, functional) in self._curves(run.problem).items():
+        kept: dict[str, Array] = {}
+        curves = self._curves(run.problem)
+        broken = [row.training.name for row in run.declared.broken_rows]
+        if not {training for training, _ in curves.values()} & {*run.trainings, *broken}:
+            raise DeclarationError(
+                f"a panel shows {', '.join(curves)}; the trainings are {', '.join(run.trainings)}"
+            )
+        for name, (training, functional) in curves.items():
             found = run.shown(training)
             if found is None:
                 continue  # of a control that is still to come

@@ -212,9 +212,6 @@ class Run:
         if name in self.trainings:
             return self.trainings[name], self.widest(name)
         broken = [row.training for row in self.declared.broken_rows]
-        if name not in {one.name for one in broken}:
-            there = ", ".join(dict.fromkeys([*self.trainings, *(one.name for one in broken)]))
-            raise DeclarationError(f"a panel shows the training {name!r}; there are {there}")
         found = (one for one in broken if one.name == name and name in self.controlled)
         return next(((one, self.controlled[name]) for one in found), None)
 
