@@ -2,11 +2,32 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before numpy and torch are loaded: pytest-xdist runs as many processes as there are cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+
+def _claim_of(item):
+    """The claim that a test is about: of its parameters, or of the name of its file."""
+    parameters = getattr(item, "callspec", None)
+    named = parameters.params.get("id_") if parameters else None
+    for start in ("test_figures_", "test_claim_"):
+        if named is None and item.path.stem.startswith(start):
+            named = item.path.stem.removeprefix(start)
+    return named and named.replace("_", "-")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Tests of a claim go to one process, which makes its toy run once."""
+    for item in items:
+        claim = _claim_of(item)
+        if claim:
+            item.add_marker(pytest.mark.xdist_group(claim))
+
 
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ci", max_examples=25, derandomize=True, **_COMMON)

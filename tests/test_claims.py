@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cases import toy_result, toy_run
 from ntk_theory import verify
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import all_claims
@@ -27,17 +28,10 @@ THEORY = (Path(__file__).parent.parent / "docs" / "theory.md").read_text(encodin
 every_claim = pytest.mark.parametrize("id_", sorted(CLAIMS))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def results():
-    """Results of toy runs, each made when it is first asked for."""
-    made = {}
-
-    def result(id_):
-        if id_ not in made:
-            made[id_] = CLAIMS[id_].run(TOYS[id_], Silent())
-        return made[id_]
-
-    return result
+    """Results of toy runs."""
+    return toy_result
 
 
 @every_claim
@@ -112,18 +106,8 @@ def test_a_picture_is_drawn_of_a_whole_run_and_of_an_interrupted_one(id_, result
 
 @every_claim
 def test_progress_adds_up(id_):
-    class Counter(Silent):
-        total = done = 0.0
-
-        def start(self, description, total):
-            self.total = total
-
-        def advance(self, amount):
-            self.done += amount
-
-    counter = Counter()
-    CLAIMS[id_].run(TOYS[id_], counter)
-    assert 0.8 < counter.done / counter.total < 1.2
+    run = toy_run(id_)
+    assert 0.8 < run.done / run.total < 1.2
 
 
 @every_claim

@@ -5,17 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory.claims.convergence import CLAIM, DISTILLED, PLAIN
 from panels import drawn
-from progress import Silent
 
 SCHEDULES = ("agreement schedule", "constant weight 1/4", "geometric schedule", "power schedule")
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("convergence"), Silent())
+    return toy_result(CLAIM.id)
 
 
 def row(result, name):

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases.dark_knowledge import TOY
+from cases import toy_result
 from ntk_theory.claims.dark_knowledge import CLAIM
 from panels import drawn
-from progress import Silent
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(TOY, Silent())
+    return toy_result(CLAIM.id)
 
 
 def row(result, name):

@@ -6,17 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases.generalisation import TOY
+from cases import toy_result
 from figures import generalisation as figure
 from ntk_theory import predictions
 from ntk_theory.claims.generalisation import CLAIM
 from panels import drawn
-from progress import Silent
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(TOY, Silent())
+    return toy_result(CLAIM.id)
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cases import toy_result
 from cases.initialisation import TOY
 from ntk_theory.claims.initialisation import CLAIM, PAIRS
 from panels import drawn
-from progress import Silent
 
 SCALES = [scale * 1.6 for scale in (0.125, 0.25, 0.5, 1, 2)]
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(TOY, Silent())
+    return toy_result(CLAIM.id)
 
 
 def row(result, name):

@@ -5,17 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory.claims import all_claims
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["lazy"]
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("lazy"), Silent())
+    return toy_result(CLAIM.id)
 
 
 SERIES = [(panel, *one) for panel in CLAIM.panels for one in CLAIM.panels[panel].of.items()]

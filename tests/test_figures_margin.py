@@ -5,18 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["margin"]
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("margin"), Silent())
+    return toy_result(CLAIM.id)
 
 
 def test_least_margins_are_drawn_over_their_closed_forms_and_the_bound(result):

@@ -3,18 +3,17 @@
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["memorisation"]
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("memorisation"), Silent())
+    return toy_result(CLAIM.id)
 
 
 def test_the_error_curve_is_the_u_of_the_closed_form(result):
@@ -38,7 +37,7 @@ def test_the_error_curve_is_the_u_of_the_closed_form(result):
 def test_first_wrong_steps_are_those_of_every_net(result):
     series = drawn(CLAIM, result, "first-wrong-step")
     nets = np.concatenate([one["y"] for one in series["trained nets"]])
-    assert sorted(nets) == sorted(result.arrays["first_wrong"].ravel())
+    assert sorted(nets) == sorted(np.asarray(result.arrays["trained nets"]).ravel())
     predicted = np.concatenate(
         [one["y"] for name, of in series.items() if name.startswith("prediction") for one in of]
     )

@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["separation"]
 DISTILLED, PLAIN = "self-distillation, ρ = 0.2", "plain training, ρ = 0.2"
@@ -17,7 +16,7 @@ DISTILLED, PLAIN = "self-distillation, ρ = 0.2", "plain training, ρ = 0.2"
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("separation"), Silent())
+    return toy_result(CLAIM.id)
 
 
 @pytest.fixture(scope="module")

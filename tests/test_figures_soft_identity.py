@@ -5,19 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 from ntk_theory.claims._soft_identity_problem import HARD, MEMORISING, STOPPING, TEMPERED
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["soft-identity"]
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("soft-identity"), Silent())
+    return toy_result(CLAIM.id)
 
 
 def test_every_difference_is_drawn_below_its_bound(result):

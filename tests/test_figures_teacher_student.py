@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cases import toy
+from cases import toy_result
 from ntk_theory.claims import all_claims
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["teacher-student"]
 STUDENT, SIGNS = "student of the teacher stopped at {}", "student of hardened outputs"
@@ -16,7 +15,7 @@ STUDENT, SIGNS = "student of the teacher stopped at {}", "student of hardened ou
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("teacher-student"), Silent())
+    return toy_result(CLAIM.id)
 
 
 def test_students_are_drawn_over_the_u_of_the_teacher(result):

@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from cases import toy
+from cases import toy_result
 from ntk_theory.claims import all_claims
 from panels import drawn
-from progress import Silent
 
 CLAIM = all_claims()["threshold"]
 
 
 @pytest.fixture(scope="module")
 def result():
-    return CLAIM.run(toy("threshold"), Silent())
+    return toy_result(CLAIM.id)
 
 
 def test_the_threshold_is_drawn_where_it_is(result):

@@ -5,17 +5,51 @@ Each module defines `TOY`, options at which a whole run takes seconds and is SUP
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.checking.verdicts import ClaimResult, Options
+from ntk_theory.claims import all_claims
 from ntk_theory.testing import Mutant as Mutant
+from progress import Silent
 
 
 def toy(claim: str) -> Options:
     """Options of the toy run of a claim."""
     options: Options = import_module(f"cases.{claim.replace('-', '_')}").TOY
     return options
+
+
+class Counted(NamedTuple):
+    """A toy run, and how much of its work it said it had and did."""
+
+    result: ClaimResult
+    total: float
+    done: float
+
+
+class _Counter(Silent):
+    total = done = 0.0
+
+    def start(self, description: str, total: float) -> None:
+        self.total = total
+
+    def advance(self, amount: float) -> None:
+        self.done += amount
+
+
+@cache
+def toy_run(claim: str) -> Counted:
+    """The toy run of a claim, made once in each test process."""
+    counter = _Counter()
+    result = all_claims()[claim].run(toy(claim), counter)
+    return Counted(result, counter.total, counter.done)
+
+
+def toy_result(claim: str) -> ClaimResult:
+    """What the toy run of a claim found."""
+    return toy_run(claim).result
 
 
 def times_rate(factor: float, index: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
