@@ -195,9 +195,11 @@ class OverWidth:
     def __call__(self, axes: Axes, result: ClaimResult) -> None:
         """Draw it, if the run came so far."""
         drawing, prefix = nt.drawing, "deviation of "
-        shown = {key: value for key, value in result.arrays.items() if key.startswith(prefix)}
-        if not shown:
+        found = {key: value for key, value in result.arrays.items() if key.startswith(prefix)}
+        if not found:
             return
+        # Plain training has the first colour in every picture.
+        shown = dict(sorted(found.items(), key=lambda one: not one[0].startswith(f"{prefix}plain")))
         widths = result.arrays["widths"]
         for place, (key, values) in enumerate(shown.items()):
             name = key.removeprefix(prefix)
@@ -205,7 +207,8 @@ class OverWidth:
             law = values[0].mean() * np.sqrt(widths[0] / widths)
             label = None if place else "$m^{-1/2}$"
             drawing.prediction(axes, widths, law, label, of=name)
-        axes.set(xscale="log", yscale="log", xlabel="width $m$", ylabel="largest RMS deviation")
+        axes.set_xscale("log", base=2)
+        axes.set(yscale="log", xlabel="width $m$", ylabel="largest RMS deviation")
         axes.legend(loc="lower left")
 
 
