@@ -312,7 +312,7 @@ def heatmap(
         most: value of the darkest.
         scale: beside the axes, or inside along their bottom, where room has to be left; None for
             none, as for a second map of one scale.
-        ruled: with a line between cells, so that light ones are told from the page.
+        ruled: with a line between cells, so that light ones stand out from the page.
     """
     columns, rows = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     mesh = axes.pcolormesh(

@@ -159,7 +159,7 @@ def over_nets(
     Args:
         name: what is measured.
         predicted: closed form.
-        values: one a net.
+        values: one per net.
         tolerance: how far the mean may lie from the prediction.
         resolution: the largest tolerance that still tells success from failure.
         relation: "equal" within the tolerance, or one-sided up to it.
@@ -195,7 +195,7 @@ def judged_control(
         failure: what theory predicts instead, against what was seen.
         claimed: what would have been seen had the claim held all the same.
         tolerance: how far from `claimed` would still have counted as that.
-        unmet: whether the premise that this has to unmake is unmet; None if it unmakes none, and
+        unmet: whether the premise that this must violate is unmet; None if it violates none, and
             the measurement alone has to tell.
     """
     apart = abs(failure.measured - claimed) > tolerance

@@ -70,7 +70,7 @@ def falling_row(widths: Sequence[int], deviations: Sequence[Array], title: str) 
 
     Args:
         widths: ascending.
-        deviations: for each width, one a net.
+        deviations: for each width, one per net.
         title: what deviates.
     """
     predicted = math.sqrt(widths[0] / widths[-1])
@@ -94,8 +94,8 @@ def first_step_row(
     u_m = η H_m(0) z, apart from neurons that cross a hyperplane within the step. E H_m(0) = H, so
     the ratio has the mean 1, but for those neurons, and a variance like 1/m. The tolerance is
     Student's interval of the mean of all nets, weighted by width, and the bound on what crossings
-    add; an error of the prediction does not widen it. Half of a tenth tells a rate that is off by a
-    tenth.
+    add; an error of the prediction does not widen it. 0.05 detects a rate that is 10 %
+    off.
 
     Args:
         widths: of the nets.

@@ -47,7 +47,7 @@ _KEPT = 2**22
 """Initial weights that are kept rather than drawn again."""
 
 _MOST_NETS = 10_000
-"""More nets at each width are taken for a slip: seeds are counted, not named."""
+"""More nets at each width are assumed a mistake: `seeds` is a count."""
 
 _REPORT_EVERY = 16
 """Steps between two reports of progress."""
@@ -183,7 +183,7 @@ def train_nets(
     Args:
         recipe: data, targets, learning rate, steps, initialisation.
         width: m.
-        seeds: one a net.
+        seeds: one per net.
         dtype: one of `products.PRECISIONS`: float32 nets may have products of fewer bits.
         device: a torch device.
         progress: advanced by width · nets for each step.

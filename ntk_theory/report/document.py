@@ -138,7 +138,7 @@ def to_document(
 
 
 def interruption(document: Mapping[str, Any]) -> str:
-    """What a run did not come to, in a few sentences; empty if it came to all of it."""
+    """What a run never reached, in a few sentences; empty if it reached all of it."""
     cut = ", ".join(entry["id"] for entry in document["claims"] if entry["interrupted"])
     failed = " ".join(f"Failed: {one['id']} ({one['error']})." for one in document["failed"])
     left = ", ".join(document["not_run"])

@@ -450,7 +450,7 @@ def train(
 
 
 def _ignore(step: int) -> None:
-    """Nobody watches."""
+    """No-op callback."""
 
 
 def _resumed(
