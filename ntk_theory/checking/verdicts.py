@@ -143,7 +143,7 @@ class Control:
 
     @property
     def holds(self) -> bool:
-        """Failed as expected: right verdict, predicted failure seen, and distinguished from success."""
+        """Right verdict, the predicted failure seen, and that distinguished from success."""
         apart = abs(self.failure.measured - self.claimed) > self.claimed_tolerance
         return self.verdict is self.expected and self.failure.holds is True and apart
 

@@ -173,7 +173,7 @@ def overshoot_error(ratio: float, noise_rate: float) -> float:
 def whole_cluster_margin(spectrum: ClusterSpectrum, learning_rate: float, step: ArrayLike) -> Array:
     """Least y_i u_i where whole clusters are flipped, as many of either label: −g_+(t), for ȳ = 0.
 
-    Such noise lies in the information's eigenspace: it is retrieved as fast and cannot be distinguished from it.
+    Such noise lies in the information's eigenspace, which retrieves it as fast as information.
 
     Reference: docs/theory.md, section 6.7.
     """
