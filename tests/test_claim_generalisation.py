@@ -192,7 +192,9 @@ def test_nets_alone_distinguish_a_wrong_learning_rate(factor):
             data = problem.dataset
             return wrong.outputs(data.clean, data.flipped) if training.name == name else outputs
 
-        assert made_up(CLAIM, TOY, at_rate, scatter=0.003).exponent(name).holds is not True
+        assert (
+            made_up(CLAIM, TOY, at_rate, scatter=0.003).deviation_exponent(name).holds is not True
+        )
 
 
 def test_a_run_whose_norms_are_off_looks_at_no_family(monkeypatch):
