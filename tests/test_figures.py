@@ -212,6 +212,6 @@ def test_one_figure_goes_where_it_is_asked_to_and_comes_out_again(monkeypatch, r
     }
     assert command.main(["--only", name, "--out", str(tmp_path), "--check"]) == 0
     data = (tmp_path / f"{name}.csv").read_text(encoding="utf-8")
-    (tmp_path / f"{name}.csv").write_text(data.replace("memorised", "other"), encoding="utf-8")
+    (tmp_path / f"{name}.csv").write_text(data.replace("best stopping", "other"), encoding="utf-8")
     assert command.main(["--only", name, "--out", str(tmp_path), "--check"]) == 1
     assert (ROOT / "README.md").read_bytes() == readme
