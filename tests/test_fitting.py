@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import t as student_t
 
-from ntk_theory.checking.fitting import fit_power_law, half_width, rms_bound
+from ntk_theory.checking.fitting import fit_power_law, mean_of, rms_bound
 from strategies import EPS, rngs, seeds
 
 # A binomial count falls outside its interval once in 1e6 seeds; the seeds are fixed.
@@ -268,4 +268,4 @@ def test_the_bound_from_a_mean_square_is_exceeded_as_often_as_it_says():
 def test_half_of_an_interval_is_that_of_student():
     values = np.array([1.0, 2.0, 4.0])
     expected = student_t.ppf(0.99, 2) * values.std(ddof=1) / math.sqrt(3)
-    assert half_width(values, 0.98) == pytest.approx(expected, rel=1e-12)
+    assert mean_of(values, 0.98)[1] == pytest.approx(expected, rel=1e-12)

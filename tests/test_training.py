@@ -1064,7 +1064,7 @@ def test_comparing_measures_every_difference_by_its_formula(case, rng):
         assert rung.largest_deviation[s] == rung.deviation[s].max()
         assert rung.margin[s] == min(clean * outputs[-1])
         assert rung.zero_one[s] == np.mean(np.sign(outputs[-1]) != clean)
-    for name in ("movement", "distance", "flipped_activations", "stopped"):
+    for name in ("movement", "distance", "flipped_activations", "diverged"):
         assert getattr(rung, name) is getattr(trajectory, name)
 
 

@@ -673,8 +673,10 @@ def _gather(run: Run, evidence: Evidence) -> str:
     if any(row.holds is not True for row in evidence.measurements):
         return ""  # a wrong formula costs no net
     run.progress.start(declared.claim.id, _work(declared))
-    finite = run.climb()
-    evidence.metrics += run.metrics()
+    try:
+        finite = run.climb()
+    finally:  # of an interrupted run, too
+        evidence.metrics += run.metrics()
     if not finite:
         return ""
     for one in declared.trainings.values():
