@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions, spectrum
-from ntk_theory.checking.evidence import Evidence, chosen
+from ntk_theory.checking.evidence import Evidence
 from ntk_theory.checking.ladder import Ladder, NetPlan, first_step_row, plan_nets
 from ntk_theory.checking.rows import Training
 from ntk_theory.checking.verdicts import Measurement, Options, Premise, Progress
@@ -366,15 +366,15 @@ class ImageSize:
         """Everything that the options leave open; raises ValueError for ones that make no sense."""
         preset = AT_SCALE[options.preset]
         for knob in _FIXED:
-            if getattr(options, knob) is not None:
+            if knob in options.knobs:
                 raise ValueError(
                     f"{knob} cannot be chosen for preset {options.preset}, which derives it; leave "
                     "it out or take another preset"
                 )
-        points = chosen(options.points, preset.points)
-        ratio = chosen(options.ratio, preset.ratio)
-        noise_rate = chosen(options.noise_rate, 0.4)
-        steps = chosen(options.steps, preset.steps)
+        points = options.knobs.get("points", preset.points)
+        ratio = options.knobs.get("ratio", preset.ratio)
+        noise_rate = options.knobs.get("noise_rate", 0.4)
+        steps = options.knobs.get("steps", preset.steps)
         if points < _LEAST_POINTS:
             raise ValueError(f"points must be at least {_LEAST_POINTS} in each class; got {points}")
         if not (math.isfinite(ratio) and ratio > 1):

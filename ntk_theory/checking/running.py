@@ -703,7 +703,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
         evidence.progress_note = "at the controls"
         for control in declared.controls:
             evidence.controls.append(run.control(control))
-            evidence.arrays |= run.arrays()
+        evidence.arrays |= run.arrays()  # again, as pictures may show controls
     return run.finding()
 
 

@@ -212,13 +212,6 @@ class Progress(Protocol):
         """Report more units done."""
 
 
-_OPEN = (
-    "clusters", "points", "ratio", "cross_cosine", "noise_rate", "steps", "schedule",
-    "learning_rate", "init_scale",
-)  # fmt: skip
-"""Knobs that read as None where they are left open."""
-
-
 @dataclass(frozen=True, init=False)
 class Options:
     """What a run is asked for; None leaves the choice to the claim.
@@ -271,11 +264,6 @@ class Options:
         }
         for name, value in own.items():
             object.__setattr__(self, name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _OPEN:
-            return self.knobs.get(name)
-        raise AttributeError(name)
 
 
 def deferred(name: str) -> Callable[..., Any]:
