@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["PRESETS", "Sweep"]
+__all__ = ["EARLY", "PRESETS", "Sweep", "with_nets"]
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _WIDEST = 2**20
 """Width that no sweep passes unless it says so itself."""
@@ -58,3 +58,17 @@ PRESETS: Mapping[str, Sweep] = {
     "thorough": Sweep(2048, 2**18, 8, nets=12),
 }
 """Sweeps of a claim that has none of its own."""
+
+EARLY: Mapping[str, Sweep] = {
+    "quick": Sweep(256, 4096, 5, nets=4),
+    "standard": Sweep(512, 2**17, 5, nets=6),
+    "wide": Sweep(1024, 2**20, 6, nets=4),
+    "thorough": Sweep(512, 2**18, 10, nets=16),
+}
+"""Sweeps that start at narrower nets, and have fewer of each width."""
+
+
+def with_nets(presets: Mapping[str, Sweep], *nets: int) -> dict[str, Sweep]:
+    """The same sweeps with other numbers of nets, in the order of the presets."""
+    pairs = zip(presets.items(), nets, strict=True)
+    return {name: replace(sweep, nets=count) for (name, sweep), count in pairs}

@@ -17,6 +17,7 @@ import numpy as np
 import ntk_theory as nt
 from ntk_theory.checking.functionals import from_prediction, least_margin, mean_margin
 from ntk_theory.checking.panels import Curves, Ecdf
+from ntk_theory.checking.sweep import EARLY, with_nets
 
 CLAIM = nt.Claim(
     "margin",
@@ -48,12 +49,7 @@ CLAIM = nt.Claim(
     paper_claims={
         "C6": "the margin itself, on training points and on fresh points of the same clusters"
     },
-    presets={
-        "quick": nt.Sweep(256, 4096, 5, nets=4),
-        "standard": nt.Sweep(512, 2**17, 5, nets=6),
-        "wide": nt.Sweep(1024, 2**20, 6, nets=4),
-        "thorough": nt.Sweep(512, 2**18, 10, nets=8),
-    },
+    presets=with_nets(EARLY, 4, 6, 4, 8),
 )
 CLAIM.problem(
     nt.noisy_clusters,
@@ -133,14 +129,10 @@ def controls(
     )
     # Between orthogonal clusters, or with as many labels of either kind, the output there is 0.
     odd = nt.noisy_clusters(
-        clusters=problem.spectrum.clusters | 1,
-        points=problem.spectrum.points,
-        ratio=problem.ratio,
-        noise_rate=problem.noise_rate,
-        seed=0,
-        cross_cosine=max(problem.cross_cosine, 0.3),
-        held_out=problem.held_out,
-    )
+        clusters=problem.spectrum.clusters | 1, points=problem.spectrum.points,
+        ratio=problem.ratio, noise_rate=problem.noise_rate, seed=0,
+        cross_cosine=max(problem.cross_cosine, 0.3), held_out=problem.held_out,
+    )  # fmt: skip
     trained = odd.distilled_training()
     yield nt.Control(
         "new-cluster",

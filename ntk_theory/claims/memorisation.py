@@ -9,18 +9,17 @@ from __future__ import annotations
 __all__ = ["CLAIM"]
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import first_wrong, least_margin, rms_error
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import relative_to
-
-Array = NDArray[np.float64]
+from ntk_theory.checking.rows import Array, relative_to
+from ntk_theory.checking.sweep import PRESETS, with_nets
 
 CLAIM = nt.Claim(
     "memorisation",
@@ -42,25 +41,18 @@ CLAIM = nt.Claim(
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
     ),
     derivation=(
-        "The kernel retrieves g_λ(t) of the labels along an eigenvector: the clean part of the "
-        "observed labels along λ_+, the wrong labels' contrasts along λ_−. The margin of a flipped "
-        "point over the size of the outputs falls strictly, so outputs within ν of theory go wrong "
-        "first while the predicted relative margin is within ±ν; ν is what narrower nets lead one "
-        "to expect (docs/theory.md, sections 6.2, 6.4 and 6.7)."
+        "The kernel retrieves g_λ(t) along an eigenvector: the clean part of the observed labels "
+        "along λ_+, the wrong labels' contrasts along λ_−. The margin of a flipped point over the "
+        "size of the outputs falls strictly, so outputs within ν of theory, which narrower nets "
+        "bound, go wrong first while the predicted relative margin is within ±ν (section 6.7)."
     ),
     source="arXiv 1910.01255, abstract, claims C1 and C2; derivation: docs/theory.md, section 6.7",
     paper_claims={
         "C1": "information before noise, seen in the error and the signs of trained nets",
         "C2": "what a stopping time gains, and until when; the teacher itself, no student",
     },
-    presets={
-        "quick": nt.Sweep(1024, 8192, 4, nets=8),
-        "standard": nt.Sweep(2048, 2**17, 4, nets=12),
-        "wide": nt.Sweep(4096, 2**20, 5, nets=8),
-        "thorough": nt.Sweep(2048, 2**18, 8, nets=12),
-    },
+    presets=with_nets(PRESETS, 8, 12, 8, 12),
 )
-
 
 CLAIM.problem(
     nt.cluster_grid,
@@ -81,69 +73,54 @@ def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
         yield problem.plain_training(_name(problem), seed=seed)
 
 
-def _window(problem: nt.NoisyClusters) -> Any:
-    """Outputs within ν of their size go wrong while the relative margin is within ±ν (6.7)."""
-    first = problem.first_wrong_step()
-
-    def sides(deviation: float) -> tuple[float, float]:
-        late = math.inf if deviation >= 1 else float(problem.first_wrong_step(-deviation))
-        return float(first - problem.first_wrong_step(deviation)), late - first
-
-    return sides
-
-
-def _tilt(training: nt.Training, best: int) -> Any:
-    """The largest change of an error curve against the predicted one per step from its best on."""
-    away = np.abs(np.arange(len(training.predicted)) - best)
-    predicted = rms_error(training.predicted, training.points)
-
-    def tilt(difference: Array, outputs: Array) -> Array:
-        off = rms_error(difference + outputs, training.points) - predicted
-        return np.abs(off - off[:, [best]]) / np.where(away > 0, away, np.inf)
-
-    return tilt
-
-
 @CLAIM.rows
 def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """First wrong steps of all problems, and the whole error curve of one."""
     for problem, training in zip(grid.problems, trainings, strict=True):
-        first = problem.first_wrong_step()
-        size = np.sqrt(np.square(training.predicted).mean(axis=1))
-        yield nt.Row(
-            "first wrong step, of the net farthest off", training, least_margin, at=nt.ALL_STEPS,
-            reduce=first_wrong, expect=first, nets="each", norm=relative_to(size),
-            # A window that reaches half or twice the predicted step says nothing.
-            tolerance=_window(problem), resolves=(first / 2, float(first)),
-        )  # fmt: skip
-    problem, training = grid.chosen, trainings[grid.reference]
-    error, rho = problem.plain.rms_error(), problem.noise_rate
-    best = int(error.argmin())
-    away = np.abs(np.arange(len(error)) - best)
+        wrong, first = problem.first_wrong_step, problem.first_wrong_step()
 
-    def distance(outputs: Array, points: Any) -> Array:
-        """From the predicted error curve."""
-        return np.abs(rms_error(outputs, points) - rms_error(points.predicted, points))
+        # Outputs within ν of their size go wrong while the relative margin is within ±ν (6.7).
+        def sides(off: float, wrong: Any = wrong, first: int = first) -> tuple[float, float]:
+            return first - wrong(off), math.inf if off >= 1 else wrong(-off) - float(first)
+
+        size = np.sqrt(np.square(training.predicted).mean(axis=1))
+        # A window that reaches half or twice the predicted step says nothing.
+        yield nt.Row("first wrong step, of the net farthest off", training, least_margin,
+                     at=nt.ALL_STEPS, reduce=first_wrong, expect=first, tolerance=sides,
+                     nets="each", norm=relative_to(size), resolves=(first / 2, first))  # fmt: skip
+    yield from _curve(grid.chosen, trainings[grid.reference])
+
+
+def _curve(problem: nt.NoisyClusters, training: nt.Training) -> Iterator[nt.Row]:
+    """The error curve, whose best step is where it turns."""
+    error, root = problem.plain.rms_error(), math.sqrt(problem.noise_rate)
+    best = int(error.argmin())
+    away = np.abs(np.arange(error.size) - best)
+
+    def distance(outputs: Array, _: Any) -> Array:
+        return np.abs(rms_error(outputs, training.points) - error)
+
+    def tilt(difference: Array, outputs: Array) -> Array:
+        """Change of the distance from the best step on, per step away from it."""
+        off = rms_error(difference + outputs, training.points) - error
+        return np.abs(off - off[:, [best]]) / np.where(away > 0, away, np.inf)
 
     def reach(tilt: float) -> float:
         """How far from the predicted best step the curve first rises by more than it may tilt."""
         risen = error - error[best] > tilt * away
-        before, after = np.flatnonzero(risen[:best]), np.flatnonzero(risen[best:])
-        ends = (best - before[-1] if before.size else best + 1, after[0] if after.size else np.inf)
-        return float(max(ends)) - 1
+        before = max(np.flatnonzero(risen[:best]), default=-1)
+        return float(max(best - before, min(np.flatnonzero(risen[best:]), default=math.inf))) - 1
 
-    every: dict[str, Any] = {"at": nt.ALL_STEPS, "norm": "own"}
-    yield nt.Row("error curve: largest distance", training, distance, **every, reduce=np.max,
-                 resolves=(min(1.0, 2 * math.sqrt(rho)) - float(error[best])) / 2)  # fmt: skip
-    yield nt.Row("best RMS error (bound 2ρ)", training, rms_error, **every, reduce=np.min,
-                 expect=float(error[best]), resolves=rho / 2, tell=True)  # fmt: skip
+    curve = partial(nt.Row, training=training, functional=rms_error, norm="own", tell=True)
+    yield curve("error curve: largest distance", functional=distance, at=nt.ALL_STEPS, tell=False,
+                reduce=np.max, resolves=(min(1.0, 2 * root) - float(error[best])) / 2)  # fmt: skip
+    yield curve("best RMS error (bound 2ρ)", at=nt.ALL_STEPS, reduce=np.min,
+                expect=float(error[best]), resolves=problem.noise_rate / 2)  # fmt: skip
     # A window that reaches step 0, or twice the best step, says nothing.
-    yield nt.Row("step of the best RMS error", training, rms_error, at=nt.ALL_STEPS,
-                 reduce=np.argmin, expect=best, norm=_tilt(training, best), tolerance=reach,
-                 resolves=best - 1, tell=True)  # fmt: skip
-    yield nt.Row(f"RMS error after {problem.steps} steps (limit 2√ρ)", training, rms_error,
-                 norm="own", expect=float(error[-1]), resolves=math.sqrt(rho) - rho,
-                 tell=True)  # fmt: skip
+    yield curve("step of the best RMS error", at=nt.ALL_STEPS, reduce=np.argmin, expect=best,
+                norm=tilt, tolerance=reach, resolves=best - 1)  # fmt: skip
+    yield curve(f"RMS error after {error.size - 1} steps (limit 2√ρ)", expect=float(error[-1]),
+                resolves=root - root**2)  # fmt: skip
 
 
 @CLAIM.controls
@@ -156,11 +133,9 @@ def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
     yield nt.Control(
         "hard-self-distillation",
         "the labels are the observed ones at every step: here hardened predictions replace them",
-        nt.Row(
-            f"least margin from step {problem.first_taught} to {problem.steps}",
-            problem.distilled_training(), least_margin, at=slice(problem.first_taught, None),
-            reduce=np.min, expect=problem.worst_margin, claimed=float(curve[-1]),
-        ),
+        nt.Row(f"least margin from step {problem.first_taught} to {problem.steps}",
+               problem.distilled_training(), least_margin, at=slice(problem.first_taught, None),
+               reduce=np.min, expect=problem.worst_margin, claimed=float(curve[-1])),
     )  # fmt: skip
     step = int(curve[: first + 1].argmax())
     yield nt.Control(
@@ -169,35 +144,27 @@ def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
         nt.Row(f"margin at step {step}, where it was best", whole_clusters(problem, first),
                least_margin, at=step, claimed=float(curve[step])),
     )  # fmt: skip
-    fading = nt.targets.Geometric(first / 2)
     yield nt.Control(
         "fading-soft-targets",
         "the observed labels keep their weight: here it fades out, in favour of soft predictions",
-        nt.Row(f"margin after {problem.steps} steps", problem.soft_training(schedule=fading),
-               least_margin, claimed=float(curve[-1])),
+        nt.Row(f"margin after {problem.steps} steps",
+               problem.soft_training(schedule=nt.targets.Geometric(first / 2)), least_margin,
+               claimed=float(curve[-1])),
     )  # fmt: skip
-
-
-def _reference_rate(config: Mapping[str, Any]) -> float:
-    return float(config["noise_rate"][config["reference"]])
 
 
 CLAIM.panels = {
     "error-curve": Curves(
-        rms_error,
-        of=lambda grid: [_name(grid.chosen)],
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$",
-        bounds={"2ρ": lambda config: 2 * _reference_rate(config),
-                "2√ρ": lambda config: 2 * math.sqrt(_reference_rate(config))},
-        legend="lower left",
+        rms_error, of=lambda grid: [_name(grid.chosen)],
+        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left",
+        bounds={"2ρ": lambda config: 2 * config["noise_rate"][config["reference"]],
+                "2√ρ": lambda config: 2 * config["noise_rate"][config["reference"]] ** 0.5},
     ),
     "first-wrong-step": Dots(
         {"trained nets": "*: first wrong step*"},
         over=lambda grid: [problem.ratio for problem in grid.problems],
         each=lambda grid: [f"ρ = {problem.noise_rate:g}" for problem in grid.problems],
-        xlabel=r"ratio $r=\lambda_+/\lambda_-$",
-        ylabel="first wrong step",
-        more={"xscale": "log", "yscale": "log"},
-        legend="upper left",
+        xlabel=r"ratio $r=\lambda_+/\lambda_-$", ylabel="first wrong step",
+        more={"xscale": "log", "yscale": "log"}, legend="upper left",
     ),
 }  # fmt: skip

@@ -9,11 +9,11 @@ from __future__ import annotations
 __all__ = ["CLAIM"]
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from operator import mul
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +21,7 @@ import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import rescaled, rescaled_rms_error, rms_error
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import NORMS, relative_to
-
-if TYPE_CHECKING:
-    from ntk_theory.checking.rows import Array
+from ntk_theory.checking.rows import NORMS, Array, relative_to
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
 FINAL, BEST = "RMS error in the end", "best RMS error at any step"
@@ -65,7 +62,6 @@ CLAIM = nt.Claim(
     },
 )
 
-
 CLAIM.problem(
     nt.cluster_grid,
     fixed={"ratios": (12.0,), "rates": (0.1, 0.2, 0.3), "reference": (0.2, 12.0), "taught": True},
@@ -76,34 +72,31 @@ def _name(way: str, problem: nt.NoisyClusters) -> str:
     return f"{way}, ρ = {problem.noise_rate:g}"
 
 
-def _other_oracles(problem: nt.NoisyClusters, seed: int) -> Iterator[nt.Training]:
-    """Other learning rates, and soft schedules with an infinite and with a finite sum of weights.
-
-    Soft training takes as long as plain training.
-    """
-    targets, half = nt.targets, problem.steps / 2
-    for share in (1.0, 0.25):
-        rate = share / problem.spectrum.mean
-        steps = math.ceil(half * problem.learning_rate / rate)
-        other = replace(problem, learning_rate=rate, steps=steps)
-        yield other.plain_training(_name(f"plain training, ηλ_0 = {share:g}", other), seed=seed)
-    time, stopped = max(problem.memorisation_time, 1.0), replace(problem, steps=math.ceil(half))
-    for name, schedule in (("soft, Σα = ∞", targets.Power(time)),
-                           ("soft, Σα < ∞, power", targets.Power(time, 2.0)),
-                           ("soft, Σα < ∞, geometric", targets.Geometric(time / 2))):  # fmt: skip
-        yield stopped.soft_training(_name(name, problem), schedule, seed=seed)
-
-
 @CLAIM.trainings
 def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
-    """Self-distillation of all problems, plain training of all, and the other oracles of one."""
+    """Self-distillation of all problems, plain training of all, and other oracles of one.
+
+    These are two more learning rates, and soft schedules with an infinite and with a finite sum.
+    """
     pairs = list(zip(grid.problems, grid.seeds, strict=True))
+    halves = [replace(problem, steps=math.ceil(problem.steps / 2)) for problem in grid.problems]
     for problem, seed in pairs:
         yield problem.distilled_training(_name(DISTILLED, problem), seed=seed)
-    for problem, seed in pairs:
-        stopped = replace(problem, steps=math.ceil(problem.steps / 2))
-        yield stopped.plain_training(_name(PLAIN, problem), seed=seed)
-    yield from _other_oracles(*pairs[grid.reference])
+    for half, (_, seed) in zip(halves, pairs, strict=True):
+        yield half.plain_training(_name(PLAIN, half), seed=seed)
+    (problem, seed), half = pairs[grid.reference], halves[grid.reference]
+    for share in (1.0, 0.25):
+        rate = share / problem.spectrum.mean
+        steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
+        other = replace(problem, learning_rate=rate, steps=steps)
+        yield other.plain_training(_name(f"{PLAIN}, ηλ_0 = {share:g}", other), seed=seed)
+    time = max(problem.memorisation_time, 1.0)
+    for name, schedule in (
+        ("soft, Σα = ∞", nt.targets.Power(time)),
+        ("soft, Σα < ∞, power", nt.targets.Power(time, 2.0)),
+        ("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2)),
+    ):
+        yield half.soft_training(_name(name, problem), schedule, seed=seed)
 
 
 @CLAIM.premises
@@ -132,20 +125,18 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
         # Outputs within a share of the error of each step have a best error within that share.
         own: dict[str, Any] = {"functional": rms_error, "at": nt.ALL_STEPS, "reduce": np.min,
                                "norm": share, "tolerance": partial(mul, best)}  # fmt: skip
+        any_net: dict[str, Any] = {"nets": "each of every width", "bound": 2 * rho, "norm": share}
         yield nt.Row(BEST, training, **own, expect=best, resolves=rho, tell=place < count)
-        yield nt.Row("best RMS error of any net of any width (bound 2ρ)", training, **own,
-                     nets="each of every width", relation=nt.Relation.AT_LEAST, bound=2 * rho,
-                     resolves=rho)  # fmt: skip
+        yield nt.Row("best RMS error of any net of any width (bound 2ρ)", training,
+                     **(own | any_net), relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
         if place < count:
             # In a stopped net the noise beside the signal is least at the first step.
             least = nt.predictions.overshoot_error(problem.ratio, rho)
-            yield nt.Row("best RMS error, rescaled", training, rescaled_rms_error, norm=_rescaled,
-                         at=slice(1, None), reduce=np.min, expect=least,
-                         resolves=2 * rho - least)  # fmt: skip
-            yield nt.Row("RMS error after one step, rescaled, of any net of any width", training,
-                         rescaled_rms_error, at=1, nets="each of every width",
-                         relation=nt.Relation.AT_MOST, bound=2 * rho, expect=least, norm=share,
-                         tolerance=lambda _: 0.0)  # fmt: skip
+            first = partial(nt.Row, training=training, functional=rescaled_rms_error, expect=least)
+            yield first("best RMS error, rescaled", norm=_rescaled, at=slice(1, None),
+                        reduce=np.min, resolves=2 * rho - least)  # fmt: skip
+            yield first("RMS error after one step, rescaled, of any net of any width", **any_net,
+                        at=1, relation=nt.Relation.AT_MOST, tolerance=lambda _: 0.0)  # fmt: skip
 
 
 @CLAIM.measure
@@ -153,13 +144,14 @@ def gains(run: nt.Run) -> Iterator[nt.Measurement]:
     """Self-distillation against the best stopping time of the same net."""
     rows, widest = {row.title: row for row in run.declared.rows}, run.nets.widths[-1]
     for problem in run.problem.problems:
-        final, best = (rows[f"{_name(way, problem)}: {row}"]
-                       for way, row in ((DISTILLED, FINAL), (PLAIN, BEST)))  # fmt: skip
-        ended, stopped = (np.array([row.read(one.outputs())
-                                    for one in run.results[row.training.name]])
-                          for row in (final, best))  # fmt: skip
+        both = final, best = [rows[f"{_name(way, problem)}: {row}"]
+                              for way, row in ((DISTILLED, FINAL), (PLAIN, BEST))]  # fmt: skip
+        ended, stopped = (
+            np.array([row.read(one.outputs()) for one in run.results[row.training.name]])
+            for row in both
+        )
         found = ended / stopped
-        off_final, off_best = (run.sides(row, widest)[0] for row in (final, best))
+        off_final, off_best = (run.sides(row, widest)[0] for row in both)
         gain, name = final.predicted / best.predicted, "self-distilled / best stopped"
         # First-order propagation of both tolerances through the quotient.
         yield over_nets(_name(name, problem), gain, found[-1],
@@ -205,26 +197,17 @@ def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
     )  # fmt: skip
 
 
-def _reference(name: str) -> Callable[[Mapping[str, Any]], float]:
-    return lambda config: float(config[name][config["reference"]])
-
-
 CLAIM.panels = {
     "error-over-time": Curves(
-        rms_error,
-        of=lambda grid: [_name(way, grid.chosen) for way in (PLAIN, DISTILLED)],
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$",
-        bounds={"2ρ": lambda config: 2 * _reference("noise_rate")(config)},
-        marks={r"$t_\mathrm{mem}$": _reference("memorisation_time")},
-        more={"yscale": "log"},
-        legend="lower left",
+        rms_error, of=lambda grid: [_name(way, grid.chosen) for way in (PLAIN, DISTILLED)],
+        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left", more={"yscale": "log"},
+        bounds={"2ρ": lambda config: 2 * config["noise_rate"][config["reference"]]},
+        marks={r"$t_\mathrm{mem}$": lambda run: run["memorisation_time"][run["reference"]]},
     ),
     "best-errors": Dots(
         {"best stopped": f"{PLAIN}, ρ = *: {BEST}", "self-distilled": f"{DISTILLED}, *: {FINAL}"},
         over=lambda grid: [problem.noise_rate for problem in grid.problems],
-        xlabel="noise rate ρ",
-        ylabel="RMS error",
-        lines={"2ρ": lambda rate: 2 * rate},
-        more={"yscale": "log", "ylim": (None, 1.2)},
+        xlabel="noise rate ρ", ylabel="RMS error",
+        lines={"2ρ": lambda rate: 2 * rate}, more={"yscale": "log", "ylim": (None, 1.2)},
     ),
 }  # fmt: skip
