@@ -9,11 +9,16 @@ from hypothesis import HealthCheck, settings
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import figures  # noqa: E402
+
 
 def _claim_of(item):
     """The claim that a test is about: of its parameters, or of the name of its file."""
-    parameters = getattr(item, "callspec", None)
-    named = parameters.params.get("id_") if parameters else None
+    given = getattr(item, "callspec", None)
+    parameters = given.params if given else {}
+    named = parameters.get("id_", parameters.get("claim"))
+    if item.path.stem == "test_figures" and "name" in parameters:
+        named = figures.all_figures()[parameters["name"]].claims[0]
     for start in ("test_figures_", "test_claim_"):
         if named is None and item.path.stem.startswith(start):
             named = item.path.stem.removeprefix(start)

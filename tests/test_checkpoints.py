@@ -201,7 +201,7 @@ def test_the_command_refuses_what_is_no_time(minutes, capsys):
     assert "expected minutes, 0 or more" in capsys.readouterr().err
 
 
-TINY = ["margin", "--preset", "quick", "--seeds", "6", "--widths", "64,128,256,512"]
+TINY = ["residual-law", "--preset", "quick", "--seeds", "6", "--widths", "64,128,256,512"]
 
 
 def command(folder, checkpoint=None):
@@ -237,7 +237,7 @@ def test_a_run_that_was_killed_twice_gives_the_same_results(tmp_path):
     (tmp_path / "results.json").unlink()
     checkpoint = tmp_path / "states"
     kill_with_states(tmp_path, checkpoint, 1)
-    kill_with_states(tmp_path, checkpoint, 12)
+    kill_with_states(tmp_path, checkpoint, 4)
     assert results(tmp_path, checkpoint) == expected
 
 

@@ -54,7 +54,7 @@ def test_every_claim_has_a_control_and_there_are_twenty_in_all():
 
 
 @every_claim
-def test_the_same_seed_gives_the_same_result_and_another_seed_another(id_, results):
+def test_the_same_seed_gives_the_same_result(id_, results):
     first, again = results(id_), CLAIMS[id_].run(TOYS[id_], Silent())
     assert again.measurements == first.measurements
     assert again.controls == first.controls

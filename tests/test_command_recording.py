@@ -103,14 +103,17 @@ def test_files_of_two_runs_are_never_side_by_side(monkeypatch, tmp_path, capsys)
     def places():
         return [*(tmp_path / "out").iterdir(), *tmp_path.glob("r.json")]
 
-    old = {path: path.stat().st_ino for path in places()}
+    def written(path):  # a number alone is given again once it is free
+        return path.stat().st_ino, path.stat().st_mtime_ns
+
+    old = {path: written(path) for path in places()}
     commit, unlink = Staged.commit, Path.unlink
     seen = []
 
     def look(what):
         def step(self, *args, **kwargs):
-            now = {p: p.stat().st_ino for p in places() if not p.name.endswith(".part")}
-            seen.append({old.get(path) == number for path, number in now.items()})
+            now = {p: written(p) for p in places() if not p.name.endswith(".part")}
+            seen.append({old.get(path) == of_it for path, of_it in now.items()})
             return what(self, *args, **kwargs)
 
         return step

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import figures
-from cases import toy
+from cases import toy_result
 from figures import __main__ as command
 from figures import publishing
 from figures.publishing import Runs, gallery, publish
@@ -21,7 +21,6 @@ from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.report.document import alike
 from ntk_theory.report.pictures import save_picture
-from progress import Silent
 
 FIGURES = figures.all_figures()
 ROOT = Path(figures.__file__).parent
@@ -31,13 +30,11 @@ every_figure = pytest.mark.parametrize("name", FIGURES)
 
 @pytest.fixture(scope="module")
 def runs():
-    """Toy runs of all claims, each made when a figure first needs it."""
+    """Toy runs of all claims, each made once in a test process."""
 
     class Toys(Runs):
         def result(self, claim):
-            if claim not in self.made:
-                self.made[claim] = all_claims()[claim].run(toy(claim), Silent())
-            return self.made[claim]
+            return toy_result(claim)
 
     return Toys()
 

@@ -27,6 +27,12 @@ TOY = [
 ]
 
 
+QUICK = [
+    *("margin", "--clusters", "4", "--points", "5", "--ratio", "8", "--noise-rate", "0.2"),
+    *("--widths", "256,512,1024,2048,4096", "--seeds", "6", "--no-progress"),
+]
+"""A run that is over in a second."""
+
 TORCHRUN = {
     "WORLD_SIZE": "2",
     "RANK": "1",
@@ -49,7 +55,7 @@ def single_thread():
 def folder(tmp_path_factory):
     """Files of one supported toy run."""
     directory = tmp_path_factory.mktemp("out") / "deep" / "er"
-    assert verify.main([*TOY, "--out", str(directory)]) == 0
+    assert verify.main([*QUICK, "--out", str(directory)]) == 0
     return directory
 
 
@@ -66,9 +72,9 @@ def without_seconds(text):
 
 
 def test_a_supported_claim_exits_with_0_and_says_what_was_found(capsys):
-    assert verify.main(TOY) == 0
+    assert verify.main(QUICK) == 0
     printed = capsys.readouterr().out
-    assert printed.strip().startswith("SUPPORTED convergence: ")
+    assert printed.strip().startswith("SUPPORTED margin: ")
     for word in ("Premises", "Measurements", "Controls", "predicted", "tolerance", "slack"):
         assert word in printed
 
@@ -202,7 +208,7 @@ def test_the_json_has_the_documented_layout(document):
         document["environment"]
     )
     (claim,) = document["claims"]
-    assert claim["id"] == "convergence"
+    assert claim["id"] == "margin"
     assert claim["verdict"] == "SUPPORTED"
     assert isinstance(claim["seconds"], float)
     assert {"name", "value", "holds"} <= set(claim["premises"][0])
@@ -225,14 +231,9 @@ def test_the_recorded_command_repeats_the_run(document, tmp_path, capsys):
 
 
 def test_the_same_command_writes_the_same_files(folder, tmp_path):
-    assert verify.main([*TOY, "--out", str(tmp_path)]) == 0
+    assert verify.main([*QUICK, "--out", str(tmp_path)]) == 0
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
-        "results.json",
-        "convergence.jsonl",
-        "convergence.npz",
-        "convergence.png",
-    }
+    assert names == {"results.json", "margin.jsonl", "margin.npz", "margin.png"}
     first, second = (
         (path / "results.json").read_text(encoding="utf-8") for path in (folder, tmp_path)
     )
@@ -240,7 +241,7 @@ def test_the_same_command_writes_the_same_files(folder, tmp_path):
     for name in names - {"results.json"}:
         if not name.endswith("npz"):  # a zip archive carries dates
             assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
-    with np.load(folder / "convergence.npz") as a, np.load(tmp_path / "convergence.npz") as b:
+    with np.load(folder / "margin.npz") as a, np.load(tmp_path / "margin.npz") as b:
         assert set(a) == set(b)
         for key in a:
             np.testing.assert_array_equal(a[key], b[key])
@@ -249,7 +250,7 @@ def test_the_same_command_writes_the_same_files(folder, tmp_path):
 @pytest.mark.usefixtures("single_thread")
 def test_claims_side_by_side_find_the_same_to_the_bit_and_in_order(tmp_path):
     """With as many threads each; finished trainings are saved by either."""
-    words = ["margin", "soft-identity", "--preset", "quick", "--no-progress"]
+    words = ["ridge-rounds", "residual-law", "--preset", "quick", "--no-progress"]
     documents = []
     for count in ("1", "2"):
         place = tmp_path / count
@@ -260,19 +261,20 @@ def test_claims_side_by_side_find_the_same_to_the_bit_and_in_order(tmp_path):
         assert list((place / "states").rglob("*.state"))
     for one in documents[0] + documents[1]:
         del one["command"]
-    assert [one["id"] for one in documents[1]] == ["margin", "soft-identity"]
+    assert [one["id"] for one in documents[1]] == ["ridge-rounds", "residual-law"]
     assert documents[0] == documents[1]
     for file in (tmp_path / "1").glob("*.jsonl"):
         assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes()
 
 
 def test_the_metrics_have_one_row_for_each_net(folder):
-    lines = (folder / "convergence.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / "margin.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    base = [row for row in rows if row["training"] in ("self-distillation", "plain training")]
-    assert len(base) == 2 * 5 * 4  # ways of training, widths, nets
-    assert len(rows) == len(base) + 11 * 4 * 4  # variants, widths, nets
-    assert {row["width"] for row in rows} == {128, 256, 512, 1024, 2048}
+    assert len(rows) == 3 * 5 * 6  # ways of training, widths, nets
+    assert {row["training"] for row in rows} == {
+        "self-distillation", "plain training", "best stopping"
+    }  # fmt: skip
+    assert {row["width"] for row in rows} == {256, 512, 1024, 2048, 4096}
     assert all(math.isfinite(row["final_rms_error"]) for row in rows)
 
 
@@ -330,9 +332,9 @@ def test_an_interrupted_command_names_the_claims_it_did_not_come_to(monkeypatch,
 
 def test_the_progress_bar_shows_on_a_terminal_only(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    arguments = [argument for argument in TOY if argument != "--no-progress"]
+    arguments = [argument for argument in QUICK if argument != "--no-progress"]
     assert verify.main(arguments) == 0
-    assert "convergence" in capsys.readouterr().err
+    assert "margin" in capsys.readouterr().err
 
 
 def test_the_bars_of_workers_show_how_far_they_are(capsys, monkeypatch):
