@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Mutant", "check_claim", "check_mutant", "check_toy", "mutated"]
+__all__ = ["Mutant", "caught_by", "check_claim", "check_mutant", "check_toy", "mutated"]
 
 import json
 import math
@@ -97,6 +97,21 @@ def check_mutant(claim: Any, toy: Options, mutant: Mutant) -> ClaimResult:
         result: ClaimResult = claim.run(toy, Silent())
     assert result.verdict is not Verdict.SUPPORTED, f"SUPPORTED with a wrong formula: {mutant.name}"
     return result
+
+
+def caught_by(result: ClaimResult) -> str:
+    """The first thing in a run that keeps it from being SUPPORTED, in the order of the report."""
+    for premise in result.premises:
+        if not premise.holds:
+            return f"premise: {premise.name}"
+    for row in sorted(result.measurements, key=lambda row: row.holds is None):
+        if not row.holds:
+            kind = {"formula": "closed form", "falling": "falling row"}.get(row.kind, "row")
+            return f"{kind}{', left open' if row.holds is None else ''}: {row.name}"
+    for control in result.controls:
+        if not control.holds:
+            return f"control: {control.id}"
+    return f"verdict: {result.verdict}"
 
 
 def check_claim(claim: Any, toy: Options, mutants: Iterable[Mutant]) -> None:

@@ -1,20 +1,29 @@
-"""With a wrong formula no claim is SUPPORTED."""
+"""With a wrong formula no claim is SUPPORTED; mutants.md says what catches each.
+
+`python tests/test_mutants.py` records that table again.
+"""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
 from ntk_theory.claims import all_claims
-from ntk_theory.testing import check_mutant
+from ntk_theory.testing import caught_by, check_mutant
 
 CASES = {
     id_: importlib.import_module(f"cases.{id_.replace('-', '_')}") for id_ in sorted(all_claims())
 }
-MUTANTS = [
-    pytest.param(id_, mutant, id=f"{id_}: {mutant.name}")
-    for id_, case in CASES.items()
-    for mutant in case.MUTANTS
-]
+MUTANTS = [(id_, mutant) for id_, case in CASES.items() for mutant in case.MUTANTS]
+TABLE = Path(__file__).parent / "mutants.md"
+
+
+def run(id_, mutant):
+    return caught_by(check_mutant(all_claims()[id_], CASES[id_].TOY, mutant))
+
+
+def line(id_, mutant, by):
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (id_, mutant.name, by)) + " |"
 
 
 def test_there_are_thirty_mutants_and_some_of_every_claim():
@@ -22,6 +31,27 @@ def test_there_are_thirty_mutants_and_some_of_every_claim():
     assert all(len(case.MUTANTS) >= 2 for case in CASES.values())
 
 
-@pytest.mark.parametrize(("id_", "mutant"), MUTANTS)
+@pytest.mark.parametrize(
+    ("id_", "mutant"), [pytest.param(*one, id=f"{one[0]}: {one[1].name}") for one in MUTANTS]
+)
 def test_a_wrong_formula_is_not_supported(id_, mutant):
-    check_mutant(all_claims()[id_], CASES[id_].TOY, mutant)
+    assert line(id_, mutant, run(id_, mutant)) in TABLE.read_text(encoding="utf-8").splitlines()
+
+
+def test_the_table_names_no_mutant_that_is_gone():
+    rows = TABLE.read_text(encoding="utf-8").splitlines()[7:]
+    assert len(rows) == len(MUTANTS)
+
+
+if __name__ == "__main__":
+    lines = [
+        "# Wrong formulas, and what catches them",
+        "",
+        f"{len(MUTANTS)} changes of formulas, nets, data or judgement, in toy runs; written by",
+        "`python tests/test_mutants.py`, and tested to be up to date.",
+        "",
+        "| Claim | What is wrong | Caught by |",
+        "|---|---|---|",
+        *(line(id_, mutant, run(id_, mutant)) for id_, mutant in MUTANTS),
+    ]
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")

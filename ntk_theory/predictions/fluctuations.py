@@ -1,0 +1,361 @@
+"""The law of finite width: how nets scatter about the kernel limit, to leading order in 1/√m.
+
+A net is a sum over neurons that see each other only through the residuals of the outputs. Given
+the residuals of the kernel limit, its deviation is therefore a mean of independent terms, and
+
+    u_m(t) = u(t) + m^{-1/2} (mean_t + G_t) + o(m^{-1/2}),
+
+with G a Gaussian process over points and steps. G is what the empirical kernel at the start makes
+of the residuals, H_m(0) − H being a mean over neurons; mean_t is what the neurons add that start
+within O(m^{-1/2}) of a hyperplane and change their activation. Both follow from draws of weights
+at the start alone; no net is trained.
+
+Derivation and order of the error: docs/theory.md, section 9.6.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Deviations", "Teaching", "boundary_source", "deviations", "kernel_draws"]
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+"""Of w · x at 0, for unit x and w ~ N(0, I)."""
+
+_PAIRS = 512
+"""Independent neurons in a draw of the empirical kernel: enough for sums that look Gaussian."""
+
+_NUMBERS = 2**23
+"""Numbers that are held at once."""
+
+
+def _softmax(outputs: Array) -> Array:
+    powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _softmax_slope(share: Array) -> Array:
+    """Derivative of softmax at the point where it has these values, shape (..., C, C)."""
+    outer = share[..., :, None] * share[..., None, :]
+    return np.asarray(share[..., None] * np.eye(share.shape[-1]) - outer)
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What nets are taught: z_t = α_t ỹ + (1 − α_t) h(teacher), as the kernel limit sees it.
+
+    Attributes:
+        observed: ỹ, shape (n, C).
+        weights: α_t, shape (T,).
+        target: h: "hard", "soft" or "tempered".
+        temperature: of tempered targets.
+        epoch: steps after which the teacher changes; without it the current outputs teach.
+        restart: every epoch begins at the initial weights, taught by the last outputs before.
+        softmax: the loss is cross-entropy, the prediction a softmax of the outputs.
+    """
+
+    observed: Array
+    weights: Array
+    target: Literal["hard", "soft", "tempered"] = "hard"
+    temperature: float = 1.0
+    epoch: int | None = None
+    restart: bool = False
+    softmax: bool = False
+
+    def restarts(self, step: int) -> bool:
+        """Whether nets start anew before a step."""
+        return bool(self.restart and self.epoch and step and step % self.epoch == 0)
+
+    def teacher(self, step: int) -> int:
+        """Step whose outputs teach."""
+        if self.epoch is None:
+            return step
+        epochs = step // self.epoch
+        return max(epochs - (0 if self.restart else 1), 0) * self.epoch
+
+    def residual(self, step: int, outputs: Array, teacher: Array) -> Array:
+        """Predictions minus targets, shape (n, C)."""
+        alpha = self.weights[step]
+        return np.asarray(
+            self._predicted(outputs) - alpha * self.observed - (1 - alpha) * self._taught(teacher)
+        )
+
+    def _predicted(self, outputs: Array) -> Array:
+        return _softmax(outputs) if self.softmax else outputs
+
+    def _taught(self, outputs: Array) -> Array:
+        several = outputs.shape[-1] > 1
+        if self.target == "soft":
+            return self._predicted(outputs)
+        if self.target == "tempered":
+            scaled = outputs / self.temperature
+            return _softmax(scaled) if several else np.tanh(scaled)
+        if not several:
+            return np.sign(outputs)
+        best = (outputs == outputs.max(axis=-1, keepdims=True)).astype(float)
+        return np.asarray(best / best.sum(axis=-1, keepdims=True))
+
+    def response(self, step: int, outputs: Array, teacher: Array) -> tuple[Array, Array]:
+        """Derivatives of the residual by the outputs and by the teacher's, shape (n, C, C) each.
+
+        Hard targets do not change with small deviations.
+        """
+        one = np.broadcast_to(np.eye(outputs.shape[-1]), (*outputs.shape, outputs.shape[-1]))
+        own = _softmax_slope(_softmax(outputs)) if self.softmax else one
+        if self.target == "hard":
+            taught = 0 * one
+        elif self.target == "soft":
+            taught = _softmax_slope(_softmax(teacher)) if self.softmax else one
+        elif outputs.shape[-1] > 1:
+            scaled = _softmax(teacher / self.temperature)
+            taught = _softmax_slope(scaled) / self.temperature
+        else:
+            slope = (1 - np.tanh(teacher / self.temperature) ** 2) / self.temperature
+            taught = slope[..., None]
+        return own, np.asarray((self.weights[step] - 1) * taught)
+
+
+def kernel_draws(
+    inputs: ArrayLike,
+    points: int,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    outputs: int = 1,
+    both_layers: bool = False,
+    pairs: bool = True,
+) -> Iterator[Array]:
+    """Draws of √m (H_m(0) − H): how the empirical kernel of a wide net differs from its limit.
+
+    With several outputs neurons carry random signs for each, and couple them.
+
+    Args:
+        inputs: unit rows, shape (n + k, d), the training points first.
+        points: n.
+        count: how many draws.
+        rng: of the weights.
+        outputs: C.
+        both_layers: the output weights are trained, too.
+        pairs: neurons come in pairs of equal w, of which only one counts.
+
+    Yields:
+        Rows by training points and their outputs, shape (b, (n + k) C, n C), b adding up to count.
+
+    Reference: docs/theory.md, sections 2 and 9.6.
+    """
+    x = np.asarray(inputs, dtype=float)
+    rows, columns = len(x) * outputs, points * outputs
+    gram = np.repeat(np.repeat(x @ x[:points].T, outputs, axis=0), outputs, axis=1)
+    same = np.tile(np.eye(outputs), (len(x), points))
+    most = max(1, _NUMBERS // max(rows * columns, _PAIRS * rows))
+    scale = math.sqrt((2 if pairs else 1) / _PAIRS)
+    mean = None
+    for start in range(0, count, most):
+        block = min(most, count - start)
+        hidden = rng.standard_normal((block, _PAIRS, x.shape[1])) @ x.T
+        active = np.repeat((hidden > 0).astype(float), outputs, axis=2)
+        if outputs > 1:
+            signs = rng.choice((-1.0, 1.0), (block, _PAIRS, outputs))
+            active = active * np.tile(signs, (1, 1, len(x)))
+        found = gram * (active.transpose(0, 2, 1) @ active[:, :, :columns])
+        if both_layers:
+            features = np.repeat(np.maximum(hidden, 0), outputs, axis=2)
+            found += same * (features.transpose(0, 2, 1) @ features[:, :, :columns])
+        if mean is None:
+            mean = _PAIRS * _limit(x, points, outputs, both_layers)
+        yield scale * (found - mean)
+
+
+def _limit(x: Array, points: int, outputs: int, both_layers: bool) -> Array:
+    """H, rows by training points and their outputs: arc-cosine kernels of unit rows."""
+    cosine = np.clip(x @ x[:points].T, -1.0, 1.0)
+    np.fill_diagonal(cosine, 1.0)
+    angle = np.arccos(cosine)
+    kernel = cosine * (math.pi - angle) / (2 * math.pi)
+    if both_layers:
+        kernel = kernel + (np.sin(angle) + (math.pi - angle) * cosine) / (2 * math.pi)
+    return np.asarray(np.kron(kernel, np.eye(outputs)), dtype=float)
+
+
+def boundary_source(
+    inputs: ArrayLike,
+    pulls: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    draws: int = 64,
+    scale: float = 1.0,
+) -> Array:
+    """Mean outputs, times √m, that neurons add in each step by changing their activation.
+
+    A neuron of signs a that starts at ξ/√m from the hyperplane of point i moves by a · Σ_j Γ_ij A_j
+    p_j a step, where A_i = 1[ξ > 0] alone changes. ξ is drawn only where it does change, so no draw
+    is wasted: an active neuron from 0 to the farthest that it would move down if it stayed active,
+    an inactive one likewise. Neurons of both signs come in equal numbers.
+
+    Args:
+        inputs: unit rows, shape (n + k, d), the training points first.
+        pulls: p_t = −η_t r_t of the kernel limit, shape (T, n, C).
+        rng: draws the other activations, and ξ.
+        draws: for each training point, each of four neurons.
+        scale: σ of the weights at the start.
+
+    Returns:
+        Shape (T, n + k, C).
+
+    Reference: docs/theory.md, sections 9.5 and 9.6.
+    """
+    x, pull = np.asarray(inputs, dtype=float), np.asarray(pulls, dtype=float)
+    steps, points, outputs = pull.shape
+    source = np.zeros((steps, len(x), outputs))
+    most = max(1, _NUMBERS // (4 * draws * steps))
+    for start in range(0, points, most):
+        of = np.arange(start, min(start + most, points))
+        gram = x[of] @ x.T
+        hidden = rng.standard_normal((of.size, draws, x.shape[1]))
+        hidden -= (hidden @ x[of][:, :, None]) * x[of][:, None, :]
+        active = (hidden @ x.T > 0).astype(float)
+        active[np.arange(of.size), :, of] = 0
+        reach = active * gram[:, None, :]
+        signs = rng.choice((-1.0, 1.0), (of.size, draws, outputs))
+        others, own = np.zeros((steps, of.size, draws)), np.zeros((steps, of.size, draws))
+        for c in range(outputs):
+            others += np.moveaxis(reach[:, :, :points] @ pull[:, :, c].T, 2, 0) * signs[..., c]
+            own += pull[:, of, c][:, :, None] * signs[..., c]
+        gained, kink = _layer(others, own, rng)
+        # gained and own: (T, points, draws); reach: (points, draws, n + k); signs: (.., .., C)
+        for c in range(outputs):
+            weight = (gained * own * signs[..., c]).transpose(1, 0, 2) / draws
+            source[:, :, c] += (weight @ reach).sum(axis=0)
+            source[:, of, c] += (kink * signs[..., c]).mean(axis=2)
+    return np.asarray(_DENSITY / scale * source)
+
+
+def _layer(others: Array, own: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Neurons near a hyperplane: length of ξ that is active beyond the start, and output gained.
+
+    Args:
+        others: how far the other points move ξ in each step, shape (T, ...), for a sign of +1.
+        own: what the point itself adds while the neuron is active.
+        rng: draws ξ.
+
+    Returns:
+        ∫ (A_t − A_0) dξ at the beginning of each step, and ∫ a (relu(ξ_{t+1}) − relu(ξ_t) less its
+        own linearisation) dξ, both in the mean over signs, shape of `others`.
+    """
+    zero = np.zeros((1, *others.shape[1:]))
+    drift = np.cumsum(np.concatenate([zero, others]), axis=0)
+    moved = drift + np.cumsum(np.concatenate([zero, own]), axis=0)
+    # Over signs +, − and starts on, off: how far out a start may be and still change.
+    far = np.stack([-moved.min(axis=0), drift.max(axis=0), moved.max(axis=0), -drift.min(axis=0)])
+    on = np.array([True, False, True, False]).reshape(4, *[1] * (others.ndim - 1))
+    sign = np.array([1.0, 1.0, -1.0, -1.0]).reshape(on.shape)
+    at = np.where(on, far, -far) * rng.random(far.shape)
+    at = np.where(on, np.maximum(at, np.finfo(float).tiny), at)
+    gained, kink = np.empty_like(others), np.empty_like(others)
+    for t, (push, pull) in enumerate(zip(others, own, strict=True)):
+        active = at > 0
+        gained[t] = (far * (active.astype(float) - on)).sum(axis=0) / 2
+        after = at + sign * (push + pull * active)
+        rise = np.maximum(after, 0) - np.maximum(at, 0) - sign * on * (push + pull)
+        kink[t] = (far * sign * rise).sum(axis=0) / 2
+        at = after
+    return gained, kink
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """Outputs of wide nets, to leading order: limit + m^{-1/2} (mean + scatter).
+
+    Attributes:
+        limit: u_t of the kernel limit, shape (T + 1, n + k, C).
+        mean: shape (T + 1, n + k, C).
+        scatter: independent draws of the Gaussian part, shape (B, T + 1, n + k, C).
+    """
+
+    limit: Array
+    mean: Array
+    scatter: Array
+
+    def outputs(self, width: int) -> Array:
+        """Draws of the outputs of a net of that width, shape (B, T + 1, n + k, C)."""
+        return np.asarray(self.limit + (self.mean + self.scatter) / math.sqrt(width))
+
+
+def deviations(
+    inputs: ArrayLike,
+    limit: ArrayLike,
+    learning_rates: ArrayLike,
+    teaching: Teaching,
+    rng: np.random.Generator,
+    *,
+    count: int = 400,
+    draws: int = 64,
+    both_layers: bool = False,
+    pairs: bool = True,
+    scale: float = 1.0,
+) -> Deviations:
+    """The law of finite width of one way to train, from zero outputs.
+
+    Both parts obey δ_{t+1} = δ_t − η_t H ∂r_t[δ] + f_t: ∂r is how the residuals of the limit follow
+    its outputs, and f is −η_t √m (H_m(0) − H) r_t for the scatter, and the boundary source for the
+    mean. A deviation of hard targets is none, while signs are right.
+
+    Args:
+        inputs: unit rows, shape (n + k, d): training points first, then others that are looked at.
+        limit: u_t of the kernel limit, shape (T + 1, n + k) or (T + 1, n + k, C).
+        learning_rates: η_t, shape (T,).
+        teaching: targets of the n training points.
+        rng: of all draws.
+        count: B, draws of the scatter.
+        draws: neurons near each hyperplane, by four.
+        both_layers: the output weights are trained, too.
+        pairs: antisymmetric initialisation.
+        scale: σ of the weights at the start.
+
+    Reference: docs/theory.md, section 9.6.
+    """
+    x, u = np.asarray(inputs, dtype=float), np.asarray(limit, dtype=float)
+    rates, points, outputs = np.asarray(learning_rates, dtype=float), *teaching.observed.shape
+    u = u.reshape(len(u), len(x), outputs)
+    trained = u[:, :points]
+    begun = [np.zeros_like(trained[0]) if teaching.restarts(t) else trained[t]
+             for t in range(len(rates))]  # fmt: skip
+    taught = [trained[teaching.teacher(t)] for t in range(len(rates))]
+    residuals = np.stack([teaching.residual(t, begun[t], taught[t]) for t in range(len(rates))])
+    pulls = -rates[:, None, None] * residuals
+    kernel = _limit(x, points, outputs, both_layers)
+    source = np.zeros((len(rates), *u.shape[1:]))
+    ends = [t for t in range(len(rates)) if t == 0 or teaching.restarts(t)] + [len(rates)]
+    for start, stop in pairwise(ends):
+        source[start:stop] = boundary_source(x, pulls[start:stop], rng, draws=draws, scale=scale)
+
+    def carried(forces: Array) -> Array:
+        """Deviations (B, T + 1, n + k, C) of forces (B, T, n + k, C)."""
+        found = np.zeros((len(forces), len(rates) + 1, *u.shape[1:]))
+        for t, rate in enumerate(rates):
+            now = np.zeros_like(found[:, t]) if teaching.restarts(t) else found[:, t]
+            own, of_teacher = teaching.response(t, begun[t], taught[t])
+            change = np.einsum("icd,bid->bic", own, now[:, :points])
+            before = found[:, teaching.teacher(t), :points]
+            change = change + np.einsum("icd,bid->bic", of_teacher, before)
+            flat = change.reshape(len(forces), -1) @ kernel.T
+            found[:, t + 1] = now - rate * flat.reshape(now.shape) + forces[:, t]
+        return found
+
+    scatter = []
+    for block in kernel_draws(
+        x, points, count, rng, outputs=outputs, both_layers=both_layers, pairs=pairs
+    ):
+        forces = block @ pulls.reshape(len(rates), -1).T
+        forces = np.moveaxis(forces, 2, 1).reshape(len(block), len(rates), *u.shape[1:])
+        scatter.append(carried(forces))
+    return Deviations(u, carried(source[None])[0], np.concatenate(scatter))
