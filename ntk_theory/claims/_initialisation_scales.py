@@ -8,15 +8,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import ntk_theory as nt
-
-if TYPE_CHECKING:
-    from ntk_theory.checking.verdicts import Options
 
 Array = NDArray[np.float64]
 
@@ -64,7 +61,7 @@ class Scales(nt.NoisyClusters):
     large: float = 1.0
 
     @classmethod
-    def of(cls, problem: nt.NoisyClusters, _: Options) -> Scales:
+    def of(cls, problem: nt.NoisyClusters, _: Any = None, /, **more: Any) -> Scales:
         """The problem, whose scale is that of the large one."""
         if not problem.predictable:
             raise ValueError(
@@ -73,7 +70,7 @@ class Scales(nt.NoisyClusters):
                 f"{problem.schedule_text} and {problem.learning_rate:g}"
             )
         own = {"init_scale": None, "large": problem.init_scale or 1.0}
-        return cls(**(problem.fields() | own))
+        return super().of(problem, **(own | more))
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -190,7 +187,7 @@ class Scales(nt.NoisyClusters):
                 ratio=self.ratio * 2**doubled, noise_rate=self.noise_rate, seed=self.seed,
                 cross_cosine=self.cross_cosine,
             )  # fmt: skip
-            scales = Scales(**other.fields(), large=self.large)
+            scales = Scales.of(other, large=self.large)
             if scales.failure_bound(self.large) <= FAILURE:
                 return scales
         return None

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 
 if TYPE_CHECKING:
-    from ntk_theory.checking.verdicts import Options
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
 
 Array = NDArray[np.float64]
@@ -41,10 +40,10 @@ class LazyClusters(nt.NoisyClusters):
     draws: int = 0
 
     @classmethod
-    def of(cls, problem: nt.NoisyClusters, options: Options) -> LazyClusters:
+    def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
         draws = {"quick": 60, "standard": 200, "thorough": 400}.get(options.preset, 200)
-        return cls(**problem.fields(), draws=draws)
+        return super().of(problem, draws=draws, **more)
 
     @property
     def lazy_width(self) -> float:

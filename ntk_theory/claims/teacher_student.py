@@ -93,7 +93,7 @@ def teaching(
         clusters=clusters, points=points, ratio=ratio, noise_rate=noise_rate, seed=seed,
         cross_cosine=cross_cosine, learning_rate=learning_rate, noise_times=6,
     )  # fmt: skip
-    return Teaching(**problem.fields())
+    return Teaching.of(problem)
 
 
 @CLAIM.trainings
