@@ -91,9 +91,7 @@ _TITLES = {
     "distance": "‖W_T − W_0‖_F",
     "flipped_activations": "√m × share of flipped activations",
     "along_mean_change": "√m × H_m(T) − H_m(0) along its predicted mean",
-} | {
-    key: f"{_EXPONENTS[key]} at width {{widest}}" for key in ("kernel_change", LEFT, "movement")
-}
+} | {key: f"{_EXPONENTS[key]} at width {{widest}}" for key in ("kernel_change", LEFT, "movement")}
 _CONFIDENCE = 1 - 1e-4
 """Of each constant, two-sided: of a run with a dozen of them one in a thousand fails by chance."""
 
