@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +152,14 @@ class NoisyClusters:
     init_scale: float | None = None
     held_out: int = 0
     seed: int = 0
+
+    assumed: ClassVar[tuple[str, ...]] = ("",)
+    """What the names of its premises begin with, in a kind of problem that has only some."""
+
+    @classmethod
+    def of(cls, problem: NoisyClusters, _: Any = None, /, **more: Any) -> Self:
+        """A problem as one of another kind, whose further fields are given: `into=` of a claim."""
+        return cls(**({one.name: getattr(problem, one.name) for one in fields(problem)} | more))
 
     @property
     def recipe(self) -> Recipe:
@@ -391,10 +399,6 @@ class NoisyClusters:
             "init_scale": self.init_scale,
         }
 
-    def fields(self) -> dict[str, Any]:
-        """What it was made of, by name: for a kind of problem that has more."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
     def with_schedule(self, schedule: BurnIn) -> NoisyClusters:
         """The same problem under another schedule."""
         distillation = replace(self.distillation, schedule=schedule)
@@ -480,7 +484,7 @@ class NoisyClusters:
                     "worst margin after burn-in > 0",
                 )
             )
-        return tuple(premises)
+        return tuple(one for one in premises if one.name.startswith(self.assumed))
 
 
 def lazy_premise(lazy_width: float, width: int) -> Premise:

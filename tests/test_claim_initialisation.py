@@ -11,7 +11,6 @@ from cases.initialisation import TOY
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import Run
 from ntk_theory.checking.verdicts import Measurement, Options, Verdict
-from ntk_theory.claims import _initialisation_scales as scaling
 from ntk_theory.claims import initialisation
 from ntk_theory.claims.initialisation import CLAIM
 from progress import Silent
@@ -104,7 +103,7 @@ def test_random_starts_of_the_large_scale_are_seen_to_fail_at_the_small_ratio(tr
     easier = problem.easier
     assert (
         easier.failure_bound(problem.large)
-        <= scaling.FAILURE
+        <= initialisation._FAILURE
         < problem.failure_bound(problem.large)
     )
     start = np.zeros((1, 40))
@@ -157,7 +156,9 @@ def test_options_that_make_no_sense_are_refused(changes, message):
 
 def test_half_the_scale_needs_four_times_the_width_and_none_is_beyond_reach():
     problem = CLAIM.build(TOY)
-    assert 0 <= 4 * problem._least_width(0.1) - problem._least_width(0.05) <= 8  # rounded up
+    assert problem.lazy_width_at(0.05) == pytest.approx(4 * problem.lazy_width_at(0.1))
+    (first,), (half,) = (problem.widths(scale, (2, 4, 8, 16)) for scale in (0.8, 0.4))
+    assert 0 <= 4 * first - half <= 8  # rounded up
     hard, run = CLAIM.build(Options(preset="quick", ratio=80.0)), (128, 256, 512, 1024, 2048)
-    widths = (*(hard.width(scale, run) for scale in hard.scales), *hard.small_widths(run))
-    assert max(widths) <= scaling._WIDEST
+    widths = [width for scale in hard.scales for width in hard.widths(scale, run)]
+    assert max(widths) <= initialisation._WIDEST

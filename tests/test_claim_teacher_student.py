@@ -10,8 +10,7 @@ from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.nets import net_seeds
 from ntk_theory.checking.running import Run, _predicted_signs_premise
 from ntk_theory.checking.verdicts import Options, Verdict
-from ntk_theory.claims._teacher_student_problem import HARDENED, TEACHER, student_of
-from ntk_theory.claims.teacher_student import CLAIM
+from ntk_theory.claims.teacher_student import CLAIM, HARDENED, TEACHER, student_of
 from progress import Silent
 
 

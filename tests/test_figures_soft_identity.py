@@ -8,7 +8,7 @@ import pytest
 from cases import toy_result
 from ntk_theory import predictions
 from ntk_theory.claims import all_claims
-from ntk_theory.claims._soft_identity_problem import HARD, MEMORISING, STOPPING, TEMPERED
+from ntk_theory.claims.soft_identity import HARD, MEMORISING, STOPPING, TEMPERED
 from panels import drawn
 
 CLAIM = all_claims()["soft-identity"]

@@ -115,7 +115,8 @@ class Claim:
             builder: raises ValueError for values that make no sense.
             defaults: values in place of its own.
             fixed: values of parameters that are to be no knobs.
-            into: f(what it returns, options) makes of it what the other parts are handed.
+            into: f(what it returns, options) makes of it what the other parts are handed; `of` of a
+                kind of `nt.NoisyClusters` is such a function.
         """
         self._builder, self._into = builder, into
         self._defaults, self._fixed = dict(defaults or {}), dict(fixed or {})

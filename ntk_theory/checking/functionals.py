@@ -23,6 +23,7 @@ __all__ = [
     "rescaled",
     "rescaled_rms_error",
     "residual",
+    "rms",
     "rms_error",
     "size",
     "wrong_signs",
@@ -87,6 +88,11 @@ def mean_margin(which: ArrayLike | None = None) -> Functional:
 def wrong_signs(outputs: Array, points: LabelledPoints) -> Array:
     """Share of points whose margin is not positive: the 0-1 error."""
     return np.asarray((margins(outputs, points) <= 0).mean(axis=-1))
+
+
+def rms(values: ArrayLike) -> Array:
+    """Root mean square over the last axis."""
+    return np.asarray(np.sqrt(np.square(values).mean(axis=-1)))
 
 
 def _per_point(square: Array, labels: Array) -> Array:

@@ -11,21 +11,23 @@ __all__ = ["CLAIM"]
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
-from ntk_theory.checking.functionals import least_margin, rms_error
-from ntk_theory.checking.functionals import wrong_signs as zero_one_error
-from ntk_theory.claims._initialisation_pictures import drawn, floor, over_width, wrong_signs
-from ntk_theory.claims._initialisation_scales import SAMPLES, Scales, rms
+from ntk_theory.checking.functionals import least_margin, rms, rms_error, wrong_signs
+from ntk_theory.checking.panels import Laws
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 
@@ -73,14 +75,179 @@ CLAIM = nt.Claim(
 )
 
 PAIRS = "antisymmetric pairs"
-_LARGE_NETS = 16
-"""Control nets of the large scale, of which it takes more."""
+_SAMPLES, _FAILURE = 1000, 1e-3
+"""Draws that a distribution is predicted from, and a probability of wrong signs that is none."""
 
-_SCALE_STREAM, _DRAW_STREAM, _DRAWS = 4, 6, 200
-"""Keep the plain nets, and random initial outputs at a larger ratio, apart from all others."""
+_SCALES = (2.0, 1.0, 0.5, 0.25, 0.125)
+"""In units of the large scale, which is the second; only the last one is claimed to suffice."""
+
+_WIDEST = 2**14
+"""No default width of a scale is larger; where it does not suffice, a premise says so."""
+
+_LARGE_NETS, _DRAWS = 16, 200
+"""Control nets of the large scale, of which it takes more, and initial outputs at that ratio."""
 
 _DEVIATES = 3.9
 """Half-width of a random row in standard errors: a right mean is missed once in 10⁴ rows."""
+
+
+class Ends(NamedTuple):
+    """Final RMS error, recovered signs, and share of wrong ones at the end of the burn-in."""
+
+    error: Array
+    recovered: NDArray[np.bool_]
+    early: Array
+
+
+@dataclass(frozen=True)
+class Scales(nt.NoisyClusters):
+    """Noisy clusters, on which nets start with weights of several scales.
+
+    Attributes:
+        large: the scale σ at which a floor is claimed at every width.
+    """
+
+    large: float = 1.0
+    assumed = ("kernel", "stable", "recoverable", "burn-in", "observed", "signs right")
+
+    @classmethod
+    def of(cls, problem: nt.NoisyClusters, _: Any = None, /, **more: Any) -> Scales:
+        """The problem, whose scale is that of the large one."""
+        if not problem.predictable:
+            raise ValueError(
+                "schedule must have weights that are known before the run, and learning_rate must "
+                f"be below 2/λ_max = {2 / problem.spectrum.mean:.4g}; got "
+                f"{problem.schedule_text} and {problem.learning_rate:g}"
+            )
+        own = {"init_scale": None, "large": problem.init_scale or 1.0}
+        return super().of(problem, **(own | more))
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Every σ, from the largest on; the second is the large one."""
+        return tuple(self.large * part for part in _SCALES)
+
+    def lazy_width_at(self, scale: float) -> float:
+        """Width at which fitting the noise moves a neuron of a scale across: like 1/scale²."""
+        return super().lazy_width / scale**2
+
+    @property
+    def lazy_width(self) -> float:
+        """That of the large scale."""
+        return self.lazy_width_at(self.large)
+
+    def widths(self, scale: float, run: Sequence[int]) -> tuple[int, ...]:
+        """Four widths of the smallest scale, ascending, and one of the others but the large one.
+
+        From half the large scale on that grows as the random part falls: next to it the deviation
+        of a finite width has to stay small.
+        """
+        least: float = 2 * math.ceil(2 * self.lazy_width_at(scale))
+        if scale == self.scales[-1]:
+            first = max(run[0], int(min(least, _WIDEST // 8)))
+            return tuple(first * 2**k for k in range(4))
+        least = max(least, run[1] * self.large / (2 * scale))
+        return (max(run[1], 2 * math.ceil(min(least, _WIDEST) / 2)),)
+
+    @cached_property
+    def spread(self) -> Array:
+        """What is left of an initial output of scale 1, standard deviation at every step."""
+        known = self.spectrum, self.angle, self.cross_cosine, self.learning_rate, self.steps
+        return nt.predictions.initial_output_spread(*known)
+
+    @cached_property
+    def from_zero(self) -> Array:
+        """Predicted outputs from a zero start, shape (T + 1, n)."""
+        return self.distilled.outputs(self.dataset.clean, self.dataset.flipped)
+
+    def recorded(self, start: Array) -> Array:
+        """Initial outputs (..., n), and what the block recursion makes of them, (..., 3, n).
+
+        Their steps are those that nets keep: the start, the end of the burn-in and the last one.
+        """
+        known = self.spectrum, self.dataset.observed, self.learning_rate
+        first, second = np.split(self.weights, [self.first_taught])
+        early = nt.predictions.block_recursion(*known, first, start)
+        final = nt.predictions.block_recursion(*known, second, early)
+        return np.stack([start, early, final], axis=-2)
+
+    def wrong_shares(self, scale: float, deviation: float = 0.0) -> Array:
+        """Expected share of wrong signs, in closed form, at every step from the burn-in's end."""
+        margins = (self.from_zero * self.dataset.clean)[self.first_taught :]
+        spread = np.hypot(scale * self.spread[self.first_taught :], deviation)
+        return nt.predictions.wrong_sign_share(margins, spread)
+
+    def failure_bound(self, scale: float) -> float:
+        """Bound on the probability that a wrong sign ever teaches."""
+        return float(self.wrong_shares(scale).sum() * len(self.gram))
+
+    def right_signs(self, scale: float) -> nt.Premise:
+        """No wrong sign teaches at a scale."""
+        failure, name = self.failure_bound(scale), "smallest scale leaves the signs right"
+        likely = f"probability of a wrong sign after the burn-in <= {_FAILURE:g}"
+        return nt.Premise(name, failure, failure <= _FAILURE, f"{likely}, by the union bound")
+
+    def ends(self, outputs: Array) -> Ends:
+        """What becomes of nets, from their outputs at the three steps, (S, 3, n)."""
+        right, clean = outputs * self.dataset.clean > 0, self.dataset.clean
+        recovered = np.asarray(right[:, 2].all(axis=1))
+        return Ends(rms(outputs[:, 2] - clean), recovered, (~right[:, 1]).mean(axis=1))
+
+    def law(self, scale: float, deviation: float = 0.0) -> Ends:
+        """What the block recursion makes of random initial outputs of a scale.
+
+        A deviation of the nets from their limit at the end of the burn-in adds to the random part
+        as if it were of the same kind; the draws are the same ones.
+        """
+        levels, key = self.spectrum, np.random.SeedSequence(self.seed, spawn_key=(3,))
+        size = float(np.hypot(scale, deviation / self.spread[self.first_taught]))
+        draws = nt.predictions.initial_output_samples(
+            levels.clusters, levels.points, self.angle, self.cross_cosine, size, _SAMPLES,
+            np.random.default_rng(key),
+        )  # fmt: skip
+        return self.ends(self.recorded(draws))
+
+    @cached_property
+    def laws(self) -> tuple[Ends, ...]:
+        """Of every scale."""
+        return tuple(map(self.law, self.scales))
+
+    @cached_property
+    def easier(self) -> Scales | None:
+        """The same clusters at the first ratio, doubled, at which the large scale is no obstacle.
+
+        By the union bound; None where eight doublings do not suffice.
+        """
+        for doubled in range(1, 9):
+            other = Scales.of(nt.noisy_clusters(
+                clusters=self.spectrum.clusters, points=self.spectrum.points,
+                ratio=self.ratio * 2**doubled, noise_rate=self.noise_rate, seed=self.seed,
+                cross_cosine=self.cross_cosine,
+            ), large=self.large)  # fmt: skip
+            if other.failure_bound(self.large) <= _FAILURE:
+                return other
+        return None
+
+    @property
+    def covariance(self) -> Array:
+        """κ_1 of the measured kernels: what training the output weights adds to the NTK."""
+        return np.asarray(nt.kernels.ntk_limit(self.dataset.inputs, layers="both") - self.gram)
+
+    def on_measured_kernel(self, outputs: Array) -> Array:
+        """Outputs after the last step on the measured kernel, from some start, shape (S, n)."""
+        for weight in self.weights:
+            target = weight * self.dataset.observed + (1 - weight) * np.sign(outputs)
+            outputs = outputs - self.learning_rate * (outputs - target) @ self.gram
+        return outputs
+
+    def premises(self) -> tuple[nt.Premise, ...]:
+        """Those of a random start from scales one of which is small."""
+        return (*super().premises(), self.right_signs(self.scales[-1]))
+
+    def config(self) -> dict[str, Any]:
+        """Every number of the problem."""
+        own = {"init_scale": self.large, "scales": list(self.scales), "samples": _SAMPLES}
+        return super().config() | own | {"lazy_width": self.lazy_width_at(1.0)}
 
 
 CLAIM.problem(
@@ -106,28 +273,15 @@ def trainings(problem: Scales) -> Iterator[nt.Training]:
     yield problem.distilled_training(PAIRS, signs_from=None, nets=_few)
     record = (0, problem.first_taught, problem.steps)
     for place, scale in enumerate(problem.scales):
-        own: dict[str, Any] = {"widths": lambda run, scale=scale: (problem.width(scale, run),)}
-        if scale == problem.large:
-            own = {}
-        elif scale == problem.small:
-            own = {"widths": problem.small_widths, "nets": _few}
-        elif place == 2:  # a recovered half is the most random of all
+        own: dict[str, Any] = {} if place == 1 else {"widths": partial(problem.widths, scale)}
+        if place == 2:  # a recovered half is the most random of all
             own["nets"] = lambda count: 4 * count
-        # The place of the scale keeps nets of one width apart.
-        stream = 0 if scale == problem.small else _SCALE_STREAM + 10 * place
+        own["stream"] = 4 + 10 * place  # apart from nets of one width, and from those of controls
+        if scale == problem.scales[-1]:
+            own |= {"nets": _few, "stream": 0}
         recipe = replace(problem.recipe, init_scale=scale, record=record)
         yield nt.Training(_name(scale), recipe, problem.from_zero[list(record)],
-                          labels=problem.dataset.clean, stream=stream, kernel_limit=False,
-                          **own)  # fmt: skip
-
-
-def _off(problem: Scales, outputs: Array) -> Array:
-    """Difference to the recursion from nets' own initial outputs at their three steps."""
-    start, early = outputs[..., 0, :], outputs[..., 1, :]
-    burn_in = problem.first_taught
-    first = problem.continued(start, slice(burn_in))
-    last = problem.continued(first, slice(burn_in, None))
-    return np.stack([0 * start, early - first, outputs[..., 2, :] - last], axis=-2)
+                          labels=problem.dataset.clean, kernel_limit=False, **own)  # fmt: skip
 
 
 @CLAIM.rows
@@ -136,25 +290,26 @@ def rows(problem: Scales, pairs: nt.Training, *scales: nt.Training) -> Iterator[
     final, burn_in = float(problem.distilled.rms_error()[-1]), problem.first_taught
     large, small = scales[1], scales[-1]
 
-    def off(outputs: Array, _: Any) -> Array:
-        return rms(_off(problem, outputs))
+    def off(outputs: Array) -> Array:
+        """Deviation from the recursion from nets' own initial outputs, at their three steps."""
+        return outputs - problem.recorded(outputs[..., 0, :])
 
     def rms_from_own_start(difference: Array, predicted: Array) -> Array:
-        return rms(_off(problem, difference + predicted))
+        return rms(off(difference + predicted))
 
     def largest_from_own_start(difference: Array, predicted: Array) -> Array:
-        return np.asarray(np.abs(_off(problem, difference + predicted)).max(axis=-1))
+        return np.asarray(np.abs(off(difference + predicted)).max(axis=-1))
 
     right: dict[str, Any] = {"expect": 0.0, "tolerance": lambda _: 0.0}
     # Half the error distinguishes it from 0 and from its double.
     yield nt.Row("final RMS error", pairs, rms_error, norm="rms", expect=final, resolves=final / 2)
-    yield nt.Row("0-1 error, worst of the widest nets", pairs, zero_one_error, norm="rms",
+    yield nt.Row("0-1 error, worst of the widest nets", pairs, wrong_signs, norm="rms",
                  nets="each", **right)  # fmt: skip
     # Half the spread over nets distinguishes its own start from another net's.
     yield nt.Row(f"deviation from the recursion from a net's own start, {burn_in} steps", large,
-                 off, at=1, norm="own", expect=0.0,
+                 lambda outputs, _: rms(off(outputs)), at=1, norm="own", expect=0.0,
                  resolves=problem.large * float(problem.spread[burn_in]) / 2)  # fmt: skip
-    left = problem.small * float(problem.spread[-1])
+    left = problem.scales[-1] * float(problem.spread[-1])
     ends: dict[str, Any] = {"tolerance": lambda deviation: deviation + left}
     yield nt.Row("final RMS error", small, rms_error, norm=rms_from_own_start, expect=final,
                  resolves=final / 2, **ends)  # fmt: skip
@@ -162,7 +317,7 @@ def rows(problem: Scales, pairs: nt.Training, *scales: nt.Training) -> Iterator[
     yield nt.Row("margin at the end", small, least_margin, norm=largest_from_own_start,
                  expect=float(problem.distilled.margin()[-1]), resolves=problem.noise_rate,
                  **ends)  # fmt: skip
-    yield nt.Row("0-1 error, worst net of all widths", small, zero_one_error,
+    yield nt.Row("0-1 error, worst net of all widths", small, wrong_signs,
                  norm=rms_from_own_start, nets="each of every width", **right)  # fmt: skip
 
 
@@ -172,36 +327,36 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     from ntk_theory.checking.ladder import falling_row
 
     problem, widths, burn_in = run.problem, run.nets.widths, run.problem.first_taught
-    nets = {scale: [one.outputs() for one in run.results[_name(scale)]]
-            for scale in problem.scales}  # fmt: skip
-    moved = max(problem.movement(one.width, scale) for scale in problem.scales
-                for one in run.results[_name(scale)])  # fmt: skip
+    results = {scale: run.results[_name(scale)] for scale in problem.scales}
+    nets = {scale: np.concatenate([one.outputs() for one in results[scale]]) for scale in results}
+    moved = math.sqrt(max(problem.lazy_width_at(scale) / results[scale][0].width
+                          for scale in results))  # fmt: skip
     yield nt.Premise("nets of every scale move little", moved, moved <= 0.5,
                      "relative movement <= 1/2 at every scale and width")  # fmt: skip
-    yield from _kernel_rows(problem, np.concatenate([one for every in nets.values()
-                                                     for one in every])[:, 0])  # fmt: skip
+    yield from _kernel_rows(problem, np.concatenate(list(nets.values()))[:, 0])
     early = run.deviations(replace(run.declared.rows[0], at=burn_in))
     yield falling_row(widths, early, f"{PAIRS}, {burn_in} steps")
     bound = run.fit(early).upper
-    yield from _start_rows(problem, nets, bound(widths[-1]))
+    widest = results[problem.large][-1].outputs()
+    yield from _start_rows(problem, nets, widest[:, 1], bound(widths[-1]))
     for place, scale in enumerate(problem.scales[:-1]):
-        deviation = bound(min(one.width for one in run.results[_name(scale)]))
-        yield from _scale_rows(problem, place, np.concatenate(nets[scale]), deviation)
+        yield from _scale_rows(problem, place, nets[scale], bound(results[scale][0].width))
     # The slope of the mean error in log2 m is a weighted sum of independent means. The law m^{-1/2}
     # would lose 1 − 1/√2 of the error an octave; half of that distinguishes it from none.
-    law, octaves, clean = problem.laws[1], np.log2(widths), problem.dataset.clean
-    centred = (octaves - octaves.mean()) / np.square(octaves - octaves.mean()).sum()
-    errors = np.stack([rms(one[:, -1] - clean) for one in nets[problem.large]])
-    error = float(law.error.std() * np.linalg.norm(centred)) / math.sqrt(run.nets.count)
+    law, octaves, clean = problem.laws[1].error, np.log2(widths), problem.dataset.clean
+    errors = rms(nets[problem.large][:, 2] - clean).reshape(len(widths), -1)
+    error = float(law.std() / octaves.std()) / math.sqrt(errors.size)
     yield nt.Measurement(
         f"{_name(problem.large)}: change of the mean final error per octave of width", 0.0,
-        float(centred @ errors.mean(axis=1)), _DEVIATES * error,
-        resolution=float(law.error.mean()) * (1 - math.sqrt(0.5)) / 2,
+        float(np.polyfit(octaves, errors.mean(axis=1), 1)[0]), _DEVIATES * error,
+        resolution=float(law.mean()) * (1 - math.sqrt(0.5)) / 2,
     )  # fmt: skip
-    pairs = [rms_error(one.outputs(), run.trainings[PAIRS].points)[:, -1]
-             for one in run.results[PAIRS]]  # fmt: skip
-    run.evidence.arrays |= {"large_errors": errors, "pair_errors": np.stack(pairs)}
-    run.evidence.arrays |= drawn(problem, nets)
+    run.evidence.arrays |= _drawn(problem, nets) | {
+        "large_errors": errors,
+        "predicted large_errors": np.full(len(widths), law.mean()),
+        "pair_errors": np.stack([rms(one.outputs()[:, -1] - clean) for one in run.results[PAIRS]]),
+        "predicted pair_errors": np.full(len(widths), problem.distilled.rms_error()[-1]),
+    }
 
 
 def _kernel_rows(problem: Scales, start: Array) -> Iterator[nt.Measurement]:
@@ -222,15 +377,14 @@ def _kernel_rows(problem: Scales, start: Array) -> Iterator[nt.Measurement]:
         "kernel limit: variance of what is left of an initial output − closed form, largest",
         0.0, gap, 2 * rounding, kind="formula",
     )  # fmt: skip
-    gap = float(np.abs(problem.on_measured_kernel(start)
-                       - problem.continued(start, slice(None))).max())  # fmt: skip
+    off = problem.on_measured_kernel(start) - problem.recorded(start)[:, 2]
     yield nt.Measurement(
-        "kernel limit from nets' own starts − recursion over clusters, largest", 0.0, gap,
-        max(1.0, float(np.abs(start).max())) * rounding, kind="formula",
+        "kernel limit from nets' own starts − recursion over clusters, largest", 0.0,
+        float(np.abs(off).max()), max(1.0, float(np.abs(start).max())) * rounding, kind="formula",
     )  # fmt: skip
     easier, scale = problem.easier, problem.large
     if easier is not None:
-        key = np.random.SeedSequence(problem.seed, spawn_key=(_DRAW_STREAM,))
+        key = np.random.SeedSequence(problem.seed, spawn_key=(6,))  # apart from all others
         draws = np.random.default_rng(key).standard_normal((_DRAWS, clean.size))
         start = scale * draws @ np.linalg.cholesky(easier.covariance).T
         predicted = float(easier.distilled.rms_error()[-1])
@@ -242,10 +396,9 @@ def _kernel_rows(problem: Scales, start: Array) -> Iterator[nt.Measurement]:
 
 
 def _start_rows(
-    problem: Scales, nets: Mapping[float, Sequence[Array]], deviation: float
+    problem: Scales, nets: Mapping[float, Array], widest: Array, deviation: float
 ) -> Iterator[nt.Measurement]:
     """The initial output has the size σ √κ_1(0), and shrinks in the burn-in as the modes do."""
-    plain = [(scale, one) for scale in problem.scales[:-1] for one in nets[scale]]
 
     def size(name: str, predicted: float, squares: Array, extra: float) -> nt.Measurement:
         """Root of a mean of squares, with its standard error by the delta method."""
@@ -256,24 +409,18 @@ def _start_rows(
                               (float(np.sqrt(squares.min())), float(np.sqrt(squares.max()))),
                               resolution=predicted / 4)  # fmt: skip
 
-    squares = np.concatenate([np.square(one[:, 0] / scale).mean(axis=1) for scale, one in plain])
+    scales = np.repeat(problem.scales[:-1], [len(nets[scale]) for scale in problem.scales[:-1]])
+    starts = rms(np.concatenate([nets[scale][:, 0] for scale in problem.scales[:-1]]))
+    squares = np.square(starts / scales)
     yield size("RMS initial output / scale", float(problem.spread[0]), squares, 0.0)
-    logs = np.concatenate([np.log(rms(one[:, 0])) for _, one in plain])
-    scales = np.concatenate([np.full(len(one), math.log(scale)) for scale, one in plain])
-    slope, covariance = np.polyfit(scales, logs, 1, cov=True)
+    slope, covariance = np.polyfit(np.log(scales), np.log(starts), 1, cov=True)
     yield nt.Measurement("exponent of the initial output in the scale", 1.0, float(slope[0]),
                          _DEVIATES * math.sqrt(covariance[0, 0]), resolution=0.25)  # fmt: skip
     burn_in, scale = problem.first_taught, problem.large
     spread = float(problem.spread[burn_in])
-    left = (nets[scale][-1][:, 1] - problem.from_zero[burn_in]) / scale
-    yield size(f"RMS of what is left of it after {burn_in} steps / scale", spread,
-               np.square(left).mean(axis=1),
-               math.hypot(spread, deviation / scale) - spread)  # fmt: skip
-
-
-def _next(values: Sequence[float], place: int) -> float:
-    """Half the difference to the scale twice as large; of the largest, to half as large."""
-    return abs(values[place] - values[place - 1 if place else 1]) / 2
+    left = np.square((widest - problem.from_zero[burn_in]) / scale).mean(axis=1)
+    extra = math.hypot(spread, deviation / scale) - spread
+    yield size(f"RMS of what is left of it after {burn_in} steps / scale", spread, left, extra)
 
 
 def _scale_rows(
@@ -283,35 +430,30 @@ def _scale_rows(
 
     Standard errors are those of the predicted distribution, of the nets and of its own draws. The
     deviation of a net of finite width is, to leading order, centred and independent of its initial
-    output: it acts as a somewhat larger one.
+    output: it acts as a somewhat larger one. Half the difference to the scale twice as large, of
+    the largest to half as large, distinguishes a mean.
     """
-    scale, law, clean = problem.scales[place], problem.laws[place], problem.dataset.clean
-    early, final = (outputs[:, 1] * clean <= 0).mean(axis=1), outputs[:, 2]
-    shares = [problem.early_share(one) for one in problem.scales]
+    scale, law, other = problem.scales[place], problem.laws[place], place - 1 if place else 1
+    found, count = problem.ends(outputs), len(outputs)
+    share, far = (problem.wrong_shares(problem.scales[one])[0] for one in (place, other))
     # One wrong sign more than none, as few of them are not normally distributed.
-    allowed = problem.early_share(scale, deviation) - shares[place] + 1 / early.size / clean.size
-    allowed += _DEVIATES * float(law.early.std()) / math.sqrt(early.size)
+    allowed = problem.wrong_shares(scale, deviation)[0] - share + 1 / outputs[:, 1].size
+    allowed += _DEVIATES * law.early.std() / math.sqrt(count)
     name = f"{_name(scale)}: share of wrong signs after {problem.first_taught} steps"
-    yield over_nets(name, shares[place], early, allowed, _next(shares, place))
+    yield over_nets(name, share, found.early, allowed, abs(share - far) / 2)
     if scale < problem.large / 2:
         return  # hardly any net fails: a mean of very few
     wider = problem.law(scale, deviation)
-    deviates = _DEVIATES * math.sqrt(1 / len(final) + 1 / SAMPLES)
-    means = [float(one.error.mean()) for one in problem.laws]
-    yield over_nets(f"{_name(scale)}: final RMS error", means[place], rms(final - clean),
-                    deviates * float(law.error.std())
-                    + abs(float(wider.error.mean()) - means[place]),
-                    _next(means, place))  # fmt: skip
-    if scale <= problem.large:
-        shares = [float(one.recovered.mean()) for one in problem.laws]
-        yield nt.Measurement(
-            f"{_name(scale)}: share of nets with every sign right at the end", shares[place],
-            float((final * clean > 0).all(axis=1).mean()),
-            deviates * float(law.recovered.std()) + 1 / len(final)
-            + abs(float(wider.recovered.mean()) - shares[place]),
-            # Of the large scale and its half, each is distinguished from the other.
-            resolution=abs(shares[1] - shares[2]) / 2,
-        )  # fmt: skip
+    compared = [("final RMS error", "error", other, 0.0)]
+    if scale <= problem.large:  # it and its half are distinguished from each other
+        name = "share of nets with every sign right at the end"
+        compared.append((name, "recovered", 3 - place, 1 / count))
+    for name, key, other, extra in compared:
+        own, drawn, far = (getattr(one, key) for one in (law, wider, problem.laws[other]))
+        allowed = _DEVIATES * math.sqrt(1 / count + 1 / _SAMPLES) * own.std() + extra
+        allowed += abs(drawn.mean() - own.mean())
+        yield over_nets(f"{_name(scale)}: {name}", own.mean(), getattr(found, key), allowed,
+                        abs(own.mean() - far.mean()) / 2)  # fmt: skip
 
 
 def _large_scale(run: nt.Run) -> tuple[nt.Measurement, float, float]:
@@ -320,13 +462,12 @@ def _large_scale(run: nt.Run) -> tuple[nt.Measurement, float, float]:
 
     width, problem, law = control_width(run.nets), run.problem, run.problem.laws[1]
     large = run.trainings[_name(problem.large)]
-    stream = CONTROL_STREAM + large.stream - _SCALE_STREAM
-    outputs = run.train(large, width, stream, _LARGE_NETS).outputs()
+    ends = run.train(large, width, CONTROL_STREAM + 10, _LARGE_NETS).outputs()[:, -1]
     every = replace(run.declared.rows[0], at=nt.ALL_STEPS, reduce=np.max)
     pairs = run.bound(every, width, from_all=True)
-    sampling = float(law.error.std()) * _DEVIATES * math.sqrt(1 / _LARGE_NETS + 1 / SAMPLES)
-    failure = over_nets("final RMS error", float(law.error.mean()),
-                        rms(outputs[:, -1] - problem.dataset.clean), sampling + pairs)  # fmt: skip
+    sampling = float(law.error.std()) * _DEVIATES * math.sqrt(1 / _LARGE_NETS + 1 / _SAMPLES)
+    errors = rms(ends - problem.dataset.clean)
+    failure = over_nets("final RMS error", law.error.mean(), errors, sampling + pairs)
     return failure, run.declared.rows[0].predicted, pairs
 
 
@@ -336,22 +477,14 @@ def controls(
 ) -> Iterator[nt.Control]:
     """Each breaks one premise."""
     final, floor = rows[f"{PAIRS}: final RMS error"], float(problem.laws[1].error.mean())
-    yield nt.Control(
-        "large-scale",
-        f"a small initial output: here w ~ N(0, {problem.large:g}² I)",
-        unmet=problem.right_signs(problem.large),
-        measure=_large_scale,
-    )
-    yield nt.Control(
-        "antisymmetric-pairs",
-        "a random initial output, hence a floor: here neurons come in pairs that cancel",
-        final.under(trainings[PAIRS], claimed=floor),
-    )
-    yield nt.Control(
-        "soft-targets",
-        "hardened targets: here they are soft",
-        final.under(problem.soft_training()),
-    )
+    broken = f"a small initial output: here w ~ N(0, {problem.large:g}² I)"
+    unmet = problem.right_signs(problem.large)
+    yield nt.Control("large-scale", broken, unmet=unmet, measure=_large_scale)
+    broken = "a random initial output, hence a floor: here neurons come in pairs that cancel"
+    paired = final.under(trainings[PAIRS], claimed=floor)
+    yield nt.Control("antisymmetric-pairs", broken, paired)
+    soft = final.under(problem.soft_training())
+    yield nt.Control("soft-targets", "hardened targets: here they are soft", soft)
 
 
 @CLAIM.work
@@ -363,16 +496,85 @@ def work(declared: Declaration) -> float:
 @CLAIM.finding
 def finding(run: nt.Run) -> str:
     """The floor of the large scale, and none of the small one."""
-    problem, pairs = run.problem, run.declared.rows[0]
-    floor = float(run.evidence.arrays["large_errors"].mean())
-    small = next(row for row in run.declared.rows if row.title.endswith("final RMS error")
-                 and row is not pairs)  # fmt: skip
+    problem, floor = run.problem, float(run.evidence.arrays["large_errors"].mean())
+    pairs, small = (row for row in run.declared.rows if row.name == "final RMS error")
     return (
         f"plain nets of scale {problem.large:g} end {floor:.3g} (RMS) from the clean labels at "
-        f"every width, predicted {problem.laws[1].error.mean():.3g}; at scale {problem.small:g} "
-        f"every sign is right and they end at {run.measured(small).mean():.4g}, predicted "
-        f"{pairs.predicted:.4g}, as {PAIRS} do"
+        f"every width, predicted {problem.laws[1].error.mean():.3g}; at scale "
+        f"{problem.scales[-1]:g} every sign is right and they end at "
+        f"{run.measured(small).mean():.4g}, predicted {pairs.predicted:.4g}, as {PAIRS} do"
     )
 
 
-CLAIM.panels = {"floor": floor, "wrong-signs": wrong_signs, "width": over_width}
+def _drawn(problem: Scales, nets: Mapping[float, Array]) -> dict[str, Array]:
+    """What is drawn of nets, outputs (S, 3, n) by scale, and of the predicted distributions.
+
+    These are drawn at four scales for each at which nets are trained; a hundredth of single nets
+    is left out at either end of their range.
+    """
+    scales = [problem.scales[0] * 2 ** (-place / 4) for place in range(4 * len(nets) - 3)]
+    laws = [problem.law(scale) for scale in scales]
+    found = problem.ends(np.concatenate(list(nets.values())))
+    return {
+        "law_scales": np.array(scales),
+        "law_mean": np.array([law.error.mean() for law in laws]),
+        "law_range": np.stack([np.quantile(law.error, (0.01, 0.99)) for law in laws], 1),
+        "law_unrecovered": np.array([1 - law.recovered.mean() for law in laws]),
+        "law_wrong_signs": np.array([problem.wrong_shares(scale)[0] for scale in scales]),
+        "zero_start": problem.distilled.rms_error()[-1:],
+        "net_scales": np.repeat(list(nets), [len(one) for one in nets.values()]),
+        "net_errors": found.error,
+        "net_unrecovered": ~found.recovered,
+        "net_wrong_signs": found.early,
+    }
+
+
+def _means(axes: Axes, result: ClaimResult, key: str, *how: str) -> None:
+    """Means of a quantity of the nets of every scale, over the scale."""
+    from matplotlib.ticker import FuncFormatter
+
+    every, values = result.arrays["net_scales"], result.arrays[f"net_{key}"]
+    scales = np.unique(every)
+    nt.drawing.means(axes, scales, [values[every == scale] for scale in scales], *how)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(xlabel=r"scale $\sigma$ of the initial weights")
+
+
+def _floor(axes: Axes, result: ClaimResult) -> None:
+    """How small must an initial output be to leave no error floor?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "law_scales" not in arrays:
+        return
+    drawing.dots(axes, arrays["net_scales"], arrays["net_errors"], drawing.ORANGE, "single nets")
+    _means(axes, result, "errors", drawing.INDIGO, "mean ± standard error", "D")
+    drawing.bound(axes, arrays["zero_start"][0], PAIRS)
+    scales = arrays["law_scales"]
+    drawing.prediction(axes, scales, arrays["law_mean"], "predicted mean")
+    low, high = arrays["law_range"]
+    drawing.prediction_range(axes, scales, low, high, "predicted, 98 % of nets")
+    axes.set(ylabel=r"final RMS error  $\|u_T-y\|/\sqrt{n}$", yscale="log")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
+
+
+def _wrong_signs(axes: Axes, result: ClaimResult) -> None:
+    """What share of signs is wrong when predictions begin to teach, and do nets get over it?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "law_scales" not in arrays:
+        return
+    for key, name, label, colour, marker in (
+        ("unrecovered", "nets with a wrong label at the end", "predicted", drawing.ORANGE, "s"),
+        ("wrong_signs", "signs wrong after the burn-in", None, drawing.INDIGO, "o"),
+    ):
+        _means(axes, result, key, colour, name, marker)
+        drawing.prediction(axes, arrays["law_scales"], arrays[f"law_{key}"], label, of=name)
+    axes.set(ylabel="share", ylim=(-0.03, 1.03))
+    axes.legend(loc="upper left")
+
+
+CLAIM.panels = {
+    "floor": _floor,
+    "wrong-signs": _wrong_signs,
+    "width": Laws({"large_errors": "nets of the second largest scale", "pair_errors": PAIRS},
+                  r"final RMS error  $\|u_T-y\|/\sqrt{n}$", room=20),
+}  # fmt: skip

@@ -11,20 +11,20 @@ __all__ = ["CLAIM"]
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import wrong_signs
+from ntk_theory.checking.functionals import rms, wrong_signs
 from ntk_theory.checking.panels import Laws
-from ntk_theory.claims._lazy_theory import DISTILLED, LEFT, PLAIN, LazyClusters, Theory
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.predictions import BoundaryLayer, ErrorCurve
     from ntk_theory.training import Trajectory
 
 Array = NDArray[np.float64]
@@ -76,6 +76,11 @@ CLAIM = nt.Claim(
     precisions=("float64",),  # kernels at the start are those of float64 nets
 )
 
+PLAIN, DISTILLED = "plain training", "self-distillation"
+LEFT = "deviation_from_linearisation"
+_BATCHES = 8
+"""Independent Monte Carlo estimates of the constants, whose scatter is their own error."""
+
 _EXPONENTS = {
     "movement": "max_r ‖w_r(T) − w_r(0)‖",
     "flipped_activations": "the share of flipped activations",
@@ -86,15 +91,136 @@ _TITLES = {
     "distance": "‖W_T − W_0‖_F",
     "flipped_activations": "√m × share of flipped activations",
     "along_mean_change": "√m × H_m(T) − H_m(0) along its predicted mean",
-    "kernel_change": "‖H_m(T) − H_m(0)‖_F at width {widest}",
-    LEFT: "sup_t ‖u_m − u_lin‖/√n at width {widest}",
-    "movement": "max_r ‖w_r(T) − w_r(0)‖ at width {widest}",
-}
+} | {key: f"{_EXPONENTS[key]} at width {{widest}}" for key in ("kernel_change", LEFT, "movement")}
 _CONFIDENCE = 1 - 1e-4
 """Of each constant, two-sided: of a run with a dozen of them one in a thousand fails by chance."""
 
 _START, _CONTROL_WIDTHS = 4, 4
 """Nets at their start for each trained one, as their kernels scatter; widths that a fit needs."""
+
+
+@dataclass(frozen=True)
+class LazyClusters(nt.NoisyClusters):
+    """Noisy clusters, with what theory draws of nets on them.
+
+    Attributes:
+        draws: neurons for each point and batch.
+    """
+
+    draws: int = 0
+    assumed = ("kernel positive", "stable learning", "signs right")
+
+    @classmethod
+    def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
+        """The problem, with as many draws as a preset takes."""
+        draws = {"quick": 60, "standard": 200, "thorough": 400}.get(options.preset, 200)
+        return super().of(problem, draws=draws, **more)
+
+    @property
+    def lazy_width(self) -> float:
+        """Lazy width of plain training, which memorises more than self-distillation does."""
+        memorised = float(self.plain.memorised_noise.max())
+        return nt.predictions.lazy_width(self.spectrum, self.angle, self.noise_rate, memorised)
+
+    def config(self) -> dict[str, Any]:
+        """Every number of the problem."""
+        lazy = self.lazy_width if self.predictable else None
+        return super().config() | {"draws": _BATCHES * self.draws, "lazy_width": lazy}
+
+    def matrix(self, same: float, inside: float, across: float) -> Array:
+        """A matrix with one value at a point, inside a cluster, and between clusters."""
+        levels = self.spectrum
+        return nt.predictions.cluster_matrix(levels.clusters, levels.points, same, inside, across)
+
+    @cached_property
+    def cosines(self) -> Array:
+        """Gram matrix of the inputs, shape (n, n)."""
+        return self.matrix(1.0, math.cos(self.angle), self.cross_cosine)
+
+    @cached_property
+    def theories(self) -> dict[str, Theory]:
+        """Of both ways to train."""
+        return {
+            PLAIN: Theory(self, self.plain, np.ones(self.steps)),
+            DISTILLED: Theory(self, self.distilled, self.weights),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Theory:
+    """What is predicted of one way of training.
+
+    Attributes:
+        problem: what is trained.
+        curve: its errors in the kernel limit.
+        weights: α_t, shape (T,).
+    """
+
+    problem: LazyClusters
+    curve: ErrorCurve
+    weights: Array
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        # Apart from the seeds of nets (0), controls (1) and resampling (2).
+        return np.random.default_rng(np.random.SeedSequence(self.problem.seed, spawn_key=(3, *key)))
+
+    @cached_property
+    def pulls(self) -> Array:
+        """η (z_t − u_t) with every sign right, shape (T, n)."""
+        data, alpha = self.problem.dataset, self.weights[:, None]
+        target = alpha * data.observed + (1 - alpha) * data.clean
+        outputs = self.curve.outputs(data.clean, data.flipped)
+        return np.asarray(self.problem.learning_rate * (target - outputs[:-1]))
+
+    @cached_property
+    def layers(self) -> tuple[BoundaryLayer, ...]:
+        """Independent estimates of the constants."""
+        problem, value = self.problem, nt.predictions.ntk_value
+        angles = (0.0, problem.angle, math.acos(problem.cross_cosine))
+        scaled = problem.learning_rate * problem.matrix(*map(value, angles))
+        return tuple(
+            nt.predictions.boundary_layer(
+                problem.cosines, scaled, self.pulls, self._rng(batch), problem.draws
+            )
+            for batch in range(_BATCHES)
+        )
+
+    @cached_property
+    def kernel_change(self) -> Array:
+        """Mean of √m (H_m(T) − H_m(0)), shape (n, n)."""
+        return np.asarray(np.mean([layer.kernel_change for layer in self.layers], axis=0))
+
+    def laws(self, widths: Sequence[int]) -> dict[str, tuple[Array, float]]:
+        """What nets of each width measure, (M, 1), and its relative standard error, by name.
+
+        The largest movement is that of a net none of whose neurons leaves the half-space of a point
+        and comes back. Under self-distillation, where the pulls change their sign, some do.
+        """
+        problem, curve, layers, root = self.problem, self.curve, self.layers, np.sqrt(widths)
+        mean, found = self.kernel_change, {}
+        off = np.array([[one.deviation_norm(m) for m in widths] for one in layers])
+        for key, estimates in {
+            "flipped_activations": [one.flipped / root for one in layers],
+            "along_mean_change": [(one.kernel_change * mean).sum() / np.linalg.norm(mean) / root
+                                  for one in layers],
+            "kernel_change": [[one.kernel_change_norm(m) for m in widths] for one in layers],
+            LEFT: off.max(axis=2),
+        }.items():  # fmt: skip
+            law, spread = np.mean(estimates, axis=0), np.std(estimates, axis=0, ddof=1)
+            found[key] = (law, float(spread[-1] / law[-1]) / math.sqrt(_BATCHES))
+        found[LEFT] = (off.mean(axis=0).max(axis=1), found[LEFT][1])
+        pull = self.pulls.sum(axis=0)
+        moved = [
+            nt.predictions.largest_movement(problem.cosines, pull, m // 2, self._rng(_BATCHES, m))
+            for m in widths
+        ]
+        errors = (curve.mean_error[-1], curve.information_error[-1], curve.memorised_noise[-1])
+        distance = nt.predictions.linearised_distance(
+            problem.spectrum, problem.noise_rate, *errors, problem.label_mean
+        )
+        found |= {"movement": (moved / root, 0.0), "distance": (distance * root**0, 0.0)}
+        return {key: (np.asarray(law)[:, None], error) for key, (law, error) in found.items()}
+
 
 CLAIM.problem(
     nt.noisy_clusters,
@@ -119,27 +245,23 @@ def _inspect(
     recipe: nt.Recipe, theory: Theory | None, width: int, seeds: Sequence[int],
     trajectory: Trajectory,
 ) -> dict[str, Array]:  # fmt: skip
-    """How far nets are from their linearisation, and their kernels from what they were."""
+    """How far nets moved, how far they are from their linearisation, and what their kernels did."""
     start = _kernels(recipe.inputs, width, seeds)
     linear = [
         nt.training.train_kernel_limit(kernel, recipe.observed, recipe.distillation,
                                        learning_rate=recipe.learning_rate, steps=recipe.steps)
         for kernel in start
     ]  # fmt: skip
-    off = np.sqrt(np.square(trajectory.outputs - np.stack(linear)).mean(axis=2)).max(axis=1)
-    if theory is None:
-        return {LEFT: off}
-    assert trajectory.network is not None
-    change, mean = (
-        nt.kernels.ntk_empirical(trajectory.network, recipe.inputs) - start,
-        theory.kernel_change,
-    )
-    along = (change * mean).sum(axis=(1, 2)) / np.linalg.norm(mean)
-    return {
-        "kernel_change": np.linalg.norm(change, axis=(1, 2)),
-        "along_mean_change": along,
-        LEFT: off,
-    }
+    moved = ("movement", "distance", "flipped_activations")
+    found = {key: getattr(trajectory, key) for key in moved}
+    found[LEFT] = rms(trajectory.outputs - np.stack(linear)).max(axis=1)
+    if theory is not None:
+        assert trajectory.network is not None
+        mean = theory.kernel_change
+        change = nt.kernels.ntk_empirical(trajectory.network, recipe.inputs) - start
+        found["kernel_change"] = np.linalg.norm(change, axis=(1, 2))
+        found["along_mean_change"] = (change * mean).sum(axis=(1, 2)) / np.linalg.norm(mean)
+    return found
 
 
 @CLAIM.trainings
@@ -162,19 +284,11 @@ def _start(run: nt.Run, pairs: bool = True) -> tuple[nt.Measurement, list[Array]
     distances = [np.linalg.norm(one, axis=(1, 2)) for one in off]
     squares = np.square(distances) * np.array(nets.widths)[:, None]
     mean, half = mean_of(squares, _CONFIDENCE)
-    predicted = problem.fluctuation(pairs=pairs)
+    predicted = nt.predictions.kernel_fluctuation(problem.cosines, pairs=pairs)
     return nt.Measurement(
         "mean of m ‖H_m(0) − H‖_F²", predicted, mean, half, (mean - half, mean + half),
         resolution=predicted / 2,
     ), distances  # fmt: skip
-
-
-def _found(run: nt.Run, name: str) -> dict[str, Array]:
-    """What nets of each width did in one way of training, shape (M, S), by name."""
-    every, own = run.results[name], ("movement", "distance", "flipped_activations")
-    found = {key: np.stack([getattr(one.trajectory, key) for one in every]) for key in own}
-    return found | {key: np.stack([one.inspected[key] for one in every])
-                    for key in every[0].inspected}  # fmt: skip
 
 
 @CLAIM.rows
@@ -200,7 +314,8 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     at_start = np.sqrt(fluctuation.predicted / np.array(widths))
     run.evidence.arrays |= {"at_start": np.stack(start), "predicted at_start": at_start}
     for name, theory in problem.theories.items():
-        found, laws = _found(run, name), theory.laws(widths)
+        every, laws = run.results[name], theory.laws(widths)
+        found = {key: np.stack([one.inspected[key] for one in every]) for key in every[0].inspected}
         for key, quantity in _EXPONENTS.items():
             slope = law if key in pure else np.polyfit(np.log(widths), np.log(laws[key][0]), 1)[0]
             title = f"exponent of {quantity}, {name}"
@@ -266,7 +381,7 @@ def _scaled(
 def _unpaired(run: nt.Run) -> tuple[nt.Measurement, float, float]:
     """H_m(0) fluctuates half as much, in the square."""
     found, _ = _start(run, pairs=False)
-    return found, run.problem.fluctuation(), found.tolerance
+    return found, nt.predictions.kernel_fluctuation(run.problem.cosines), found.tolerance
 
 
 @CLAIM.controls
@@ -292,13 +407,12 @@ def work(declared: Declaration) -> float:
 @CLAIM.finding
 def finding(run: nt.Run) -> str:
     """How little plain training moves the widest nets."""
-    found = {key: values[-1] for key, values in _found(run, PLAIN).items()}
+    found = run.widest(PLAIN).inspected
     return (
         f"at width {run.nets.widths[-1]} plain training moves no neuron by more than "
         f"{found['movement'].max():.3g}, flips {100 * found['flipped_activations'].mean():.2g} % "
-        "of the activations and leaves the net "
-        f"{found[LEFT].mean():.2g} (RMS) from its linearisation; all "
-        "fall as predicted, like m^{-1/2} to leading order"
+        f"of the activations and leaves the net {found[LEFT].mean():.2g} (RMS) from its "
+        "linearisation; all fall as predicted, like m^{-1/2} to leading order"
     )
 
 

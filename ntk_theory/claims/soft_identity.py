@@ -9,34 +9,34 @@ from __future__ import annotations
 
 __all__ = ["CLAIM"]
 
-import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.functionals import rms, rms_error, size
 from ntk_theory.checking.panels import Curves
 from ntk_theory.claims import _soft_identity_pairs as identity
-from ntk_theory.claims._soft_identity_problem import (
-    ENTROPY,
-    FLOW,
-    HARD,
-    MEMORISING,
-    STOPPING,
-    TEMPERED,
-    SoftTargets,
-)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.checking.verdicts import ClaimResult
+    from ntk_theory.targets import Schedule
 
 Array = NDArray[np.float64]
+
+MEMORISING, STOPPING = "soft, Σα = ∞", "soft, Σα < ∞"
+ENTROPY, FLOW = "soft, Σα < ∞, cross-entropy", "plain, small steps"
+TEMPERED, HARD = "tempered, tanh(u/T)", "hard, sign(u)"
+_TEMPERATURE, _DECAYS = 0.5, 8
+"""T of tempered targets, and the length of a run in decay constants."""
 
 _PAIRS = {
     "quick": ((4, 64, 1024), 1),
@@ -85,35 +85,120 @@ CLAIM = nt.Claim(
 )
 
 
-@CLAIM.problem
-def soft_targets(
-    *,
-    seed: int,
-    clusters: int = 4,
-    points: int = 5,
-    ratio: float = 6.0,
-    cross_cosine: float = 0.0,
-    noise_rate: float = 0.2,
-    learning_rate: float | None = None,
-    steps: int = 64,
-) -> SoftTargets:
-    """Noisy clusters on which the weights of the labels fade out eight times in a run.
+class SoftTargets(nt.NoisyClusters):
+    """Noisy clusters, on which one schedule of soft targets memorises and another one stops."""
 
-    Args:
-        seed: of the choice of wrong labels, and of all nets.
-        clusters: K.
-        points: s per cluster.
-        ratio: r = λ_+/λ_−.
-        cross_cosine: cosine between clusters.
-        noise_rate: ρ.
-        learning_rate: η; 1/2 over λ_+ when left out.
-        steps: T.
-    """
-    problem = nt.noisy_clusters(
-        clusters=clusters, points=points, ratio=ratio, noise_rate=noise_rate, seed=seed,
-        cross_cosine=cross_cosine, learning_rate=learning_rate, steps=steps, share=0.5,
-    )  # fmt: skip
-    return SoftTargets(**problem.fields())
+    assumed = ("kernel positive", "stable learning", "no overshoot")
+
+    def schedule(self, name: str, steps: int | None = None) -> Schedule:
+        """α_t of one way of training, stretched to so many steps."""
+        decay = (self.steps if steps is None else steps) / _DECAYS
+        return nt.targets.Power(decay, 0.5) if name == MEMORISING else nt.targets.Geometric(decay)
+
+    @property
+    def stopping(self) -> Array:
+        """α_t of the schedule that stops."""
+        return nt.targets.weights(self.schedule(STOPPING), self.steps)
+
+    @property
+    def time(self) -> float:
+        """ω = η Σ α_t of the schedule that stops."""
+        return float(self.learning_rate * self.stopping.sum())
+
+    @property
+    def epoch(self) -> int:
+        """Length of an epoch of lagged targets: a decay constant."""
+        return max(2, round(self.steps / _DECAYS))
+
+    @property
+    def order_steps(self) -> tuple[int, ...]:
+        """Numbers of steps in which soft targets cover the same time."""
+        return tuple(self.steps * factor for factor in (1, 2, 4, 8))
+
+    @property
+    def noise(self) -> Array:
+        """ζ, what the observed labels have inside clusters."""
+        return self.dataset.observed - (1 - 2 * self.noise_rate) * self.dataset.clean
+
+    @property
+    def lazy_width(self) -> float:
+        """Lazy width once all noise is memorised, which bounds that of every run."""
+        return nt.predictions.lazy_width(self.spectrum, self.angle, self.noise_rate, 1.0)
+
+    def premises(self) -> tuple[nt.Premise, ...]:
+        """Those of plain training."""
+        return tuple(replace(one, name=one.name.partition(" (")[0]) for one in super().premises())
+
+    def config(self) -> dict[str, Any]:
+        """Every number of the problem."""
+        config = super().config()
+        del config["schedule"], config["init_scale"]
+        return config | {
+            "decay": self.steps / _DECAYS,
+            "epoch": self.epoch,
+            "temperature": _TEMPERATURE,
+            "identity_steps": self.steps // 2,
+            "identity_seeds": identity.PAIR_NETS,
+            "order_steps": list(self.order_steps),
+        }
+
+    def fine_recipe(self, steps: int, *, soft: bool = False) -> nt.Recipe:
+        """Plain training in so many steps for the time of the schedule that stops, or soft one."""
+        target = nt.targets.Distillation(self.schedule(STOPPING, steps), "soft")
+        target = target if soft else nt.targets.PLAIN
+        rate = self.time / float(nt.targets.weights(target.schedule, steps).sum())
+        return replace(self.recipe, distillation=target, learning_rate=rate, steps=steps,
+                       record=[steps])  # fmt: skip
+
+    def small_steps(self) -> nt.Training:
+        """Plain training in small steps: gradient flow, and what steps retrieve beyond it."""
+        recipe, levels = self.fine_recipe(2 * self.steps), self.spectrum
+        every = np.array([levels.noise, levels.information, levels.mean])
+        retrieved = nt.predictions.gradient_flow(every, self.time)
+        retrieved += nt.predictions.small_step_gap(every, np.full(recipe.steps, recipe.rate))
+        noise, information, mean = retrieved
+        outputs = nt.predictions.block_filter(levels, recipe.observed, (noise, information, mean))
+        return nt.Training(FLOW, recipe, outputs[None], self.dataset.clean,
+                           curves={"memorised_noise": retrieved[:1]})  # fmt: skip
+
+    @np.errstate(under="ignore")
+    def policy(
+        self, name: str, target: Any, *, entropy: bool = False, epoch: int | None = None
+    ) -> nt.Training:
+        """Training under a label policy, H applied through averages over clusters (section 8).
+
+        The target is "soft", "tempered" or "hard"; with an `epoch` the prediction at the start of
+        the one before teaches. Cross-entropy has one-hot labels.
+        """
+        rate, levels = self.learning_rate, self.spectrum
+        factors = rate * levels.noise, rate * levels.information, rate * levels.mean
+        temper = _TEMPERATURE if target == "tempered" else 1.0
+        clean, observed = identity.labels_of(self, 2 if entropy else 1)
+
+        def teach(scores: Array) -> Array:
+            if entropy:
+                return np.asarray(softmax(scores / temper, axis=-1))
+            return {"soft": scores, "hard": np.sign(scores),
+                    "tempered": np.tanh(scores / temper)}[target]  # fmt: skip
+
+        predicted = nt.predictions.policy_recursion(
+            lambda vector: nt.predictions.block_filter(levels, vector.T, factors).T,
+            observed, self.stopping, teach, epoch, partial(softmax, axis=-1) if entropy else None,
+        )  # fmt: skip
+        taught = nt.targets.Distillation(
+            self.schedule(STOPPING), target, temperature=_TEMPERATURE, epoch=epoch
+        )
+        recipe = replace(self.recipe, distillation=taught, observed=observed,
+                         loss="cross-entropy" if entropy else "square")  # fmt: skip
+        return nt.Training(name, recipe, predicted, clean)
+
+
+CLAIM.problem(
+    nt.noisy_clusters,
+    defaults={"clusters": 4, "points": 5, "ratio": 6.0, "noise_rate": 0.2, "steps": 64},
+    fixed={"share": 0.5, "held_out": 0, "noise_times": 12, "init_scale": None, "schedule": "power"},
+    into=SoftTargets.of,
+)
 
 
 @CLAIM.trainings
@@ -141,7 +226,7 @@ def rows(
         return np.asarray(outputs @ problem.noise / (problem.noise @ problem.noise))
 
     # q = u·ζ/‖ζ‖²: a deviation δ of the outputs changes it by at most ‖δ‖/‖ζ‖.
-    spread = 2 * math.sqrt(problem.noise_rate * (1 - problem.noise_rate))
+    spread = float(rms(problem.noise))
     for training in (memorising, stopping, flow):
         retrieved = float(training.curves["memorised_noise"][-1])
         yield nt.Row("memorised share of the noise", training, share, norm="rms",
@@ -167,7 +252,7 @@ def controls(problem: SoftTargets, trainings: Mapping[str, nt.Training]) -> Iter
         plain = trainings[ENTROPY if training.recipe.loss == "cross-entropy" else STOPPING]
 
         def apart(outputs: Array, points: Any, plain: Array = plain.predicted) -> Array:
-            return rms_error(outputs - plain, points._replace(labels=0 * points.labels))
+            return size(outputs - plain, points)
 
         # Tempered targets magnify a deviation of the outputs, by up to 1/T.
         yield nt.Control(id_, broken, nt.Row(
@@ -181,29 +266,32 @@ def work(declared: Declaration) -> Iterator[float]:
     """Of the pairs of runs, and of the runs in ever smaller steps."""
     problem, nets = declared.problem, declared.nets
     widths, turns = _PAIRS[nets.preset]
-    yield len(identity.CASES) * turns * identity.PAIR_NETS * (problem.steps // 2) * 2 * sum(widths)
-    yield nets.widths[0] * nets.count * (sum(problem.order_steps) + 3 * problem.finest_steps)
+    yield len(identity.CASES) * turns * identity.PAIR_NETS * problem.steps * sum(widths)
+    yield nets.widths[0] * nets.count * (sum(problem.order_steps) + 6 * problem.order_steps[-1])
 
 
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """The identity net by net, and how small steps lead to gradient flow."""
-    problem, pairs = run.problem, []
-    for pair in identity.pairs_of(problem, run.nets.seed, *_PAIRS[run.nets.preset]):
+    pairs: list[identity.Pair] = []
+    for pair in identity.pairs_of(run.problem, run.nets.seed, *_PAIRS[run.nets.preset]):
         if run.evidence.diverged(pair.diverged):
             return
-        run.progress.advance(2 * pair.width * identity.PAIR_NETS * (problem.steps // 2))
+        run.progress.advance(identity.PAIR_NETS * run.problem.steps * pair.width)
         pairs.append(pair)
-        run.evidence.metrics.append(pair.metrics())
-        run.evidence.arrays |= identity.pair_arrays(pairs)
+        run.evidence.metrics.append({
+            "training": "{}, {}, {} outputs".format(*pair.case), "schedule": pair.schedule,
+            "width": pair.width, "difference": pair.difference, "rounding_bound": pair.bound,
+        })  # fmt: skip
+        run.evidence.arrays |= {
+            "identity_widths": np.array([one.width for one in pairs]),
+            "identity_difference": np.array([one.difference for one in pairs]),
+            "identity_bound": np.array([one.bound for one in pairs]),
+        }
     yield from identity.pair_premises(pairs)
     yield from identity.pair_rows(pairs)
     yield from _small_step_rows(run)
     yield order_row(run, *_order_ends(run))
-
-
-def _rms(difference: Array) -> Array:
-    return np.asarray(np.sqrt(np.square(difference).mean(axis=-1)))
 
 
 def _small_step_rows(run: nt.Run) -> Iterator[nt.Measurement]:
@@ -214,11 +302,11 @@ def _small_step_rows(run: nt.Run) -> Iterator[nt.Measurement]:
     vector = run.trainings[STOPPING].predicted[-1] - run.trainings[FLOW].predicted[-1]
     both = zip(run.results[STOPPING], run.results[FLOW], strict=True)
     differences = [soft.outputs()[:, -1] - plain.outputs()[:, -1] for soft, plain in both]
-    apart = [_rms(one - vector) for one in differences]
+    apart = [rms(one - vector) for one in differences]
     name, widest = "u_soft − u of small plain steps for the time η Σ α_t", run.nets.widths[-1]
     allowed = run.fit(apart[:-1]).upper(widest, run.confidence(1), run.nets.count)
-    predicted = float(_rms(vector))
-    yield over_nets(f"{name}, RMS", predicted, _rms(differences[-1]), allowed, predicted / 2)
+    predicted = float(rms(vector))
+    yield over_nets(f"{name}, RMS", predicted, rms(differences[-1]), allowed, predicted / 2)
     yield falling_row(run.nets.widths, apart, name)
 
 
@@ -229,23 +317,21 @@ def _order_ends(run: nt.Run) -> tuple[list[Array], Array]:
     """
     from ntk_theory.checking.nets import net_seeds, train_nets
 
-    problem, width = run.problem, run.nets.widths[0]
+    problem, width, steps = run.problem, run.nets.widths[0], run.problem.order_steps
     seeds = net_seeds(run.nets.seed, width, run.nets.count, 5)  # a stream of their own
 
     def end(recipe: nt.Recipe) -> Array:
         found = train_nets(recipe, width, seeds, device=run.nets.device, progress=run.progress)
         return found.outputs[:, -1]
 
-    coarse, fine = (end(problem.fine_recipe(many * problem.finest_steps)) for many in (1, 2))
-    ends = [end(problem.fine_recipe(steps, soft=True)) for steps in problem.order_steps]
-    return ends, 2 * fine - coarse
+    coarse, fine = (end(problem.fine_recipe(many * steps[-1])) for many in (2, 4))
+    return [end(problem.fine_recipe(many, soft=True)) for many in steps], 2 * fine - coarse
 
 
 def order_row(run: nt.Run, ends: list[Array], flow: Array) -> nt.Measurement:
     """Order at which soft runs of the same time in ever smaller steps approach gradient flow."""
-    fitted = run.fit([_rms(one - flow) for one in ends], run.problem.order_steps)
-    # The step size is the inverse of the number of steps.
-    low, high = fitted.interval
+    fitted = run.fit([rms(one - flow) for one in ends], run.problem.order_steps)
+    low, high = fitted.interval  # in the number of steps, the inverse of their size
     return nt.Measurement(
         f"order in η of u_soft − u of gradient flow, width {run.nets.widths[0]}",
         1.0, -fitted.exponent, 0.15, (-high, -low), whole_interval=True,
@@ -255,12 +341,10 @@ def order_row(run: nt.Run, ends: list[Array], flow: Array) -> nt.Measurement:
 @CLAIM.finding
 def finding(run: nt.Run) -> str:
     """How near the identity is to rounding, and what the schedules memorise."""
-    kept, rows = run.evidence.arrays, {row.title: row for row in run.declared.rows}
+    kept = run.evidence.arrays
     worst = float((kept["identity_difference"] / kept["identity_bound"]).max())
-    memorised = [
-        100 * run.measured(rows[f"{name}: memorised share of the noise"]).mean()
-        for name in (MEMORISING, STOPPING)
-    ]
+    shares = [row for row in run.declared.rows if row.name == "memorised share of the noise"]
+    memorised = [100 * run.measured(row).mean() for row in shares]
     return (
         f"soft self-distillation and plain training with rates η α_t stay within {worst:.2g} of "
         f"their rounding bound ({kept['identity_bound'].max():.1g} at most) at widths "
@@ -275,10 +359,9 @@ def _identity(axes: Axes, result: ClaimResult) -> None:
     arrays, drawing = result.arrays, nt.drawing
     if "identity_widths" not in arrays:
         return
-    widths = arrays["identity_widths"]
+    widths, ladder = arrays["identity_widths"], np.unique(arrays["identity_widths"])
     seen = np.maximum(arrays["identity_difference"], 1e-18)  # some are zero exactly
     drawing.dots(axes, widths, seen, drawing.BLUE, "measured")
-    ladder = np.unique(widths)
     least = [arrays["identity_bound"][widths == width].min() for width in ladder]
     drawing.prediction(axes, ladder, least, "smallest rounding bound")
     axes.set(xlabel="width $m$", ylabel=r"sup$_t$ $\|u_\mathrm{soft}-u_\mathrm{plain}\|$")
