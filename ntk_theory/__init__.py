@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ntk_theory import predictions as predictions
     from ntk_theory import spectrum as spectrum
     from ntk_theory import targets as targets
+    from ntk_theory import together as together
     from ntk_theory import training as training
     from ntk_theory.checking import functionals as functionals
     from ntk_theory.checking import panels as panels
@@ -48,7 +49,7 @@ _MODULES = {
     name: f"ntk_theory.{name}"
     for name in (
         "data", "distilled", "drawing", "kernels", "network", "predictions", "spectrum", "targets",
-        "training",
+        "together", "training",
     )
 } | {name: f"ntk_theory.checking.{name}" for name in ("functionals", "panels")}  # fmt: skip
 
