@@ -7,15 +7,15 @@ their accuracy on fresh points is compared with that of the kernel predictor, wo
 from __future__ import annotations
 
 __all__ = [
-    "CONFIGURED", "STOPPED", "STUDENTS", "World", "arrays", "averaged", "confidence", "controls",
-    "gains_of_students", "means_over_tree", "paired", "rows", "shuffled", "taught", "work",
+    "CONFIGURED", "HARD", "STOPPED", "STUDENTS", "World", "arrays", "averaged", "confidence",
+    "controls", "paired", "rows", "shuffled", "taught", "work",
 ]  # fmt: skip
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,6 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import mean_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]
 Found = Mapping[str, Array]
@@ -60,23 +55,16 @@ _CONFIDENCE = 0.9999
 """Two-sided, of intervals over worlds: their nets are finite, which adds a little to chance."""
 
 
-def _relations(count: int, siblings: int) -> NDArray[np.bool_]:
-    """Pairs of classes that are one, siblings, of different superclasses, shape (3, C, C)."""
-    own, superclass = np.eye(count, dtype=bool), np.arange(count) // siblings
-    same = superclass[:, None] == superclass
-    return np.stack([own, same & ~own, ~same])
-
-
-def means_over_tree(outputs: Array, siblings: int) -> Array:
-    """Mean output on the own class, on siblings and on others, (3, ...) of outputs (..., C, C)."""
-    every = _relations(outputs.shape[-1], siblings)
-    return np.stack([outputs[..., pairs].mean(axis=-1) for pairs in every])
-
-
-def averaged(targets: Array) -> Array:
-    """Targets (C, C) with their means over the tree: own class, siblings, others."""
-    means = means_over_tree(targets, SIBLINGS)
-    return np.asarray(np.tensordot(means, _relations(len(targets), SIBLINGS), axes=1))
+def averaged(outputs: Array, siblings: int = SIBLINGS) -> Array:
+    """Outputs (..., C, C) with their means over the tree: own class, siblings, others."""
+    own, superclass = (
+        np.eye(outputs.shape[-1], dtype=bool),
+        np.arange(outputs.shape[-1]) // siblings,
+    )
+    same, means = superclass[:, None] == superclass, np.empty_like(outputs)
+    for pairs in (own, same & ~own, ~same):
+        means[..., pairs] = outputs[..., pairs].mean(axis=-1, keepdims=True)
+    return means
 
 
 def shuffled(targets: Array) -> Array:
@@ -145,14 +133,9 @@ class World:
         And what they see in the end, shape (C, C) each.
         """
         outputs = self.teacher.kernel_limit()
-        of_classes = outputs.reshape(len(outputs), COUNT, TAUGHT, COUNT).mean(axis=2)
-        _, siblings, others = means_over_tree(of_classes, SIBLINGS)
-        stop = int((siblings - others).argmax())
+        means = averaged(outputs.reshape(len(outputs), COUNT, TAUGHT, COUNT).mean(axis=2))
+        stop = int((means[:, 0, 1] - means[:, 0, -1]).argmax())
         return stop, outputs[stop, ::TAUGHT], outputs[-1, ::TAUGHT]
-
-    def accuracy(self, outputs: Array) -> float:
-        """Share of fresh points whose class has the largest output."""
-        return float((outputs.argmax(axis=-1) == np.repeat(np.arange(COUNT), TESTED)).mean())
 
     @cached_property
     def predictor(self) -> Array:
@@ -190,14 +173,17 @@ def _teach(run: nt.Run, index: int) -> dict[str, float]:
         found = train(world.student.relabelled(targets), width, _STUDENT_STREAM)
         return found.outputs[:, 0], found.network(world.tested)[0]
 
+    def accuracy(fresh: Array) -> float:
+        return float((fresh.argmax(axis=1) == np.repeat(np.arange(COUNT), TESTED)).mean())
+
     teacher = teach(wide, stop)
     out, sooner = (teach(width, TEACHER_STEPS)[1] for width in (out_width, out_width // 4))
     learnt = {name: learn(wide, of(teacher[1], out)) for name, of in STUDENTS.items()}
-    found = {name: world.accuracy(fresh) for name, (_, fresh) in learnt.items()}
+    found = {name: accuracy(fresh) for name, (_, fresh) in learnt.items()}
     for name, of in STUDENTS.items():
-        found[f"predicted {name}"] = world.accuracy(world.predictor @ of(*limits))
+        found[f"predicted {name}"] = accuracy(world.predictor @ of(*limits))
     # What a trained-out teacher of a quarter of the width adds to the predicted accuracy.
-    found["raised"] = world.accuracy(world.predictor @ sooner) - found[f"predicted {TRAINED_OUT}"]
+    found["raised"] = accuracy(world.predictor @ sooner) - found[f"predicted {TRAINED_OUT}"]
     for who, recipe, (first, last), narrower, limit in (
         ("teachers", world.teacher, teacher, teach(narrow, stop), limits[0]),
         ("students", world.student, learnt[HARD], learn(narrow, np.eye(COUNT)), world.predictor),
@@ -243,16 +229,14 @@ def rows(found: Found, width: int) -> Iterator[nt.Measurement]:
     """What students of a width gain, and how near outputs are to their kernel limit."""
     from ntk_theory.checking.ladder import falling_row, first_step_row
 
-    gain, gains, off = paired(found, STOPPED)
+    gain, gains, allowed = paired(found, STOPPED)
     for name in (HARD, STOPPED):
-        predicted, title = (
-            found[f"predicted {name}"],
-            f"student of {name}: accuracy on fresh points",
-        )
-        yield over_nets(title, float(predicted.mean()), found[name],
-                        mean_of(found[name] - predicted, _CONFIDENCE)[1], gain / 2)  # fmt: skip
+        predicted = found[f"predicted {name}"]
+        reach = mean_of(found[name] - predicted, _CONFIDENCE)[1]
+        yield over_nets(f"student of {name}: accuracy on fresh points", predicted.mean(),
+                        found[name], reach, gain / 2)  # fmt: skip
     title = "accuracy gained from the stopped teacher over hard labels"
-    yield over_nets(title, gain, gains, off, gain / 2)
+    yield over_nets(title, gain, gains, allowed, gain / 2)
     yield nt.Measurement(f"{title}, lower end of its interval over worlds", 0.0,
                          float(gains.mean()) - mean_of(gains, _CONFIDENCE)[1], 0.0,
                          relation=nt.Relation.AT_LEAST)  # fmt: skip
@@ -261,10 +245,11 @@ def rows(found: Found, width: int) -> Iterator[nt.Measurement]:
     # Accuracies hide much of the outputs.
     for who, title in (("teachers", "stopped teachers, what students see"),
                        ("students", "students of hard labels, fresh points")):  # fmt: skip
-        off_by_width = [found[f"{who}: narrow, off"], found[f"{who}: off"]]
-        yield falling_row((width // NARROWER, width), off_by_width, title)
-        ratios, reach = found[f"{who}: first step"][None], float(found[f"{who}: crossing"].mean())
-        yield first_step_row((width,), ratios, who, reach, _CONFIDENCE)
+        crossing, off, narrow, step = (
+            found[f"{who}: {what}"] for what in ("crossing", "off", "narrow, off", "first step")
+        )
+        yield falling_row((width // NARROWER, width), [narrow, off], title)
+        yield first_step_row((width,), step[None], who, float(crossing.mean()), _CONFIDENCE)
 
 
 def controls() -> Iterator[nt.Control]:
@@ -294,23 +279,3 @@ def arrays(found: Found) -> dict[str, Array]:
     names = [name for name in STUDENTS if name != HARD]
     return {key: np.stack([found[f"{of}{name}"] - found[f"{of}{HARD}"] for name in names], axis=1)
             for key, of in (("predicted_gain", "predicted "), ("gain", ""))}  # fmt: skip
-
-
-def gains_of_students(axes: Axes, result: ClaimResult) -> None:
-    """What do students of different targets gain over that of hard labels?"""
-    arrays, drawing = result.arrays, nt.drawing
-    if "gain" not in arrays:
-        return
-    names = [name.removesuffix(" teacher") for name in STUDENTS if name != HARD]
-    place, predicted = np.arange(len(names)), arrays["predicted_gain"].mean(axis=0)
-    drawing.dots(axes, place, arrays["gain"].T, drawing.BLUE, "nets, one dot a world")
-    mean = arrays["gain"].mean(axis=0)
-    drawing.dots(axes, place, mean, drawing.ORANGE, "their mean", "s", size=5)
-    for index, name in enumerate(names):
-        label = None if index else "kernel predictor, mean"
-        ends = [index - 0.35, index + 0.35]
-        drawing.prediction(axes, ends, 2 * [predicted[index]], label, of=name)
-    drawing.bound(axes, 0.0, "hard labels")
-    axes.set_xticks(place, names, rotation=25, ha="right")
-    axes.set(ylabel="gain in accuracy")
-    axes.legend()

@@ -15,7 +15,7 @@ __all__ = [
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -95,17 +95,13 @@ _ACCURACY, _MEMORISED, _BEST = np.array([[-1, 0, 0], [-1, 0, 1], [-1, 1, 0]])
 
 @dataclass(frozen=True)
 class Task:
-    """Training data, and fresh points of the same law with their classes."""
+    """Training data with the spectrum of their kernel, and fresh points with their classes."""
 
     family: Family
     dataset: nt.data.Dataset
+    spectrum: Spectrum
     fresh_inputs: Array
     fresh_classes: NDArray[np.int64]
-
-    @cached_property
-    def spectrum(self) -> Spectrum:
-        """Of the kernel of the training points."""
-        return nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(self.dataset.inputs))
 
     @property
     def steps(self) -> int:
@@ -159,19 +155,16 @@ def draw_task(family: Family, seed: np.random.SeedSequence) -> Task:
     dataset = nt.data.noisy_labels(
         points, noise_rate=family.noise_rate, classes=family.classes, rng=rng
     )
-    return Task(family, dataset, design.inputs[~chosen], design.groups[~chosen] % family.classes)
+    spectrum = nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(points.inputs))
+    classes = design.groups[~chosen] % family.classes
+    return Task(family, dataset, spectrum, design.inputs[~chosen], classes)
 
 
 def tasks_of(nets: NetPlan, family: Family, count: int = 0, **changes: Any) -> list[Task]:
-    """Data sets of a family, each with its own points and noise: so many, or all.
-
-    Their points are the same at any noise rate.
-    """
+    """Data sets of a family, so many or all; their points are the same at any noise rate."""
     root = np.random.SeedSequence(nets.seed, spawn_key=(_DATA_STREAM, FAMILIES.index(family)))
     seeds = root.spawn(count or _DATASETS * _count(nets) * family.draws)
-    tasks = [draw_task(replace(family, **changes), seed) for seed in seeds]
-    nt.together.in_threads(lambda task: task.spectrum, tasks)  # which is kept
-    return tasks
+    return nt.together.in_threads(partial(draw_task, replace(family, **changes)), seeds)
 
 
 def _count(nets: NetPlan) -> int:
@@ -369,9 +362,9 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 def work(declared: Declaration) -> float:
     """Neuron-steps on the families."""
     widths = _widths(declared.nets)
-    neurons = sum(widths) * (len(FAMILIES) - 1) + widths[-1]
-    neurons += (_SIGNED + 2 * _OVER_RATES) * widths[-2]
-    return 2.0 * _STEPS * _count(declared.nets) * neurons
+    many = (len(FAMILIES) - 1) * sum(widths) + widths[-1]
+    many += (_SIGNED + 2 * _OVER_RATES) * widths[-2]
+    return 2.0 * _STEPS * _count(declared.nets) * many
 
 
 def controls() -> Iterator[nt.Control]:

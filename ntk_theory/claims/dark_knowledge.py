@@ -13,7 +13,7 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,15 +84,18 @@ CLAIM = nt.Claim(
 
 @dataclass(frozen=True)
 class Tree:
-    """One-hot labels on a superclass > class > point tree, its eigenvalues and λ_super/λ_class.
+    """One-hot labels on a superclass > class > point tree, its eigenvalues and the class angle.
 
     Its points are those of one class after the other; `student_width` is that of students.
+    Predicted are the dark knowledge, shape (T + 1,), and the time and height of its peak.
     """
 
     spectrum: TreeSpectrum
     recipe: nt.Recipe
-    ratio: float
+    angle: float
     student_width: int
+    knowledge: Array
+    peak: tuple[float, float]
 
     def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
         """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
@@ -102,17 +105,6 @@ class Tree:
         noise = nt.predictions.retrieval_filter([levels.noise], rate, steps)[..., None]
         predicted = predicted + noise * (recipe.observed - shares.repeat(each, axis=0))
         return nt.Training(name, recipe, predicted, labels=self.recipe.observed)
-
-    @cached_property
-    def knowledge(self) -> Array:
-        """Predicted dark knowledge, shape (T + 1,)."""
-        rate, steps = self.recipe.rate, self.recipe.steps
-        return nt.predictions.dark_knowledge(self.spectrum, rate, steps)
-
-    @property
-    def peak(self) -> tuple[float, float]:
-        """Predicted time and height of its peak."""
-        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.rate)
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, and that the run is long enough to see the fall."""
@@ -165,12 +157,14 @@ def tree(
         most = f"(0, 1/λ_max) = (0, {1 / levels.mean:.4g})"
         raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
     length = math.ceil(8 / (rate * levels.class_)) if steps is None else steps
-    least = max(5, math.ceil(2 * nt.predictions.dark_knowledge_peak(levels, rate)[0] + 2))
+    top = nt.predictions.dark_knowledge_peak(levels, rate)
+    least = max(5, math.ceil(2 * top[0] + 2))
     if length < least:
         raise ValueError(f"steps must be at least {least}, twice the peak's time; got {length}")
     labels = np.eye(clusters * CLASSES)[design.groups]
     recipe = nt.Recipe(design.inputs, labels, nt.targets.PLAIN, rate, length)
-    return Tree(levels, recipe, ratio, STUDENT_WIDTH[preset])
+    knowledge = nt.predictions.dark_knowledge(levels, rate, length)
+    return Tree(levels, recipe, angles[1], STUDENT_WIDTH[preset], knowledge, top)
 
 
 @CLAIM.trainings
@@ -186,14 +180,13 @@ def class_outputs(outputs: Array, points: LabelledPoints) -> Array:
 
 
 def mean_outputs(outputs: Array, points: LabelledPoints) -> Array:
-    """Mean output on the own class, its siblings, and other superclasses, shape (3, ...)."""
-    return students.means_over_tree(class_outputs(outputs, points), CLASSES)
+    """Mean output on the own class, its siblings, and other superclasses, shape (..., 3)."""
+    return students.averaged(class_outputs(outputs, points), CLASSES)[..., 0, [0, 1, -1]]
 
 
 def dark_knowledge(outputs: Array, points: LabelledPoints) -> Array:
     """Mean output on siblings of the right class minus that on classes of other superclasses."""
-    _, siblings, others = mean_outputs(outputs, points)
-    return np.asarray(siblings - others)
+    return np.asarray(mean_outputs(outputs, points) @ [0, 1, -1])
 
 
 @CLAIM.rows
@@ -213,7 +206,7 @@ def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
     sizes = mean_outputs(trained.predicted[top], trained.points)
     for part, name in enumerate(("the own class", "siblings", "other superclasses")):
         yield row(f"mean output on {name} after {top} steps", at=top,
-                  functional=lambda *given, part=part: mean_outputs(*given)[part],
+                  functional=lambda *given, part=part: mean_outputs(*given)[..., part],
                   resolves=max(height, float(sizes[part])) / 2)  # fmt: skip
 
 
@@ -244,9 +237,8 @@ def controls(
     )
     # Among classes of one cosine there are no siblings.
     count, each = levels.superclasses * CLASSES, levels.points
-    angle = nt.predictions.tree_angles(CLASSES, each, CLASS_RATIO, CLASS_RATIO * tree.ratio)[1]
-    flat = nt.data.equicorrelated_clusters(count, each, angle=angle)
-    of_flat = nt.predictions.cluster_spectrum(count, each, angle)
+    flat = nt.data.equicorrelated_clusters(count, each, angle=tree.angle)
+    of_flat = nt.predictions.cluster_spectrum(count, each, tree.angle)
     one = replace(levels, noise=of_flat.noise, class_=of_flat.information,
                   super_=of_flat.information, mean=of_flat.mean)  # fmt: skip
     alike = tree.training("no superclasses", replace(tree.recipe, inputs=flat.inputs), one)
@@ -330,6 +322,26 @@ def _maps(axes: Axes, result: ClaimResult) -> None:
     axes.set_ylabel("points of class", y=1 - 0.5 / 1.4)
 
 
+def _gains(axes: Axes, result: ClaimResult) -> None:
+    """What do students of different targets gain over that of hard labels?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "gain" not in arrays:
+        return
+    names = [one.removesuffix(" teacher") for one in students.STUDENTS if one != students.HARD]
+    place, predicted = np.arange(len(names)), arrays["predicted_gain"].mean(axis=0)
+    drawing.dots(axes, place, arrays["gain"].T, drawing.BLUE, "nets, one dot a world")
+    mean = arrays["gain"].mean(axis=0)
+    drawing.dots(axes, place, mean, drawing.ORANGE, "their mean", "s", size=5)
+    for index, name in enumerate(names):
+        label = None if index else "kernel predictor, mean"
+        ends = [index - 0.35, index + 0.35]
+        drawing.prediction(axes, ends, 2 * [predicted[index]], label, of=name)
+    drawing.bound(axes, 0.0, "hard labels")
+    axes.set_xticks(place, names, rotation=25, ha="right")
+    axes.set(ylabel="gain in accuracy")
+    axes.legend()
+
+
 CLAIM.panels = {
     "rise-and-fall": Curves(
         dark_knowledge,
@@ -340,5 +352,5 @@ CLAIM.panels = {
         legend="upper right",
     ),
     "class-outputs": _maps,
-    "students": students.gains_of_students,
+    "students": _gains,
 }
