@@ -26,7 +26,7 @@ from ntk_theory.checking.fitting import mean_of
 
 Array = NDArray[np.float64]
 Found = Mapping[str, Array]
-"""What is seen in each world, by name: accuracies of students on fresh points, and more."""
+"""Numbers of all worlds by name: accuracies of students on fresh points, and more."""
 
 HARD, STOPPED, TRAINED_OUT = "hard labels", "stopped teacher", "trained-out teacher"
 GROUPS, SIBLINGS, TAUGHT, TESTED, FEATURES = 4, 4, 6, 24, 20
@@ -57,11 +57,9 @@ _CONFIDENCE = 0.9999
 
 def averaged(outputs: Array, siblings: int = SIBLINGS) -> Array:
     """Outputs (..., C, C) with their means over the tree: own class, siblings, others."""
-    own, superclass = (
-        np.eye(outputs.shape[-1], dtype=bool),
-        np.arange(outputs.shape[-1]) // siblings,
-    )
-    same, means = superclass[:, None] == superclass, np.empty_like(outputs)
+    own, means = np.eye(outputs.shape[-1], dtype=bool), np.empty_like(outputs)
+    superclass = np.arange(len(own)) // siblings
+    same = superclass[:, None] == superclass
     for pairs in (own, same & ~own, ~same):
         means[..., pairs] = outputs[..., pairs].mean(axis=-1, keepdims=True)
     return means
@@ -126,12 +124,8 @@ class World:
         self.teacher = plain(inputs, labels, share=0.9, steps=TEACHER_STEPS)
         self.student = plain(inputs[::TAUGHT], one, share=1.0, steps=STUDENT_STEPS)
 
-    @cached_property
     def limits(self) -> tuple[int, Array, Array]:
-        """When the infinitely wide teacher holds most dark knowledge; what students see then.
-
-        And what they see in the end, shape (C, C) each.
-        """
+        """When the infinitely wide teacher knows most; what students see then and in the end."""
         outputs = self.teacher.kernel_limit()
         means = averaged(outputs.reshape(len(outputs), COUNT, TAUGHT, COUNT).mean(axis=2))
         stop = int((means[:, 0, 1] - means[:, 0, -1]).argmax())
@@ -155,7 +149,7 @@ def _teach(run: nt.Run, index: int) -> dict[str, float]:
     narrow, out_width = wide // NARROWER, wide // TRAINED_OUT_NARROWER
     key = np.random.SeedSequence(nets.seed, spawn_key=(_TEACHER_STREAM, index))
     world = World(np.random.default_rng(key))
-    stop, *limits = world.limits
+    stop, *limits = world.limits()
 
     def train(recipe: nt.Recipe, width: int, stream: int) -> Any:
         seed = net_seeds(nets.seed, width, index + 1, stream)[-1:]
