@@ -13,7 +13,7 @@ __all__ = [
 ]  # fmt: skip
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -177,10 +177,10 @@ def _widths(nets: NetPlan) -> tuple[int, ...]:
     return tuple(2 * (max(64, nets.widths[-1] // 4) // (2 * part)) for part in (8, 4, 2, 1))
 
 
-def _limits(tasks: Sequence[Task], every: int = _EVERY) -> Array:
-    """Outputs of the infinitely wide net on each task."""
+def _limits(tasks: Sequence[Task], every: int = _EVERY) -> Iterator[Array]:
+    """Outputs of the infinitely wide net, one task after the other."""
     ways = zip(*(task.jobs(every) for task in tasks), strict=True)
-    return np.concatenate([np.stack(nt.together.kernel_limits(way)) for way in ways], axis=1)
+    return map(np.concatenate, zip(*map(nt.together.kernel_limits, ways), strict=True))
 
 
 def _trained(run: nt.Run, jobs: Sequence[Sequence[Job]], width: int, stream: int) -> Array:
@@ -196,10 +196,12 @@ def _trained(run: nt.Run, jobs: Sequence[Sequence[Job]], width: int, stream: int
     return np.concatenate([np.stack(found[way::ways]) for way in range(ways)], axis=1)
 
 
-def wrong_points(tasks: Sequence[Task], outputs: Array) -> NDArray[np.bool_]:
+def wrong_points(tasks: Sequence[Task], outputs: Iterable[Array]) -> NDArray[np.bool_]:
     """Which fresh points are predicted wrong, shape (D, 1 + G, k)."""
-    predicted = np.where(outputs > 0, 0, 1) if outputs.ndim == 3 else outputs.argmax(axis=-1)
-    return np.asarray(predicted != np.stack([task.fresh_classes for task in tasks])[:, None])
+    return np.stack([
+        (np.where(one > 0, 0, 1) if one.ndim == 2 else one.argmax(axis=-1)) != task.fresh_classes
+        for task, one in zip(tasks, outputs, strict=True)
+    ])  # fmt: skip
 
 
 def errors_of(wrong: NDArray[np.bool_]) -> Array:
@@ -248,14 +250,13 @@ class Comparison(NamedTuple):
 def _compare(run: nt.Run, family: Family) -> Comparison:
     """Kernel limit and nets on one family; notes plain test errors over the stopping time."""
     tasks, widths, errors = tasks_of(run.nets, family), _widths(run.nets), []
-    finest, nets = _limits(tasks, every=1), tasks[: _count(run.nets)]
-    wrong, limits = wrong_points(tasks, finest), finest[:, _OF_NETS]
+    wrong, nets = wrong_points(tasks, _limits(tasks, every=1)), tasks[: _count(run.nets)]
+    limits = np.stack(list(_limits(nets)))
     for width in () if family == COUNTEREXAMPLE else widths:
         stream = _NET_STREAM + FAMILIES.index(family)
         reached = _trained(run, [task.jobs() for task in nets], width, stream)
         # Deviations ∝ m^{-1/2}: what these nets would be at the largest width.
-        wide = limits[: len(nets)]
-        moved = wrong_points(nets, wide + math.sqrt(width / widths[-1]) * (reached - wide))
+        moved = wrong_points(nets, limits + math.sqrt(width / widths[-1]) * (reached - limits))
         errors.append(errors_of(moved))
         if family == FIRST:
             time = np.geomspace(1 / np.mean([task.steps for task in nets]), 1, _GRID)[::_EVERY]
@@ -385,7 +386,7 @@ def controls() -> Iterator[nt.Control]:
         seeds = np.random.SeedSequence(run.nets.seed, spawn_key=key).spawn(len(tasks))
         jobs = list(map(job, tasks, map(np.random.default_rng, seeds)))
         limit, nets = (1 - wrong_points(tasks, outputs).mean(axis=(1, 2)) for outputs in (
-            np.stack(nt.together.kernel_limits(jobs)),
+            nt.together.kernel_limits(jobs),
             _trained(run, [[one] for one in jobs], _widths(run.nets)[-1], _CONTROL_STREAM),
         ))  # fmt: skip
         predicted = 1 / FIRST.classes if job is random else float(limit.mean())

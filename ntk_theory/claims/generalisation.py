@@ -266,9 +266,8 @@ def finding(run: nt.Run) -> str:
 @CLAIM.arrays
 def arrays(run: nt.Run) -> dict[str, Any]:
     """Measures over the noise rate, of nets and of closed forms; test errors on the families."""
-    problem, every = run.problem, sorted(
-        trained(run.problem).items(), key=lambda named: named[1][0].noise_rate
-    )  # fmt: skip
+    problem, every = run.problem, list(trained(run.problem).items())
+    every.sort(key=lambda named: named[1][0].noise_rate)
     rates = np.array([one.noise_rate for _, (one, way) in every if way == PLAIN])
     dense = np.linspace(0, 1.1 * rates[-1], 34)
     clean = nt.predictions.linearised_distance(problem.spectrum, 0.0, 0, 0, 0, problem.label_mean)
