@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ntk_theory import predictions as predictions
     from ntk_theory import spectrum as spectrum
     from ntk_theory import targets as targets
+    from ntk_theory import together as together
     from ntk_theory import training as training
     from ntk_theory.checking import functionals as functionals
     from ntk_theory.checking import panels as panels
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ntk_theory.checking.verdicts import Relation as Relation
     from ntk_theory.grids import ClusterGrid as ClusterGrid
     from ntk_theory.grids import cluster_grid as cluster_grid
+    from ntk_theory.grids import whole_clusters as whole_clusters
     from ntk_theory.notebook import check as check
     from ntk_theory.notebook import known_claims as claims
     from ntk_theory.problems import NoisyClusters as NoisyClusters
@@ -48,7 +50,7 @@ _MODULES = {
     name: f"ntk_theory.{name}"
     for name in (
         "data", "distilled", "drawing", "kernels", "network", "predictions", "spectrum", "targets",
-        "training",
+        "together", "training",
     )
 } | {name: f"ntk_theory.checking.{name}" for name in ("functionals", "panels")}  # fmt: skip
 
@@ -57,7 +59,7 @@ _NAMES = {
     "ntk_theory.checking.rows": ("ALL_STEPS", "Control", "HeldOut", "Row", "Training"),
     "ntk_theory.checking.running": ("Run",),
     "ntk_theory.checking.sweep": ("Sweep",),
-    "ntk_theory.grids": ("ClusterGrid", "cluster_grid"),
+    "ntk_theory.grids": ("ClusterGrid", "cluster_grid", "whole_clusters"),
     "ntk_theory.notebook": ("check",),
     "ntk_theory.problems": ("NoisyClusters", "Recipe", "noisy_clusters"),
     "ntk_theory.checking.verdicts": ("Measurement", "Options", "Premise", "Relation"),

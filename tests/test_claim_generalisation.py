@@ -49,7 +49,7 @@ def test_tasks_at_another_noise_rate_have_the_same_points():
 
 def test_the_information_ratio_is_the_squared_ratio_of_two_measures():
     (task,) = tasks_of(families.FAMILIES[2], 1)
-    values, vectors = task.spectrum
+    values, vectors = task.spectrum.eigenvalues, task.spectrum.eigenvectors
     inverse, y = (vectors / values) @ vectors.T, task.dataset.clean - task.dataset.clean.mean()
     slow = (np.trace(inverse) / len(y)) / ((y @ inverse @ y) / (y @ y))
     assert task.information_ratio == pytest.approx(slow, rel=len(y) * EPS * values[-1] / values[0])
@@ -61,11 +61,12 @@ def test_the_stopping_time_is_chosen_on_other_points_than_it_is_read_on():
     place = np.arange(right.size)
     # Three stopping times: right on the even points alone, on the odd ones alone, on two in three.
     plain = np.stack([np.where(place % k == r, -right, right) for k, r in ((2, 1), (2, 0), (3, 0))])
-    fresh = families.Fresh(right, plain)
+    wrong = families.wrong_points([task], np.stack([right, *plain])[None])
     # Even points choose the first, which is wrong on every odd one, and the other way round.
-    assert task.lead_over_validated(fresh) == 1.0
+    assert families.lead_over_validated(wrong) == 1.0
     # In hindsight the best is the third.
-    assert task.errors(fresh) == pytest.approx([0, 1 / 3, 1 / 3], abs=1 / right.size)
+    (errors,) = families.errors_of(wrong)
+    assert errors == pytest.approx([0, 1 / 3, 1 / 3], abs=1 / right.size)
 
 
 def compared(lead=0.02, ratio=8.0, nets=(0.05, 0.07, 0.3), scatter=0.003, family=0):

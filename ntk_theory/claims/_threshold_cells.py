@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 __all__ = [
-    "NARROW",
-    "boundaries",
-    "clustered",
-    "deviation",
-    "first_margin",
-    "independent_flips",
-    "name_of",
-    "narrow_problems",
-    "nearest_rates",
-    "pooled",
-    "recovered",
-]
+    "NARROW", "boundaries", "clustered", "deviation", "first_margin", "independent_flips",
+    "name_of", "narrow_problems", "nearest_rates", "pooled", "recovered",
+]  # fmt: skip
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +20,9 @@ from ntk_theory.checking.functionals import LabelledPoints, least_margin, mean_m
 
 if TYPE_CHECKING:
     from ntk_theory.checking.rows import Array
-    from ntk_theory.grids import ClusterGrid
+
+NARROW = (8, 16, 32, 64, 128, 256, 512, 1024)
+"""Widths of nets that show how the threshold emerges, at one ratio."""
 
 _DATA_SETS = 2000
 """Of each ratio, in the kernel limit."""
@@ -41,16 +35,16 @@ def clustered(
     clusters: int, points: int, ratio: float, rate: float, seed: int,
     learning_rate: float | None = None, cross_cosine: float = 0.0,
 ) -> nt.NoisyClusters:  # fmt: skip
-    """Clusters at ηλ_0 = 1/2; until 86 % of the noise is memorised, no label comes back."""
-    if learning_rate is None:
-        angle = nt.predictions.cluster_angle(points, ratio, cross_cosine)
-        levels = nt.predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
-        learning_rate = 0.5 / levels.mean
+    """Clusters at ηλ_0 = 1/2; until 86 % of the noise is memorised, no label comes back.
+
+    Self-distillation has its largest margin: its own labels alone teach it after one step.
+    """
+    angle = nt.predictions.cluster_angle(points, ratio, cross_cosine)
+    levels = nt.predictions.cluster_spectrum(clusters, points, angle, cross_cosine)
     return nt.noisy_clusters(
         clusters=clusters, points=points, ratio=ratio, noise_rate=rate, seed=seed,
-        cross_cosine=cross_cosine, learning_rate=learning_rate, noise_times=2,
-        # Self-distillation with its largest margin: its own labels alone after one step.
-        schedule="constant:burn_in=1,level=0",
+        cross_cosine=cross_cosine, noise_times=2, schedule="constant:burn_in=1,level=0",
+        learning_rate=0.5 / levels.mean if learning_rate is None else learning_rate,
     )  # fmt: skip
 
 
@@ -61,16 +55,12 @@ def nearest_rates(points: int, threshold: float) -> list[float]:
     return below[-3:] + [rate for rate in rates if rate > threshold + 1e-9][:3]
 
 
-def narrow_problems(grid: ClusterGrid) -> list[nt.NoisyClusters]:
+def narrow_problems(grid: nt.ClusterGrid) -> list[nt.NoisyClusters]:
     """All noise rates below one half at the middle ratio."""
     ratios, like = list(grid.by_ratio), grid.problems[0].spectrum
     ratio, points = ratios[len(ratios) // 2], like.points
     return [clustered(like.clusters, points, ratio, k / points, grid.seed)
             for k in range(1, (points + 1) // 2)]  # fmt: skip
-
-
-NARROW = (8, 16, 32, 64, 128, 256, 512, 1024)
-"""Widths of nets that show how the threshold emerges, at one ratio."""
 
 
 def name_of(problem: nt.NoisyClusters) -> str:
@@ -80,8 +70,8 @@ def name_of(problem: nt.NoisyClusters) -> str:
 
 def first_margin(problem: nt.NoisyClusters, rate: float) -> float:
     """Predicted relative margin of the first step, the best of all (section 6.4)."""
-    found = nt.predictions.relative_margin(problem.spectrum, rate, problem.learning_rate, 1)
-    return float(found)
+    eta = problem.learning_rate
+    return float(nt.predictions.relative_margin(problem.spectrum, rate, eta, 1))
 
 
 def recovered(outputs: Array, points: LabelledPoints) -> NDArray[np.bool_]:
@@ -99,20 +89,15 @@ def pooled(run: nt.Run) -> list[Array]:
             for cells in zip(*map(run.deviations, run.declared.rows), strict=True)]  # fmt: skip
 
 
-def deviation(run: nt.Run) -> float:
-    """Relative deviation that narrower nets lead one to expect of any of the widest, at most."""
-    values = [cells.ravel() for cells in pooled(run)[:-1]]
-    return _bound(run, values, run.nets.count * len(run.declared.rows))
+def deviation(run: nt.Run, *, of_means: bool = False) -> float:
+    """Relative deviation that narrower nets lead one to expect of any of the widest, at most.
 
-
-def _mean_deviation(run: nt.Run) -> float:
-    """The same of the mean over the nets of a cell, whose bounds the run counts anyhow."""
-    return _bound(run, [cells.mean(axis=1) for cells in pooled(run)[:-1]], 0)
-
-
-def _bound(run: nt.Run, values: list[Array], nets: int) -> float:
+    Or else of the mean over the nets of a cell, whose bounds the run counts anyhow.
+    """
+    values = [cells.mean(axis=1) if of_means else cells.ravel() for cells in pooled(run)[:-1]]
+    bounds = 0 if of_means else run.nets.count * len(run.declared.rows)
     widest = run.nets.widths[-1]
-    bound = run.fit(values).upper(widest, run.confidence(nets))
+    bound = run.fit(values).upper(widest, run.confidence(bounds))
     return bound + run.nets.rounding_allowance(widest)
 
 
@@ -121,8 +106,8 @@ def boundaries(
 ) -> Iterator[nt.Measurement]:
     """The noise rate at which nets stop having every label right, interpolated in two ways.
 
-    Both interpolate a quantity whose closed form is linear in ρ with root ρ*, between the two rates
-    next to it: the root of the line through the closed forms is ρ* itself.
+    Both interpolate a quantity whose closed form is linear in ρ with root ρ*, between the two cells
+    next to it, below and above: the root of the line through the closed forms is ρ* itself.
 
     The best relative margin of any step decides whether nets recover. Theory has its best at step
     1: times the size of that step, in units of ηλ_−, it is r − 2 − 2ρ(r − 1) (section 6.4). Outputs
@@ -132,90 +117,77 @@ def boundaries(
     6.7): its tolerance is that of the nets' scatter, by Student's law.
 
     A tolerance above half a step of the grid says no more than the signs of the cells do.
-
-    Args:
-        run: of the claim.
-        rows: best relative margins in the cells next to ρ*, below and above it.
-        problems: of those cells.
     """
-    from scipy.stats import t as student_t
+    from scipy.special import stdtrit
 
     below, above = problems
-    exact, where = below.threshold, f"r = {below.ratio:g}"
+    cells = [
+        (row, row.training.points, problem) for row, problem in zip(rows, problems, strict=True)
+    ]
     step, slope = above.noise_rate - below.noise_rate, 2 * (below.spectrum.ratio - 1)
 
-    def root(values: Sequence[float]) -> tuple[float, Array]:
-        """Of the line through two values; and the weights of both rates in it."""
+    def found(how: str, values: Array, tolerance: Callable[[Array], float]) -> nt.Measurement:
+        """Root of the line through two values; its tolerance follows from both rates' weights."""
         share = values[0] / (values[0] - values[1])
-        return below.noise_rate + share * step, np.array([1 - share, share])
+        return nt.Measurement(
+            f"boundary from the {how}, r = {below.ratio:g}", below.threshold,
+            float(below.noise_rate + share * step), float(tolerance(np.array([1 - share, share]))),
+            resolution=step / 2,
+        )  # fmt: skip
 
-    sizes = np.array([
-        size(row.training.predicted[1], row.training.points)
-        / (problem.learning_rate * problem.spectrum.noise)
-        for row, problem in zip(rows, problems, strict=True)
-    ])  # fmt: skip
-    found, weights = root(sizes * [run.measured(row).mean() for row in rows])
-    yield nt.Measurement(
-        f"boundary from the best margin of any step, {where}", exact, float(found),
-        float(_mean_deviation(run) * np.abs(weights) @ sizes / slope), resolution=step / 2,
-    )  # fmt: skip
+    sizes = np.array([size(points.predicted[1], points) / (one.learning_rate * one.spectrum.noise)
+                      for _, points, one in cells])  # fmt: skip
+    best = sizes * [run.measured(row).mean() for row in rows]
+    off = deviation(run, of_means=True)
+    yield found("best margin of any step", best, lambda weights: off * abs(weights) @ sizes / slope)
     first = np.array([
-        mean_margin(problem.dataset.flipped)(run.widest(row.training).outputs(),
-                                             row.training.points)[:, 1]
-        for row, problem in zip(rows, problems, strict=True)
+        mean_margin(one.dataset.flipped)(run.widest(row.training).outputs(), points)[:, 1]
+        for row, points, one in cells
     ])  # fmt: skip
-    found, weights = root(first.mean(axis=1))
-    error = math.sqrt(weights**2 @ first.var(axis=1, ddof=1) / run.nets.count)
-    quantile = float(student_t.ppf(run.confidence(), run.nets.count - 1))
-    yield nt.Measurement(
-        f"boundary from the margin of the first step, {where}", exact, float(found),
-        quantile * error * step / abs(float(np.diff(first.mean(axis=1))[0])), resolution=step / 2,
-    )  # fmt: skip
+    mean, variance = first.mean(axis=1), first.var(axis=1, ddof=1) / run.nets.count
+    quantile = stdtrit(run.nets.count - 1, run.confidence()) * step / abs(mean[1] - mean[0])
+    yield found("margin of the first step", mean,
+                lambda weights: quantile * math.sqrt(weights**2 @ variance))  # fmt: skip
 
 
-def independent_flips(grid: ClusterGrid) -> Iterator[nt.Measurement]:
+def independent_flips(grid: nt.ClusterGrid) -> Iterator[nt.Measurement]:
     """Infinitely wide nets on labels of which each is wrong with the same probability.
 
     On orthogonal clusters each has its own threshold, so all labels are right at some step if and
     only if the noisiest cluster is below ρ*; how often that is, is a matter of binomials.
     """
     misplaced, total, shares = 0, 0, []
-    of_ratio = {problem.ratio: problem for problem in reversed(grid.problems)}
-    for index, (ratio, problem) in enumerate(reversed(of_ratio.items())):
-        threshold = problem.threshold
+    flips = "kernel limit, independent flips"
+    for index, (ratio, (place, *_)) in enumerate(grid.by_ratio.items()):
+        problem = grid.problems[place]
         rng = np.random.default_rng(np.random.SeedSequence(grid.seed, spawn_key=(_STREAM, index)))
+        threshold, levels, clean = problem.threshold, problem.spectrum, problem.dataset.clean
         probability = 0.75 * threshold  # many data sets are on either side
-        labels = [
-            nt.data.noisy_labels(
-                problem.dataset.design, noise_rate=probability, rng=rng, count="iid"
-            ).observed
-            for _ in range(_DATA_SETS)
-        ]
-        observed, clean = np.stack(labels, axis=1), problem.dataset.clean
+        draw = partial(
+            nt.data.noisy_labels, problem.dataset.design, noise_rate=probability, rng=rng
+        )
+        observed = np.stack([draw(count="iid").observed for _ in range(_DATA_SETS)], axis=1)
         outputs = nt.training.train_kernel_limit(
             problem.gram, observed, nt.targets.PLAIN,
             learning_rate=problem.learning_rate, steps=problem.steps,
         )  # fmt: skip
         recovered = (outputs[1:] * clean[:, None] > 0).all(axis=1).any(axis=0)
-        wrong, groups = observed != clean[:, None], problem.dataset.design.groups
-        highest = np.max([wrong[groups == k].mean(axis=0) for k in np.unique(groups)], axis=0)
+        wrong = (observed != clean[:, None]).reshape(levels.clusters, levels.points, -1)
+        highest = wrong.mean(axis=1).max(axis=0)
         clear = np.abs(highest - threshold) > 1e-9
         recovered &= clear  # at ρ* itself the margin is 0, of which rounding would make a sign
         misplaced += int((recovered != (highest < threshold))[clear].sum())
         total += int(clear.sum())
-        levels = problem.spectrum
         expected = nt.predictions.recoverable_share(
             levels.clusters, levels.points, probability, threshold
         )
-        shares.append((ratio, expected, float(recovered.mean())))
-    flips = "kernel limit, independent flips"
+        error = math.sqrt(expected * (1 - expected) / _DATA_SETS)
+        shares.append(nt.Measurement(
+            f"{flips} with probability ¾ρ*, r = {ratio:g}: share of data sets recovered",
+            expected, float(recovered.mean()), _DEVIATES * error + 1 / _DATA_SETS,
+        ))  # fmt: skip
     yield nt.Measurement(
         f"{flips}: data sets of {total} that are not recovered exactly if every cluster is below "
         "ρ*", 0.0, misplaced, 0.0,
     )  # fmt: skip
-    for ratio, expected, measured in shares:
-        error = math.sqrt(expected * (1 - expected) / _DATA_SETS)
-        yield nt.Measurement(
-            f"{flips} with probability ¾ρ*, r = {ratio:g}: share of data sets recovered",
-            expected, measured, _DEVIATES * error + 1 / _DATA_SETS,
-        )  # fmt: skip
+    yield from shares

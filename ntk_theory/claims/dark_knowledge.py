@@ -13,18 +13,17 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import Functional, LabelledPoints, peak
+from ntk_theory.checking.functionals import LabelledPoints, peak
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import SIGNED
 from ntk_theory.claims import _dark_knowledge_students as students
-from ntk_theory.claims._dark_knowledge_students import means_over_tree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,15 +84,18 @@ CLAIM = nt.Claim(
 
 @dataclass(frozen=True)
 class Tree:
-    """One-hot labels on a superclass > class > point tree, its eigenvalues and λ_super/λ_class.
+    """One-hot labels on a superclass > class > point tree, its eigenvalues and the class angle.
 
     Its points are those of one class after the other; `student_width` is that of students.
+    Predicted are the dark knowledge, shape (T + 1,), and the time and height of its peak.
     """
 
     spectrum: TreeSpectrum
     recipe: nt.Recipe
-    ratio: float
+    angle: float
     student_width: int
+    knowledge: Array
+    peak: tuple[float, float]
 
     def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
         """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
@@ -103,17 +105,6 @@ class Tree:
         noise = nt.predictions.retrieval_filter([levels.noise], rate, steps)[..., None]
         predicted = predicted + noise * (recipe.observed - shares.repeat(each, axis=0))
         return nt.Training(name, recipe, predicted, labels=self.recipe.observed)
-
-    @cached_property
-    def knowledge(self) -> Array:
-        """Predicted dark knowledge, shape (T + 1,)."""
-        rate, steps = self.recipe.rate, self.recipe.steps
-        return nt.predictions.dark_knowledge(self.spectrum, rate, steps)
-
-    @property
-    def peak(self) -> tuple[float, float]:
-        """Predicted time and height of its peak."""
-        return nt.predictions.dark_knowledge_peak(self.spectrum, self.recipe.rate)
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, and that the run is long enough to see the fall."""
@@ -166,14 +157,14 @@ def tree(
         most = f"(0, 1/λ_max) = (0, {1 / levels.mean:.4g})"
         raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
     length = math.ceil(8 / (rate * levels.class_)) if steps is None else steps
-    least = max(5, math.ceil(2 * nt.predictions.dark_knowledge_peak(levels, rate)[0] + 2))
+    top = nt.predictions.dark_knowledge_peak(levels, rate)
+    least = max(5, math.ceil(2 * top[0] + 2))
     if length < least:
-        raise ValueError(
-            f"steps must be at least {least}, twice the time of the peak; got {length}"
-        )
+        raise ValueError(f"steps must be at least {least}, twice the peak's time; got {length}")
     labels = np.eye(clusters * CLASSES)[design.groups]
     recipe = nt.Recipe(design.inputs, labels, nt.targets.PLAIN, rate, length)
-    return Tree(levels, recipe, ratio, STUDENT_WIDTH[preset])
+    knowledge = nt.predictions.dark_knowledge(levels, rate, length)
+    return Tree(levels, recipe, angles[1], STUDENT_WIDTH[preset], knowledge, top)
 
 
 @CLAIM.trainings
@@ -188,35 +179,35 @@ def class_outputs(outputs: Array, points: LabelledPoints) -> Array:
     return np.asarray(np.einsum("...no,nc->...co", outputs, shares))
 
 
-def mean_output(part: int) -> Functional:
-    """Mean output on the own class (0), its siblings (1), or other superclasses (2)."""
-    return lambda outputs, points: means_over_tree(class_outputs(outputs, points), CLASSES)[part]
+def mean_outputs(outputs: Array, points: LabelledPoints) -> Array:
+    """Mean output on the own class, its siblings, and other superclasses, shape (..., 3)."""
+    return students.averaged(class_outputs(outputs, points), CLASSES)[..., 0, [0, 1, -1]]
 
 
 def dark_knowledge(outputs: Array, points: LabelledPoints) -> Array:
     """Mean output on siblings of the right class minus that on classes of other superclasses."""
-    return mean_output(1)(outputs, points) - mean_output(2)(outputs, points)
+    return np.asarray(mean_outputs(outputs, points) @ [0, 1, -1])
 
 
 @CLAIM.rows
 def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
     """Dark knowledge over time: when and how high it peaks, and its value around the peak."""
-    end, curve, (time, height) = tree.recipe.steps, tree.knowledge, tree.peak
-    top, of_curve = int(curve.argmax()), partial(nt.Row, training=trained, norm=SIGNED)
+    curve, height, top = tree.knowledge, tree.peak[1], int(tree.knowledge.argmax())
+    row = partial(nt.Row, training=trained, functional=dark_knowledge, norm=SIGNED)
     # Half the height distinguishes the peak from none, and from its double.
-    for part, (name, value) in enumerate((("time", time), ("height", height))):
+    for part, (name, value) in enumerate(zip(("time", "height"), tree.peak, strict=True)):
         # A parabola is off by at most the change from twice its spacing: it errs like the square.
         error = abs(float(peak(curve)[part] - peak(curve, 2)[part]))
-        yield of_curve(f"{name} of the peak", functional=dark_knowledge, at=nt.ALL_STEPS,
-                       reduce=lambda values, axis, part=part: peak(values)[part],  # noqa: ARG005
-                       expect=value, interpolation=error, resolves=value / 2)  # fmt: skip
-    for step in (top // 2, 3 * top, end):
-        yield of_curve(f"dark knowledge after {step} steps", functional=dark_knowledge, at=step,
-                       expect=float(curve[step]), resolves=height / 2)  # fmt: skip
+        yield row(f"{name} of the peak", at=nt.ALL_STEPS, expect=value, interpolation=error,
+                  reduce=lambda values, axis, part=part: peak(values)[part],  # noqa: ARG005
+                  resolves=value / 2)  # fmt: skip
+    for at in (top // 2, 3 * top, tree.recipe.steps):
+        yield row(f"dark knowledge after {at} steps", at=at, expect=curve[at], resolves=height / 2)
+    sizes = mean_outputs(trained.predicted[top], trained.points)
     for part, name in enumerate(("the own class", "siblings", "other superclasses")):
-        size = float(mean_output(part)(trained.predicted, trained.points)[top])
-        yield of_curve(f"mean output on {name} after {top} steps", functional=mean_output(part),
-                       at=top, resolves=max(height, size) / 2)  # fmt: skip
+        yield row(f"mean output on {name} after {top} steps", at=top,
+                  functional=lambda *given, part=part: mean_outputs(*given)[..., part],
+                  resolves=max(height, float(sizes[part])) / 2)  # fmt: skip
 
 
 @CLAIM.measure
@@ -224,8 +215,8 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """How the deviation falls, the first step of the nets, and what students gain."""
     yield run.deviation_exponent(TREE)
     yield run.first_step(TREE)
-    taught = run.notes["students"] = students.Students.taught(run)
-    yield from taught.rows()
+    taught = run.notes["students"] = students.taught(run)
+    yield from students.rows(taught, run.problem.student_width)
 
 
 CLAIM.work(lambda declared: students.work(declared.problem.student_width, declared.nets.count))
@@ -236,18 +227,18 @@ def controls(
     tree: Tree, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
 ) -> Iterator[nt.Control]:
     """Each breaks one premise, on the tree or for the students."""
-    levels, end, top = tree.spectrum, tree.recipe.steps, int(tree.knowledge.argmax())
-    in_the_end, height = rows[f"{TREE}: dark knowledge after {end} steps"], tree.knowledge[top]
+    levels, end, curve = tree.spectrum, tree.recipe.steps, tree.knowledge
+    top, height = int(curve.argmax()), float(curve.max())
+    in_the_end = rows[f"{TREE}: dark knowledge after {end} steps"]
     yield nt.Control(
         "trained-out",
         f"the teacher is stopped: here it trains for {end} steps",
-        in_the_end.under(trainings[TREE], claimed=float(height), expect=in_the_end.expect),
+        in_the_end.under(trainings[TREE], claimed=height, expect=in_the_end.expect),
     )
     # Among classes of one cosine there are no siblings.
     count, each = levels.superclasses * CLASSES, levels.points
-    angle = nt.predictions.tree_angles(CLASSES, each, CLASS_RATIO, CLASS_RATIO * tree.ratio)[1]
-    flat = nt.data.equicorrelated_clusters(count, each, angle=angle)
-    of_flat = nt.predictions.cluster_spectrum(count, each, angle)
+    flat = nt.data.equicorrelated_clusters(count, each, angle=tree.angle)
+    of_flat = nt.predictions.cluster_spectrum(count, each, tree.angle)
     one = replace(levels, noise=of_flat.noise, class_=of_flat.information,
                   super_=of_flat.information, mean=of_flat.mean)  # fmt: skip
     alike = tree.training("no superclasses", replace(tree.recipe, inputs=flat.inputs), one)
@@ -255,7 +246,7 @@ def controls(
         "no-superclasses",
         "classes have siblings: here all pairs of classes have one cosine",
         in_the_end.under(alike, name=f"dark knowledge after {top} steps", at=top, expect=0.0,
-                         claimed=float(height)),
+                         claimed=height),
     )  # fmt: skip
     # Half of each class keeps its label, the rest carries the siblings' in turn.
     groups, rank = np.repeat(np.arange(count), each), np.tile(np.arange(each), count)
@@ -275,11 +266,11 @@ def controls(
 @CLAIM.arrays
 def arrays(run: nt.Run) -> dict[str, Array]:
     """Outputs of all classes at the peak, and what students gain."""
-    step, trained = int(run.problem.knowledge.argmax()), run.trainings[TREE]
+    step, points = int(run.problem.knowledge.argmax()), run.trainings[TREE].points
     taught = run.notes.get("students")
     return {
-        "class_outputs": class_outputs(run.widest(TREE).outputs(), trained.points)[:, step],
-        "predicted_class_outputs": class_outputs(trained.predicted[step], trained.points),
+        "class_outputs": class_outputs(run.widest(TREE).outputs()[:, step], points),
+        "predicted_class_outputs": class_outputs(points.predicted[step], points),
         "peak_step": np.array(step),
         **(students.arrays(taught) if taught else {}),
     }
@@ -288,9 +279,9 @@ def arrays(run: nt.Run) -> dict[str, Array]:
 @CLAIM.finding
 def finding(run: nt.Run) -> str:
     """The height of the peak, and the gain of the students."""
-    tree, of_tree = run.problem, run.trainings[TREE].points
-    found = dark_knowledge(run.widest(TREE).outputs(), of_tree)[:, tree.knowledge.argmax()].mean()
-    predicted, gains, _ = run.notes["students"].paired(students.STOPPED)
+    tree, points = run.problem, run.trainings[TREE].points
+    found = dark_knowledge(run.widest(TREE).outputs(), points)[:, tree.knowledge.argmax()].mean()
+    predicted, gains, _ = students.paired(run.notes["students"], students.STOPPED)
     return (
         f"dark knowledge of nets of width {run.nets.widths[-1]} peaks at {found:.3g}, predicted "
         f"{tree.knowledge.max():.3g}; a student of one point per class gains {gains.mean():.1%} in "
@@ -306,17 +297,14 @@ def _maps(axes: Axes, result: ClaimResult) -> None:
     arrays, drawing = result.arrays, nt.drawing
     if "class_outputs" not in arrays:
         return
-    predicted = arrays["predicted_class_outputs"]
+    nets, predicted = arrays["class_outputs"].mean(axis=0), arrays["predicted_class_outputs"]
     count, siblings = len(predicted), int(result.config["classes"])
     classes, beside = np.arange(1, count + 1), count + 1
-    nets, width = arrays["class_outputs"].mean(axis=0), result.config["widths"][-1]
-    maps: Any = (
-        (0, nets, "mean output", "inside", f"nets of width {width}"),
-        (beside, predicted, "prediction closed form", None, "closed form"),
-    )
-    for place, values, name, scale, text in maps:
-        drawing.heatmap(axes, classes + place, classes, values, name,
-                        most=float(predicted.max()), scale=scale, ruled=True)  # fmt: skip
+    draw = partial(drawing.heatmap, axes, most=float(predicted.max()), ruled=True)
+    draw(classes, classes, nets, "mean output", scale="inside")
+    draw(classes + beside, classes, predicted, "prediction closed form", scale=None)
+    width = result.config["widths"][-1]
+    for place, text in ((0, f"nets of width {width}"), (beside, "closed form")):
         axes.text(place + (count + 1) / 2, count + 0.7, text, ha="center", va="top", fontsize=7)
     # Labels of four superclasses along an axis, at most.
     first = np.arange(1, count + 1, siblings * math.ceil(count / siblings / 4))
@@ -334,6 +322,26 @@ def _maps(axes: Axes, result: ClaimResult) -> None:
     axes.set_ylabel("points of class", y=1 - 0.5 / 1.4)
 
 
+def _gains(axes: Axes, result: ClaimResult) -> None:
+    """What do students of different targets gain over that of hard labels?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "gain" not in arrays:
+        return
+    names = [one.removesuffix(" teacher") for one in students.STUDENTS if one != students.HARD]
+    place, predicted = np.arange(len(names)), arrays["predicted_gain"].mean(axis=0)
+    drawing.dots(axes, place, arrays["gain"].T, drawing.BLUE, "nets, one dot a world")
+    mean = arrays["gain"].mean(axis=0)
+    drawing.dots(axes, place, mean, drawing.ORANGE, "their mean", "s", size=5)
+    for index, name in enumerate(names):
+        label = None if index else "kernel predictor, mean"
+        ends = [index - 0.35, index + 0.35]
+        drawing.prediction(axes, ends, 2 * [predicted[index]], label, of=name)
+    drawing.bound(axes, 0.0, "hard labels")
+    axes.set_xticks(place, names, rotation=25, ha="right")
+    axes.set(ylabel="gain in accuracy")
+    axes.legend()
+
+
 CLAIM.panels = {
     "rise-and-fall": Curves(
         dark_knowledge,
@@ -344,5 +352,5 @@ CLAIM.panels = {
         legend="upper right",
     ),
     "class-outputs": _maps,
-    "students": students.gains_of_students,
+    "students": _gains,
 }

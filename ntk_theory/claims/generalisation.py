@@ -15,17 +15,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.fitting import rms_bound
 from ntk_theory.checking.functionals import LabelledPoints, learned_measure, margins
 from ntk_theory.claims import _generalisation_families as families
-from ntk_theory.claims._generalisation_pictures import measure, stopping_time, test_error
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from matplotlib.axes import Axes
 
-    from ntk_theory.checking.rows import Array
+    from ntk_theory.checking.verdicts import ClaimResult
+
+Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "generalisation",
@@ -96,9 +99,6 @@ _RESOLVED = 0.15
 _NORM_BOUNDS = 10
 """Bounds on norms and margins, besides those of the rows."""
 
-_DELTA = 0.05
-"""Probability with which the margin bound may fail."""
-
 
 def distance(problem: nt.NoisyClusters, way: str) -> float:
     """Predicted distance from initialisation, at the end of a way of training."""
@@ -125,19 +125,20 @@ def other_rates(problem: nt.NoisyClusters) -> Iterator[nt.NoisyClusters]:
             yield other
 
 
-def _at(way: str, problem: nt.NoisyClusters) -> str:
-    return f"{way} at ρ = {problem.noise_rate:.3g}"
+def trained(problem: nt.NoisyClusters) -> dict[str, tuple[nt.NoisyClusters, str]]:
+    """Problem and way of each training, by name."""
+    further = {f" at ρ = {other.noise_rate:.3g}": other for other in other_rates(problem)}
+    every = {"": problem, **further}
+    return {f"{way}{at}": (one, way) for at, one in every.items() for way in WAYS}
 
 
 @CLAIM.trainings
 def trainings(problem: nt.NoisyClusters) -> Iterator[nt.Training]:
     """Both ways, and a few of the widest nets of both at other noise rates."""
-    yield problem.distilled_training()
-    yield problem.plain_training()
-    few: dict[str, Any] = {"widths": (-1,), "nets": lambda _: _RATE_NETS, "stream": _RATE_STREAM}
-    for other in other_rates(problem):
-        yield other.distilled_training(_at(DISTILLED, other), **few)
-        yield other.plain_training(_at(PLAIN, other), **few)
+    few = {"widths": (-1,), "nets": _RATE_NETS, "stream": _RATE_STREAM}
+    for name, (one, way) in trained(problem).items():
+        train = one.distilled_training if way == DISTILLED else one.plain_training
+        yield train(name, **({} if one is problem else few))
 
 
 @CLAIM.rows
@@ -160,19 +161,14 @@ def distances(run: nt.Run, name: str) -> list[Array]:
 
 
 def allowance(run: nt.Run, values: Sequence[Array], predicted: float, nets: int = 0) -> float:
-    """Bound that narrower nets put on the mean over the widest, or over fewer nets of their width.
+    """Relative bound that narrower nets put on the mean of the widest, or of fewer of their width.
 
     A distance is off by both signs and by a bias, which is what `rms_bound` is for.
     """
-    from ntk_theory.checking.fitting import rms_bound
-
-    widths, count, off = (
-        run.nets.widths,
-        nets or run.nets.count,
-        [one - predicted for one in values],
-    )
-    bound = rms_bound(widths[:-1], off, widths[-1], run.confidence(_NORM_BOUNDS), count)
-    return bound + run.nets.rounding_allowance(widths[-1]) * predicted
+    widths, off = run.nets.widths, [one - predicted for one in values[:-1]]
+    confidence = run.confidence(_NORM_BOUNDS)
+    bound = rms_bound(widths, off, widths[-1], confidence, nets or run.nets.count)
+    return bound / predicted + run.nets.rounding_allowance(widths[-1])
 
 
 def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
@@ -185,18 +181,16 @@ def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
     """
     from ntk_theory.checking.ladder import falling_row
 
-    problem = run.problem
-    norm, moved = distance(problem, way), distances(run, way)
-    yield over_nets(f"{way}: {DISTANCE}", norm, moved[-1], allowance(run, moved, norm),
-                    _RESOLVED * norm)  # fmt: skip
+    norm, moved = distance(run.problem, way), distances(run, way)
+    for name, (problem, own) in trained(run.problem).items():
+        if own != way:
+            continue
+        there = distance(problem, way)
+        share = allowance(run, moved, norm, 0 if name == way else _RATE_NETS)
+        yield over_nets(f"{name}: {DISTANCE}", there, distances(run, name)[-1],
+                        share * max(1.0, there / norm) * there, _RESOLVED * there)  # fmt: skip
     yield falling_row(run.nets.widths, [np.abs(one - norm) for one in moved], f"{way}, {DISTANCE}")
     yield run.deviation_exponent(way)
-    share = allowance(run, moved, norm, _RATE_NETS) / norm
-    for other in other_rates(problem):
-        there = distance(other, way)
-        name, off = _at(way, other), share * max(1.0, there / norm) * there
-        yield over_nets(f"{name}: {DISTANCE}", there, distances(run, name)[-1], off,
-                        _RESOLVED * there)  # fmt: skip
 
 
 def bound(run: nt.Run, way: str) -> nt.Measurement:
@@ -204,28 +198,27 @@ def bound(run: nt.Run, way: str) -> nt.Measurement:
 
     It is proved for functions in a ball of the kernel's space, which nets of finite width are not
     (section 7.9): the row says what the bound would come to, and not that it holds for them.
-    First-order propagation: the norm enters linearly, the margin γ as 1/γ.
+    First-order propagation: the norm enters linearly, the margin γ as 1/γ. It may fail with a
+    probability of 5 %.
     """
-    problem, training = run.problem, run.trainings[way]
-    learnt = ~problem.dataset.flipped if way == PLAIN else np.full(len(problem.gram), True)
+    problem, points = run.problem, run.trainings[way].points
+    learnt = ~problem.dataset.flipped if way == PLAIN else slice(None)
 
     def of(norm: float, margins: Array) -> float:
         least, scale = float(margins[learnt].min()), float(measure_of(problem, norm))
         below = float((margins < least).mean())
-        return nt.predictions.margin_bound(scale, least, len(margins), below, 1 - _DELTA)
+        return nt.predictions.margin_bound(scale, least, len(margins), below, confidence=0.95)
 
     norm, moved = distance(problem, way), distances(run, way)
-    expected, *reached = (margins(outputs, training.points) for outputs in (
-        training.predicted[-1], *(one.outputs()[:, -1] for one in run.results[way])
-    ))  # fmt: skip
+    expected = margins(points.predicted[-1], points)
+    reached = [margins(one.outputs()[:, -1], points) for one in run.results[way]]
     margin, least = float(expected[learnt].min()), [one[:, learnt].min(axis=1) for one in reached]
-    relative = allowance(run, moved, norm) / norm + allowance(run, least, margin) / margin
+    relative = allowance(run, moved, norm) + allowance(run, least, margin)
     predicted, slope = of(norm, expected), float(measure_of(problem, norm)) / margin
     name, state = "memorised" if way == PLAIN else way, "" if predicted >= 1 else "not "
     return over_nets(
         f"{name}: margin bound of the kernel limit, at the nets' norm and margin ({state}vacuous)",
-        predicted, [of(*net) for net in zip(moved[-1], reached[-1], strict=True)],
-        relative * slope, 2 * _RESOLVED * slope,
+        predicted, list(map(of, moved[-1], reached[-1])), relative * slope, 2 * _RESOLVED * slope,
     )  # fmt: skip
 
 
@@ -273,19 +266,76 @@ def finding(run: nt.Run) -> str:
 @CLAIM.arrays
 def arrays(run: nt.Run) -> dict[str, Any]:
     """Measures over the noise rate, of nets and of closed forms; test errors on the families."""
-    problem = run.problem
-    every = sorted([problem, *other_rates(problem)], key=lambda one: one.noise_rate)
-    dense = np.linspace(0, 1.1 * every[-1].noise_rate, 34)
+    problem, every = run.problem, list(trained(run.problem).items())
+    every.sort(key=lambda named: named[1][0].noise_rate)
+    rates = np.array([one.noise_rate for _, (one, way) in every if way == PLAIN])
+    dense = np.linspace(0, 1.1 * rates[-1], 34)
     clean = nt.predictions.linearised_distance(problem.spectrum, 0.0, 0, 0, 0, problem.label_mean)
-    found = {"cluster_rate": np.array([one.noise_rate for one in every]), "predicted_rate": dense,
+    found = {"cluster_rate": rates, "predicted_rate": dense,
              "clean_measure": measure_of(problem, clean)}  # fmt: skip
     for way in WAYS:
-        names = [way if one is problem else _at(way, one) for one in every]
-        moved = np.array([distances(run, name)[-1][:_RATE_NETS] for name in names])
+        moved = [distances(run, name)[-1][:_RATE_NETS] for name, (_, own) in every if own == way]
         curve = [distance(replace(problem, noise_rate=float(rate)), way) for rate in dense]
         found[f"measure of {way}"] = measure_of(problem, moved)
         found[f"predicted measure of {way}"] = measure_of(problem, curve)
     return {**found, **run.notes.get("arrays", {})}
 
 
-CLAIM.panels = {"measure": measure, "test-error": test_error, "stopping-time": stopping_time}
+def _measure(axes: Axes, result: ClaimResult) -> None:
+    """What does memorising wrong labels cost in norm, and what does self-distillation?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "cluster_rate" not in arrays:
+        return
+    drawing.bound(axes, float(arrays["clean_measure"]), "clean labels")
+    for way, colour, marker, label, dashed in (
+        (PLAIN, drawing.ORANGE, "s", "memorised", None),
+        (DISTILLED, drawing.BLUE, "o", "self-distilled", "closed forms"),
+    ):
+        nets, curve = arrays[f"measure of {way}"], arrays[f"predicted measure of {way}"]
+        drawing.dots(axes, arrays["cluster_rate"], nets, colour, label, marker)
+        drawing.prediction(axes, arrays["predicted_rate"], curve, dashed, of=label)
+    axes.set(xlabel="noise rate ρ", ylabel=r"measure  $\sqrt{2\,u^\top H^{-1}u/n}$")
+    top = 1.4 * float(arrays[f"predicted measure of {PLAIN}"].max())
+    axes.set(xlim=(0, arrays["predicted_rate"][-1]), ylim=(0, top))  # the legend is above the curve
+    axes.legend(loc="upper left")
+
+
+def _test_error(axes: Axes, result: ClaimResult) -> None:
+    """From which noise rate on is no stopping time as good as self-distillation?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "sweep_rate" not in arrays:
+        return
+    rates, reached = arrays["sweep_rate"], arrays["sweep_limit"].mean(axis=1)
+    for column, colour, marker, label, side in (
+        (2, drawing.ORANGE, "s", "memorised", "center"),
+        (1, drawing.GREEN, "^", "best stopping", "bottom"),
+        (0, drawing.BLUE, "o", "self-distilled", "top"),
+    ):
+        nets, limit = arrays["sweep_error"][..., column], reached[:, column]
+        drawing.means(axes, arrays["sweep_trained_rate"], nets, colour, label, marker)
+        drawing.prediction(axes, rates, limit, None if column else "kernel limit", of=label)
+        drawing.at_the_end(axes, rates[-1], limit[-1], label, side)
+    axes.set(xlabel="noise rate ρ", ylabel="test error, mean ± standard error")
+    axes.set(xlim=(0, rates[-1] * 1.03), ylim=(0, None))
+    axes.legend(loc="upper left")
+
+
+def _stopping_time(axes: Axes, result: ClaimResult) -> None:
+    """Is there a time at which stopping is as good as self-distillation that is never stopped?"""
+    arrays, drawing = result.arrays, nt.drawing
+    if "time" not in arrays:
+        return
+    time = arrays["time"]
+    level = np.repeat(arrays["distilled"][..., None], time.size, axis=-1)
+    for (nets, limit), colour, label, dashed in (
+        (arrays["stopped"], drawing.ORANGE, "plain training, stopped", "kernel limit"),
+        (level, drawing.BLUE, "self-distillation, at its end", None),
+    ):
+        drawing.band(axes, time, nets, colour, label)
+        drawing.prediction(axes, time, limit.mean(axis=0), dashed, of=label)
+    axes.set(xlabel="stopping time, share of the run", xscale="log", xlim=(time[0], 1))
+    axes.set(ylabel="test error", ylim=(0, None))
+    axes.legend(loc="upper center")
+
+
+CLAIM.panels = {"measure": _measure, "test-error": _test_error, "stopping-time": _stopping_time}

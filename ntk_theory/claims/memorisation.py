@@ -126,8 +126,6 @@ def _curve(problem: nt.NoisyClusters, training: nt.Training) -> Iterator[nt.Row]
 @CLAIM.controls
 def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
     """Each breaks one premise."""
-    from ntk_theory.grids import whole_clusters
-
     problem = grid.chosen
     first, curve = problem.first_wrong_step(), problem.plain.margin()
     yield nt.Control(
@@ -141,7 +139,7 @@ def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
     yield nt.Control(
         "whole-clusters",
         "wrong labels are spread inside the clusters: here two of six clusters are flipped whole",
-        nt.Row(f"margin at step {step}, where it was best", whole_clusters(problem, first),
+        nt.Row(f"margin at step {step}, where it was best", nt.whole_clusters(problem, first),
                least_margin, at=step, claimed=float(curve[step])),
     )  # fmt: skip
     yield nt.Control(
