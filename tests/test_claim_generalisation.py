@@ -12,6 +12,7 @@ from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims import _generalisation_families as families
 from ntk_theory.claims.generalisation import CLAIM, distance, norms, other_rates
+from ntk_theory.tasks import draw_task, errors_of, lead_over_validated, wrong_points
 from progress import Silent
 
 EPS = np.finfo(float).eps
@@ -21,7 +22,7 @@ SMALL = replace(TOY, widths=(128, 256, 512, 1024))
 def tasks_of(family, count=2, fresh=20):
     root = np.random.SeedSequence(7)
     drawn = replace(family, fresh=fresh)
-    return [families.draw_task(drawn, child) for child in root.spawn(count)]
+    return [draw_task(drawn, child) for child in root.spawn(count)]
 
 
 @pytest.mark.parametrize("family", families.FAMILIES, ids=lambda family: family.name)
@@ -61,11 +62,11 @@ def test_the_stopping_time_is_chosen_on_other_points_than_it_is_read_on():
     place = np.arange(right.size)
     # Three stopping times: right on the even points alone, on the odd ones alone, on two in three.
     plain = np.stack([np.where(place % k == r, -right, right) for k, r in ((2, 1), (2, 0), (3, 0))])
-    wrong = families.wrong_points([task], np.stack([right, *plain])[None])
+    wrong = wrong_points([task], np.stack([right, *plain])[None])
     # Even points choose the first, which is wrong on every odd one, and the other way round.
-    assert families.lead_over_validated(wrong) == 1.0
+    assert lead_over_validated(wrong) == 1.0
     # In hindsight the best is the third.
-    (errors,) = families.errors_of(wrong)
+    (errors,) = errors_of(wrong)
     assert errors == pytest.approx([0, 1 / 3, 1 / 3], abs=1 / right.size)
 
 

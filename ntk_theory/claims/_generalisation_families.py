@@ -1,22 +1,19 @@
 """Families of data without the symmetry of the exact design: nets beside the kernel limit.
 
-A task is a data set of a family with fresh points of it (docs/theory.md, section 7.10). Outputs
-on D tasks are those on fresh points, of self-distillation at its end and then of plain training
-wherever it is stopped, shape (D, 1 + G, k) or (D, 1 + G, k, C).
+Tasks are those of `ntk_theory.tasks` (docs/theory.md, section 7.10).
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "COUNTEREXAMPLE", "FAMILIES", "Comparison", "Family", "Task", "controls", "draw_task",
-    "errors_of", "lead_over_validated", "measured", "rows", "tasks_of", "work", "wrong_points",
+    "COUNTEREXAMPLE", "FAMILIES", "Comparison", "controls", "measured", "rows", "tasks_of", "work",
 ]  # fmt: skip
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,35 +22,24 @@ import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import mean_of
 from ntk_theory.checking.verdicts import Relation
+from ntk_theory.tasks import (
+    EVERY,
+    GRID,
+    Family,
+    Task,
+    draw_task,
+    errors_of,
+    lead_over_validated,
+    limits_of,
+    wrong_points,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.checking.ladder import NetPlan
-    from ntk_theory.spectrum import Spectrum
     from ntk_theory.together import Job
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Family:
-    """A way to draw `points` training and `fresh` points of each group, g of the class g mod C.
-
-    Gaussian clusters have a radius; of a power law, whose groups are the signs of the top
-    coordinate, `shape` is the exponent. `draws` says how many times as many data sets the sign of
-    its lead takes: more, where that is small.
-    """
-
-    name: str
-    kind: Literal["gaussian", "power"]
-    groups: int
-    points: int
-    classes: int
-    dimension: int
-    shape: float
-    noise_rate: float = 0.4
-    draws: int = 1
-    fresh: int = 60
 
 
 FAMILIES = (
@@ -66,11 +52,7 @@ FIRST, COUNTEREXAMPLE = FAMILIES[0], FAMILIES[3]
 """The one that is ahead of every stopping time; and the one whose spectrum separates information
 from noise, and yet stopping is ahead, on which no net is trained."""
 
-_GRID, _EVERY = 46, 3
-"""Stopping times that the oracle chooses from, in equal ratios from 1 to the last step; and which
-of them the nets are stopped at, the last included."""
-
-_OF_NETS = [0, *range(1, 1 + _GRID, _EVERY)]
+_OF_NETS = [0, *range(1, 1 + GRID, EVERY)]
 """Of the outputs at all stopping times those at the nets'."""
 
 _SWEEP_RATES, _SWEEP_TRAINED = (0, 2, 3, 4, 5, 6, 7, 8), (3, 6, 8)
@@ -93,73 +75,6 @@ _ACCURACY, _MEMORISED, _BEST = np.array([[-1, 0, 0], [-1, 0, 1], [-1, 1, 0]])
 """What makes an accuracy and two leads of three test errors, besides the 1 of an accuracy."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """Training data with the spectrum of their kernel, and fresh points with their classes."""
-
-    family: Family
-    dataset: nt.data.Dataset
-    spectrum: Spectrum
-    fresh_inputs: Array
-    fresh_classes: NDArray[np.int64]
-
-    @property
-    def steps(self) -> int:
-        """Steps at η = 1/λ_max in which half of the modes are retrieved up to e^{-1.5}, or more."""
-        values = self.spectrum.eigenvalues
-        return math.ceil(1.5 * float(values[-1] / np.median(values)))
-
-    def jobs(self, every: int = _EVERY, burn_in: int = 0) -> tuple[Job, Job]:
-        """Self-distillation and plain training; its stopping times are the nets', or all.
-
-        Burn-in and decay take as long as the K-th mode, the last of the information, takes to be
-        retrieved up to e^{-0.75}. With another burn-in a run takes half as many steps again.
-        """
-        top, last = self.spectrum.eigenvalues[[-1, -self.family.groups]].tolist()
-        time, end = 0.75 * top / last, 3 * burn_in // 2 or self.steps
-        schedule = nt.targets.BurnIn(burn_in or max(1, round(time)), nt.targets.Power(time))
-        stops = [round(float(step)) for step in np.geomspace(1, end, _GRID)]
-        own = nt.together.Job(
-            self.dataset.inputs, self.dataset.observed, nt.targets.Distillation(schedule), 1 / top,
-            self.fresh_inputs, stops[-1:],
-        )  # fmt: skip
-        return own, own._replace(distillation=nt.targets.PLAIN, stops=stops[::every])
-
-    @property
-    def information_ratio(self) -> float:
-        """Squared generalisation measure of isotropic noise over that of the clean labels."""
-        inverse = 1 / self.spectrum.eigenvalues
-        clean = np.asarray(self.dataset.clean, dtype=float).reshape(len(inverse), -1)
-        modes = self.spectrum.eigenvectors.T @ (clean - clean.mean(axis=0))
-        energy = np.square(modes).sum(axis=1)
-        return float(inverse.mean() * energy.sum() / (energy @ inverse))
-
-
-def draw_task(family: Family, seed: np.random.SeedSequence) -> Task:
-    """Draw points, and wrong labels for those that are trained on."""
-    rng, groups, shape = np.random.default_rng(seed), family.groups, family.shape
-    size = family.points + family.fresh
-    if family.kind == "gaussian":
-        design = nt.data.gaussian_clusters(groups, size, family.dimension, radius=shape, rng=rng)
-    else:
-        design = nt.data.power_law(groups * size, family.dimension, exponent=shape, rng=rng)
-    chosen = np.zeros(len(design.inputs), dtype=bool)
-    left, drawn = groups * family.points, len(chosen)
-    for group in range(groups):
-        members = np.flatnonzero(design.groups == group)
-        # A power law has nearly, not exactly, as many points on either side.
-        share = round(left * len(members) / drawn)
-        chosen[rng.choice(members, share, replace=False)] = True
-        left, drawn = left - share, drawn - len(members)
-    points = nt.data.Design(design.name, design.inputs[chosen], design.groups[chosen])
-    dataset = nt.data.noisy_labels(
-        points, noise_rate=family.noise_rate, classes=family.classes, rng=rng
-    )
-    spectrum = nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(points.inputs))
-    classes = design.groups[~chosen] % family.classes
-    return Task(family, dataset, spectrum, design.inputs[~chosen], classes)
-
-
 def tasks_of(nets: NetPlan, family: Family, count: int = 0, **changes: Any) -> list[Task]:
     """Data sets of a family, so many or all; their points are the same at any noise rate."""
     root = np.random.SeedSequence(nets.seed, spawn_key=(_DATA_STREAM, FAMILIES.index(family)))
@@ -177,12 +92,6 @@ def _widths(nets: NetPlan) -> tuple[int, ...]:
     return tuple(2 * (max(64, nets.widths[-1] // 4) // (2 * part)) for part in (8, 4, 2, 1))
 
 
-def _limits(tasks: Sequence[Task], every: int = _EVERY) -> Iterator[Array]:
-    """Outputs of the infinitely wide net, one task after the other."""
-    ways = zip(*(task.jobs(every) for task in tasks), strict=True)
-    return map(np.concatenate, zip(*map(nt.together.kernel_limits, ways), strict=True))
-
-
 def _trained(run: nt.Run, jobs: Sequence[Sequence[Job]], width: int, stream: int) -> Array:
     """Outputs on each task of a net of its own, which starts alike in every job of the task."""
     from ntk_theory.checking.nets import net_seeds
@@ -194,32 +103,6 @@ def _trained(run: nt.Run, jobs: Sequence[Sequence[Job]], width: int, stream: int
     )  # fmt: skip
     run.progress.advance(_STEPS * width * len(found))
     return np.concatenate([np.stack(found[way::ways]) for way in range(ways)], axis=1)
-
-
-def wrong_points(tasks: Sequence[Task], outputs: Iterable[Array]) -> NDArray[np.bool_]:
-    """Which fresh points are predicted wrong, shape (D, 1 + G, k)."""
-    return np.stack([
-        (np.where(one > 0, 0, 1) if one.ndim == 2 else one.argmax(axis=-1)) != task.fresh_classes
-        for task, one in zip(tasks, outputs, strict=True)
-    ])  # fmt: skip
-
-
-def errors_of(wrong: NDArray[np.bool_]) -> Array:
-    """Test errors of self-distillation, at the best stopping time, and memorised, shape (D, 3)."""
-    shares = wrong.mean(axis=-1)
-    return np.stack([shares[:, 0], shares[:, 1:].min(axis=1), shares[:, -1]], axis=1)
-
-
-def lead_over_validated(wrong: NDArray[np.bool_]) -> Array:
-    """Lead in accuracy over the stopping time that is best on other fresh points, shape (D,).
-
-    The best on the points that it is read on is too good. Here every other point chooses the time
-    for the rest, and the rest for them.
-    """
-    every, halves = np.arange(len(wrong)), (wrong[:, 1:, ::2], wrong[:, 1:, 1::2])
-    stopped = [read[every, choose.mean(axis=2).argmin(axis=1)].mean(axis=1)
-               for choose, read in (halves, halves[::-1])]  # fmt: skip
-    return np.asarray(np.mean(stopped, axis=0) - wrong[:, 0].mean(axis=1))
 
 
 class Comparison(NamedTuple):
@@ -250,8 +133,8 @@ class Comparison(NamedTuple):
 def _compare(run: nt.Run, family: Family) -> Comparison:
     """Kernel limit and nets on one family; notes plain test errors over the stopping time."""
     tasks, widths, errors = tasks_of(run.nets, family), _widths(run.nets), []
-    wrong, nets = wrong_points(tasks, _limits(tasks, every=1)), tasks[: _count(run.nets)]
-    limits = np.stack(list(_limits(nets)))
+    wrong, nets = wrong_points(tasks, limits_of(tasks, every=1)), tasks[: _count(run.nets)]
+    limits = np.stack(list(limits_of(nets)))
     for width in () if family == COUNTEREXAMPLE else widths:
         stream = _NET_STREAM + FAMILIES.index(family)
         reached = _trained(run, [task.jobs() for task in nets], width, stream)
@@ -259,7 +142,7 @@ def _compare(run: nt.Run, family: Family) -> Comparison:
         moved = wrong_points(nets, limits + math.sqrt(width / widths[-1]) * (reached - limits))
         errors.append(errors_of(moved))
         if family == FIRST:
-            time = np.geomspace(1 / np.mean([task.steps for task in nets]), 1, _GRID)[::_EVERY]
+            time = np.geomspace(1 / np.mean([task.steps for task in nets]), 1, GRID)[::EVERY]
             both = np.stack([moved, wrong[: len(nets), _OF_NETS]])
             run.notes["arrays"] = {"time": time, "stopped": both[:, :, 1:].mean(axis=-1)}
     ratio = float(np.mean([task.information_ratio for task in tasks]))
@@ -353,7 +236,7 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     run.notes["arrays"] |= {
         "distilled": np.stack([first.nets[-1, :, 0], first.limits[:count, 0]]),
         "sweep_rate": rates,
-        "sweep_limit": np.array([errors_of(wrong_points(some, _limits(some))) for some in sweep]),
+        "sweep_limit": np.array([errors_of(wrong_points(some, limits_of(some))) for some in sweep]),
         "sweep_trained_rate": np.array([low, same, high]),
         "sweep_error": np.array([errors(few, _SWEEP_STREAM, low), own[:few],
                                  errors(few, _SWEEP_STREAM + 1, high)]),
