@@ -1,0 +1,68 @@
+"""The law of finite width of a declared training: how its nets scatter about their prediction."""
+
+from __future__ import annotations
+
+__all__ = ["law_of"]
+
+import numpy as np
+
+from ntk_theory import targets
+from ntk_theory.checking.rows import Training
+from ntk_theory.checking.verdicts import DeclarationError
+from ntk_theory.predictions.fluctuations import Deviations, Teaching, deviations
+
+_LAW_STREAM = 13
+
+
+def _weights(training: Training) -> np.ndarray:
+    """α_t; under the agreement schedule those of the kernel limit, whose signs nets share."""
+    schedule, steps = training.recipe.distillation.schedule, training.recipe.steps
+    then = schedule.then if isinstance(schedule, targets.BurnIn) else schedule
+    if not isinstance(then, targets.Agreement):
+        return targets.weights(schedule, steps)
+    outputs, observed = training.predicted, training.recipe.observed
+    if observed.ndim == 1:
+        agrees = np.sign(outputs[:steps]) == observed
+    else:
+        agrees = outputs[:steps].argmax(axis=-1) == observed.argmax(axis=-1)
+    found = 1 - agrees.mean(axis=-1)
+    found[: schedule.steps if isinstance(schedule, targets.BurnIn) else 0] = 1.0
+    return np.asarray(found)
+
+
+def law_of(
+    training: Training, seed: int, *, count: int = 400, draws: int = 64, other_layers: bool = False
+) -> Deviations:
+    """The law of nets that are trained by gradient descent from zero outputs.
+
+    Trainings of one seed on the same inputs have the same draws of the kernel, as their nets do.
+
+    Args:
+        training: declared by a claim.
+        seed: of the draws.
+        count: how many nets are drawn from it.
+        draws: near each hyperplane.
+        other_layers: the kernel's draws are those of the other way to train: a wrong law.
+
+    Raises:
+        DeclarationError: for nets that the law does not know.
+
+    Reference: docs/theory.md, section 9.6.
+    """
+    recipe = training.recipe
+    known = (recipe.init_scale, recipe.record, training.simulate, training.taught) == (None,) * 4
+    if not known or recipe.output_exponent != 0:
+        raise DeclarationError(
+            f"training {training.name!r} has no law of finite width: that is one of nets trained "
+            "from antisymmetric pairs, on labels that all share, recorded at every step"
+        )
+    taught, observed = recipe.distillation, np.asarray(recipe.observed, dtype=float)
+    teaching = Teaching(
+        observed.reshape(len(observed), -1), _weights(training), taught.target, taught.temperature,
+        taught.epoch, taught.restart, softmax=recipe.loss == "cross-entropy",
+    )  # fmt: skip
+    return deviations(
+        recipe.inputs, training.predicted, np.broadcast_to(recipe.learning_rate, recipe.steps),
+        teaching, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_LAW_STREAM,))),
+        count=count, draws=draws, both_layers=(recipe.layers == "both") != other_layers,
+    )  # fmt: skip
