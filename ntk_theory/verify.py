@@ -317,8 +317,7 @@ def _outcomes(
     from ntk_theory.machine.progress import Bar, bars
 
     for claim in claims if ranks.rank() == 0 else ():
-        if options[claim.id].preset in claim.plans:
-            text = claim.plans[options[claim.id].preset](options[claim.id])
+        if text := claim.plan(options[claim.id]):
             terminal.errors().write(f"{text}\n")
     if jobs.workers() and len(claims) > 1:
         yield from _of_workers(claims, options, show_progress)

@@ -28,7 +28,7 @@ from ntk_theory.checking.functionals import Functional, LabelledPoints
 from ntk_theory.checking.verdicts import DeclarationError, Premise, Relation
 
 if TYPE_CHECKING:
-    from ntk_theory.checking.running import Run
+    from ntk_theory.checking.run import Run
     from ntk_theory.checking.verdicts import Measurement
     from ntk_theory.problems import Recipe
     from ntk_theory.training import Trajectory

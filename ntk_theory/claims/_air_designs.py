@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import LabelledPoints
+from ntk_theory.checking.functionals import Functional, LabelledPoints
 
 if TYPE_CHECKING:
     from ntk_theory.data import Dataset
@@ -42,14 +42,25 @@ class Labels:
         """κ y, the information, and ζ, the noise."""
         return self.kept * self.clean, self.observed - self.kept * self.clean
 
-    def share(self, part: int, outputs: Array) -> Array:
-        """Retrieved share of information (0) or noise (1): the coefficient of outputs along it."""
+    def _share(self, part: int, outputs: Array) -> Array:
         along = self.parts[part]
         return np.asarray(np.tensordot(outputs, along, along.ndim) / np.square(along).sum())
 
+    def information(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
+        """Its retrieved share: the coefficient of outputs along it."""
+        return self._share(0, outputs)
+
+    def noise(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
+        """Its retrieved share."""
+        return self._share(1, outputs)
+
     def ahead(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
         """Share of information less that of noise."""
-        return self.share(0, outputs) - self.share(1, outputs)
+        return self._share(0, outputs) - self._share(1, outputs)
+
+    def shown(self, training: str) -> dict[str, tuple[str, Functional]]:
+        """Both shares of a training, as a picture takes them."""
+        return {"noise": (training, self.noise), "information": (training, self.information)}
 
     @property
     def sensitivity(self) -> float:

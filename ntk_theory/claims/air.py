@@ -21,7 +21,6 @@ import ntk_theory as nt
 from ntk_theory.checking.functionals import LabelledPoints
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import NORMS, SIGNED
-from ntk_theory.checking.verdicts import deferred
 from ntk_theory.claims._air_designs import Case, Labels
 
 if TYPE_CHECKING:
@@ -75,12 +74,7 @@ CLAIM = nt.Claim(
     },
     control_nets=4,
 )
-_SCALED = "ntk_theory.claims._air_scaled:"
-CLAIM.preset(
-    "cifar-mini", "cifar",
-    predict=deferred(f"{_SCALED}ScaledPlan.predict"),
-    plan=deferred(f"{_SCALED}ScaledPlan.described"),
-)(deferred(f"{_SCALED}run_at_scale"))  # fmt: skip
+CLAIM.preset("cifar-mini", "cifar", by="ntk_theory.claims._air_scaled:SCALED")
 
 
 @dataclass(frozen=True)
@@ -91,6 +85,16 @@ class Designs:
     levels: ClusterSpectrum
     lazy_width: float
     signs: Array  # random labels of the clusters, shape (n, DRAWS)
+
+    @property
+    def shown_shares(self) -> dict[str, Any]:
+        """Curves of a picture: of which training, and what."""
+        return self.cases[0].labels.shown(CLUSTERS)
+
+    @property
+    def shown_leads(self) -> dict[str, Any]:
+        """Curves of another one."""
+        return {case.name: (case.name, case.gap) for case in self.cases}
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernels, before any training."""
@@ -241,11 +245,8 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     clusters, levels, labels = designs.cases[0], designs.levels, designs.cases[0].labels
     rate, half = clusters.recipe.rate, nt.predictions.half_time
 
-    def share(part: int, outputs: Array, _: LabelledPoints) -> Array:
-        return labels.share(part, outputs)
-
     def factor(outputs: Array, _: LabelledPoints) -> Array:
-        information, noise = (half_time(labels.share(part, outputs)) for part in (0, 1))
+        information, noise = map(half_time, (labels.information(outputs), labels.noise(outputs)))
         return np.broadcast_to((noise / information)[..., None], outputs.shape[:-1])
 
     # Outputs off by δ (RMS) move a share along v by up to √n δ/‖v‖, and the logarithm of what is
@@ -257,8 +258,8 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     quotient = nt.predictions.half_time_ratio(levels.information, levels.noise, rate)
     every: dict[str, Any] = {"at": nt.ALL_STEPS, "reduce": half_time}
     for name, functional, expect, resolves, more in (
-        ("information", partial(share, 0), early, early / 2, every),
-        ("noise", partial(share, 1), late, late / 2, every),
+        ("information", labels.information, early, early / 2, every),
+        ("noise", labels.noise, late, late / 2, every),
         ("noise over that of information", factor, quotient, quotient / 4, {}),
     ):
         yield nt.Row(f"half-time of {name}", trainings[0], functional, norm=SIGNED, expect=expect,
@@ -394,12 +395,6 @@ def _energy(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower right")
 
 
-def _two_shares(designs: Designs) -> dict[str, Any]:
-    labels = designs.cases[0].labels
-    return {name: (CLUSTERS, lambda u, _, part=part: labels.share(part, u))
-            for part, name in ((1, "noise"), (0, "information"))}  # fmt: skip
-
-
 def _tree_shares(designs: Designs) -> dict[str, Any]:
     tree = designs.cases[1]
     return {
@@ -411,15 +406,15 @@ def _tree_shares(designs: Designs) -> dict[str, Any]:
 
 CLAIM.panels = {
     "retrieved-shares": Curves(
-        "share", of=_two_shares, ylabel="retrieved share, clusters", more={"ylim": (0, 1.05)},
-        bounds={"one half": lambda _: 0.5}, legend="lower right",
+        "share", of=lambda problem: problem.shown_shares, ylabel="retrieved share, clusters",
+        more={"ylim": (0, 1.05)}, bounds={"one half": lambda _: 0.5}, legend="lower right",
     ),
     "eigenspaces": Curves(
         "eigenspace share", of=_tree_shares, ylabel="retrieved share, tree",
         more={"ylim": (0, 1.05)}, legend="lower right",
     ),
     "information-ahead": Curves(
-        "lead", of=lambda designs: {case.name: (case.name, case.gap) for case in designs.cases},
+        "lead", of=lambda problem: problem.shown_leads,
         ylabel=r"$R_t(\mathrm{clean})-\mathbb{E}\,R_t(\mathrm{noise})$",
         more={"ylim": (0, 0.95)}, legend="upper right",
     ),
