@@ -11,7 +11,7 @@ __all__ = ["CLASSES", "FEATURES", "SIZES", "ImageSize", "at_image_size"]
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -247,9 +247,9 @@ class ImageSize:
         """All eigenvalues that were found."""
         return {"eigenvalues": self.pairs.values}
 
-    def ratio_row(self) -> Measurement:
+    def closed_forms(self) -> Iterator[Measurement]:
         """The ratio asked for, and the measured one."""
-        return Measurement(
+        yield Measurement(
             "ratio of mean information to mean noise eigenvalue",
             self.ratio,
             self.measured_ratio,
@@ -275,6 +275,14 @@ class ImageSize:
         crossing = predictions.crossing_of_reach(np.full(len(rows), rate), reach, first)
         return first_step_row(
             run.nets.widths, np.array(along) / np.square(first).sum(), name, crossing
+        )
+
+    def found(self, run: Run, said: str) -> str:
+        """Sentence about the widest nets, with their data and rounding."""
+        row = replace(run.declared.rows[0], norm="rms")
+        return (
+            f"on {CLASSES * self.points} points of {FEATURES} features {said}; {run.nets.dtype} "
+            f"products are off by {run.rounding_error(row, run.nets.widths[-1]):.1e}"
         )
 
     # ------------------------------------------------------------ what a run takes
@@ -354,4 +362,5 @@ def at_image_size(claim: Claim, problem: type[ImageSize]) -> Claim:
         precisions=("float32", *PRECISIONS),
     )
     scaled.problem(problem.of)
+    scaled.closed_forms(problem.closed_forms)
     return scaled

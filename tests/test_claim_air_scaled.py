@@ -40,7 +40,7 @@ def test_it_is_supported_by_nets_that_retrieve_information_first_and_its_control
     assert result.controls[0].verdict is Verdict.VIOLATED
     assert len(result.metrics) == 2 * 4
     assert CLAIM.predict(SMALL)[0] == result.config
-    gap = row(result, "noisy labels: retrieved share of information − noise")
+    gap = row(result, "clusters: retrieved share of information − noise")
     assert gap.predicted == result.arrays["predicted lead of clusters"].max() > 0.4
 
 
@@ -56,7 +56,7 @@ def test_the_prediction_is_the_recursion_on_the_whole_matrix(problem):
     )
     # Products in float32, over as many steps.
     np.testing.assert_allclose(problem.noisy.predicted, limit, atol=40 * 200 * 1.2e-7)
-    np.testing.assert_allclose(problem.lead, problem.labels.ahead(limit), atol=1e-3)
+    np.testing.assert_allclose(problem.predicted_lead, problem.labels.ahead(limit), atol=1e-3)
 
 
 def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(problem):
@@ -82,11 +82,11 @@ def test_the_bound_on_a_gap_is_that_of_cauchy_and_schwarz(problem):
 
 
 def test_largest_eigenpairs_alone_leave_a_bound_for_the_rest(problem, monkeypatch):
-    all_ = problem.filter_row()
+    _, all_ = problem.closed_forms()
     monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
     streamed = CLAIM.at(SMALL).build(SMALL)
     assert not streamed.kernel.kept
-    some = streamed.filter_row()
+    _, some = streamed.closed_forms()
     assert some.holds
     assert all_.holds
     assert len(problem.pairs.values) == 200
@@ -114,7 +114,7 @@ def test_a_filter_of_another_rate_is_seen(problem, monkeypatch):
         "retrieval_filter",
         lambda values, rate, steps: original(values, 1.1 * rate, steps),
     )
-    assert problem.filter_row().holds is False
+    assert [one.holds for one in problem.closed_forms()] == [True, False]
 
 
 def test_rounding_above_the_tolerance_leaves_it_open(monkeypatch):

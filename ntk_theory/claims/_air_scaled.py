@@ -14,7 +14,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +24,9 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 from ntk_theory.checking.rows import SIGNED
 from ntk_theory.claims._air_designs import Labels
-from ntk_theory.claims.air import CLAIM
+from ntk_theory.claims.air import CLAIM, CLUSTERS
 from ntk_theory.distilled import Units, on_gram
-from ntk_theory.image_size import CLASSES, FEATURES, ImageSize, at_image_size
+from ntk_theory.image_size import CLASSES, ImageSize, at_image_size
 from ntk_theory.training.products import storage
 
 Array = NDArray[np.float64]
@@ -35,43 +36,48 @@ _KEPT, _LEAN = 0.1, 0.9
 
 
 class Scaled(ImageSize):
-    """Plain training on noisy class labels."""
+    """Plain training on noisy class labels; to pictures it is the only case."""
 
-    ways: ClassVar[int] = 1
-    share: ClassVar[float] = 0.5
+    ways, share, name = 1, 0.5, CLUSTERS
 
-    def labelled(self, classes: NDArray[np.intp]) -> Labels:
+    def labelled(self, observed: NDArray[np.intp]) -> Labels:
         """One-hot rows of observed classes, less their mean over the classes."""
-        return Labels(self.dataset.clean - 1 / CLASSES, np.eye(CLASSES)[classes] - 1 / CLASSES)
+        return Labels(self.dataset.clean - 1 / CLASSES, np.eye(CLASSES)[observed] - 1 / CLASSES)
+
+    def training(self, name: str, observed: NDArray[np.intp]) -> nt.Training:
+        """Plain training on observed classes, predicted by the recursion."""
+        dataset = replace(self.dataset, observed_class=observed)
+        units, plain = Units(self.learning_rate, 1.0, self.steps), nt.targets.PLAIN.schedule
+        return on_gram(name, dataset, self.kernel, plain, units, kernel_limit=False)
 
     @cached_property
     def labels(self) -> Labels:
         """Those that are trained on."""
         return self.labelled(self.dataset.observed_class)
 
-    def training(self, name: str, classes: NDArray[np.intp]) -> nt.Training:
-        """Plain training on observed classes, predicted by the recursion."""
-        dataset, units = (
-            replace(self.dataset, observed_class=classes),
-            Units(self.learning_rate, 1.0, self.steps),
-        )
-        plain = nt.targets.PLAIN.schedule
-        return on_gram(name, dataset, self.kernel, plain, units, kernel_limit=False)
-
     @cached_property
     def noisy(self) -> nt.Training:
         """On the noisy labels."""
-        return self.training("noisy labels", self.dataset.observed_class)
+        return self.training(self.name, self.dataset.observed_class)
 
     @cached_property
-    def lead(self) -> Array:
-        """Predicted share of information less that of noise, shape (T + 1,)."""
+    def predicted_lead(self) -> Array:
+        """Share of information less that of noise, shape (T + 1,)."""
         return self.labels.ahead(self.noisy.predicted)
 
     @property
     def peak(self) -> int:
-        """Step at which they are farthest apart."""
-        return int(self.lead.argmax())
+        """Step at which it is largest."""
+        return int(self.predicted_lead.argmax())
+
+    @property
+    def cases(self) -> tuple[Any, ...]:
+        """As of the other presets, for their pictures."""
+        return (SimpleNamespace(name=self.name, labels=self.labels, lead=self.labels.ahead),)
+
+    def arrays(self) -> dict[str, Array]:
+        """As the pictures name them."""
+        return {f"{self.name}: eigenvalues": self.pairs.values}
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, and of the labels in its eigenvectors."""
@@ -84,40 +90,28 @@ class Scaled(ImageSize):
         needed = f"more than {_LEAN:g} of them in the top {CLASSES} eigenvectors"
         yield nt.Premise("clean labels lean to the top", lean, lean > _LEAN, needed)
 
-    def filter_row(self) -> nt.Measurement:
-        """Share of the information by recursion, against the filter over the eigenpairs found.
+    def closed_forms(self) -> Iterator[nt.Measurement]:
+        """The ratio, and the share of the information against the filter over the eigenpairs found.
 
         What lies outside of them adds at most the product of both norms there.
         """
-        parts, pairs = (self.labels.observed, self.labels.clean), self.pairs
-        inside = [pairs.vectors.T @ part for part in parts]
-        outside = [max(0.0, float(np.square(part).sum() - np.square(found).sum()))
-                   for part, found in zip(parts, inside, strict=True)]  # fmt: skip
-        scale = self.labels.kept * float(np.square(self.labels.clean).sum())
+        yield from super().closed_forms()
+        labels, pairs = self.labels, self.pairs
+        inside = [pairs.vectors.T @ part for part in (labels.observed, labels.clean)]
+        norms = [float(np.square(part).sum()) for part in (labels.observed, labels.clean)]
+        outside = [max(0.0, norm - float(np.square(found).sum()))
+                   for norm, found in zip(norms, inside, strict=True)]  # fmt: skip
+        scale = labels.kept * norms[1]
         filtered = nt.predictions.retrieval_filter(pairs.values, self.learning_rate, self.steps)
-        along = filtered @ (inside[0] * inside[1]).sum(axis=1) / scale
-        rounding = recursion_rounding(len(self.labels.clean), self.steps, self.nets.dtype)
-        return nt.Measurement(
+        share = filtered @ (inside[0] * inside[1]).sum(axis=1) / scale
+        yield nt.Measurement(
             "information, recursion − filter over the eigenpairs found, worst step",
             0.0,
-            float(np.abs(self.labels.information(self.noisy.predicted) - along).max()),
-            math.sqrt(outside[0] * outside[1]) / scale + rounding,
+            float(np.abs(labels.information(self.noisy.predicted) - share).max()),
+            math.sqrt(outside[0] * outside[1]) / scale
+            + recursion_rounding(len(labels.clean), self.steps, self.nets.dtype),
             resolution=0.25,
         )
-
-    @property
-    def shown_shares(self) -> dict[str, Any]:
-        """Curves of a picture: of which training, and what."""
-        return self.labels.shown(self.noisy.name)
-
-    @property
-    def shown_leads(self) -> dict[str, Any]:
-        """Curves of another one."""
-        return {"clusters": (self.noisy.name, self.labels.ahead)}
-
-    def arrays(self) -> dict[str, Array]:
-        """As the pictures of the claim name them."""
-        return {"clusters: eigenvalues": self.pairs.values}
 
 
 def recursion_rounding(points: int, steps: int, precision: str) -> float:
@@ -126,28 +120,17 @@ def recursion_rounding(points: int, steps: int, precision: str) -> float:
 
 
 SCALED = at_image_size(CLAIM, Scaled)
+SCALED.trainings(lambda scaled: scaled.noisy)
+SCALED.measure(lambda run: [run.problem.first_step(run, CLUSTERS)])
 SCALED.panels = {
     name: CLAIM.panels[name] for name in ("retrieved-shares", "information-ahead", "eigenvalues")
 }
 
 
-@SCALED.trainings
-def trainings(scaled: Scaled) -> nt.Training:
-    """Plain training on the noisy labels."""
-    return scaled.noisy
-
-
-@SCALED.closed_forms
-def closed_forms(scaled: Scaled) -> Iterator[nt.Measurement]:
-    """The ratio asked for, and the filter."""
-    yield scaled.ratio_row()
-    yield scaled.filter_row()
-
-
 @SCALED.rows
 def rows(scaled: Scaled, noisy: nt.Training) -> Iterator[nt.Row]:
     """Shares where information and noise are farthest apart, and the least lead of information."""
-    labels, peak, lead = scaled.labels, scaled.peak, scaled.lead
+    labels, peak, lead = scaled.labels, scaled.peak, scaled.predicted_lead
     for name, functional, resolves in (
         ("information", labels.information, 0.25),
         ("noise", labels.noise, 0.25),
@@ -160,44 +143,28 @@ def rows(scaled: Scaled, noisy: nt.Training) -> Iterator[nt.Row]:
                  resolves=float(lead[1:].min()))  # fmt: skip
 
 
-@SCALED.measure
-def measure(run: nt.Run) -> Iterator[nt.Measurement]:
-    """The learning rate, in the first step."""
-    yield run.problem.first_step(run, run.problem.noisy.name)
-
-
 @SCALED.controls
 def controls(scaled: Scaled) -> nt.Control:
     """Whole classes take each other's label: their noise lies where the information does."""
     changed, names = max(2, round(scaled.noise_rate * CLASSES)), np.arange(CLASSES)
     names[:changed] = np.roll(names[:changed], 1)
-    classes, peak = names[scaled.dataset.clean_class], scaled.peak
-    labels = scaled.labelled(classes)
+    flipped, peak = names[scaled.dataset.clean_class], scaled.peak
+    training, claimed = scaled.training("clusters flipped", flipped), scaled.predicted_lead[peak]
     return nt.Control(
         "whole-clusters-flipped",
         "noise is spread over the eigenspaces: here whole clusters have another label",
-        nt.Row(
-            f"R(information) − R(noise) after {peak} steps",
-            scaled.training("whole clusters flipped", classes),
-            labels.ahead,
-            at=peak,
-            norm="rms",
-            tolerance=lambda deviation: labels.sensitivity * deviation,
-            claimed=float(scaled.lead[peak]),
-        ),
+        scaled.labelled(flipped).broken(training, peak, float(claimed)),
     )
 
 
 @SCALED.finding
 def finding(run: nt.Run) -> str:
     """Shares of information and noise."""
-    scaled, (information, noise, *_) = run.problem, run.declared.rows
-    width = run.nets.widths[-1]
-    rounding = run.rounding_error(replace(information, norm="rms"), width)
-    return (
-        f"on {CLASSES * scaled.points} points of {FEATURES} features nets of width {width} have "
-        f"retrieved {run.measured(information).mean():.3g} of the information and "
-        f"{run.measured(noise).mean():.3g} of the noise after {scaled.peak} steps, predicted "
-        f"{information.predicted:.3g} and {noise.predicted:.3g}; {run.nets.dtype} products are "
-        f"off by {rounding:.1e}"
+    scaled: Scaled = run.problem
+    information, noise, *_ = run.declared.rows
+    return scaled.found(
+        run,
+        f"nets of width {run.nets.widths[-1]} have retrieved {run.measured(information).mean():.3g}"
+        f" of the information and {run.measured(noise).mean():.3g} of the noise after "
+        f"{scaled.peak} steps, predicted {information.predicted:.3g} and {noise.predicted:.3g}",
     )

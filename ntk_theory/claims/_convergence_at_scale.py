@@ -6,7 +6,7 @@ __all__ = ["SCALED", "Scaled"]
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ntk_theory.checking.functionals import rms_error, wrong_signs
 from ntk_theory.checking.rows import OWN, SIGNED
 from ntk_theory.claims.convergence import CLAIM, DISTILLED, PLAIN
 from ntk_theory.distilled import LEVEL, Units, gap_of, least_taught, on_gram
-from ntk_theory.image_size import CLASSES, FEATURES, ImageSize, at_image_size
+from ntk_theory.image_size import CLASSES, ImageSize, at_image_size
 
 if TYPE_CHECKING:
     from ntk_theory.targets import Schedule
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 class Scaled(ImageSize):
     """Self-distillation and plain training on the same data."""
 
-    ways: ClassVar[int] = 2
-    share: ClassVar[float] = 1.0
+    ways, share = 2, 1.0
 
     @cached_property
     def units(self) -> Units:
@@ -53,7 +52,6 @@ class Scaled(ImageSize):
 
 SCALED = at_image_size(CLAIM, Scaled)
 SCALED.panels = {name: CLAIM.panels[name] for name in ("error-over-time", "deviation-over-width")}
-SCALED.closed_forms(lambda scaled: [scaled.ratio_row()])
 
 
 @SCALED.trainings
@@ -99,11 +97,12 @@ def controls(scaled: Scaled, _: Any, rows: Mapping[Any, nt.Row]) -> nt.Control:
 @SCALED.finding
 def finding(run: nt.Run) -> str:
     """Where both ways of training lead."""
-    (final, best), width = run.declared.rows, run.nets.widths[-1]
-    return (
-        f"on {CLASSES * run.problem.points} points of {FEATURES} features {run.nets.count} nets of "
-        f"width {width} end {run.measured(final).mean():.4g} (RMS) from the clean labels, "
-        f"predicted {final.predicted:.4g}; plain training with the best stopping time ends at "
-        f"{run.measured(best).mean():.4g}; {run.nets.dtype} products are off by "
-        f"{run.rounding_error(final, width):.1e}"
+    final, best = run.declared.rows
+    scaled: Scaled = run.problem
+    return scaled.found(
+        run,
+        f"{run.nets.count} nets of width {run.nets.widths[-1]} end "
+        f"{run.measured(final).mean():.4g} (RMS) from the clean labels, predicted "
+        f"{final.predicted:.4g}; plain training with the best stopping time ends at "
+        f"{run.measured(best).mean():.4g}",
     )
