@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from ntk_theory import data, predictions, spectrum
 from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.ladder import NetPlan, first_step_row
+from ntk_theory.checking.rows import Training
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.sweep import Sweep
 from ntk_theory.checking.verdicts import Measurement, Premise
+from ntk_theory.distilled import Units, on_gram
 from ntk_theory.kernels import Precision
 from ntk_theory.machine.resources import memory_limit
 from ntk_theory.streaming import KernelOperator, fits
+from ntk_theory.targets import PLAIN, Schedule
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.products import PRECISIONS
 
@@ -242,6 +245,27 @@ class ImageSize:
         yield Premise("eigenpairs found", residual, residual < _RESIDUAL, needed)
         yield Premise("information above noise", gap, gap > 2, "λ_C > 2 λ_{C+1}")
         yield Premise("no overshoot", rate, rate <= 1 + _RESIDUAL, "ηλ_max <= 1")
+
+    @cached_property
+    def units(self) -> Units:
+        """Learning rate, a quarter of a memorisation time that nothing depends on, and steps."""
+        return Units(self.learning_rate, 1.0, self.steps)
+
+    def training(
+        self, name: str, schedule: Schedule = PLAIN.schedule, *, on: data.Dataset | None = None,
+        **more: Any,
+    ) -> Training:  # fmt: skip
+        """Hard self-distillation, predicted by the recursion on the kernel.
+
+        Args:
+            name: of the training.
+            schedule: weights of the observed labels; they alone, if left out.
+            on: the same points with other labels, if not these.
+            more: other attributes of the training.
+        """
+        # A kernel limit would be the same recursion once more.
+        return on_gram(name, self.dataset if on is None else on, self.kernel, schedule, self.units,
+                       kernel_limit=False, **more)  # fmt: skip
 
     def arrays(self) -> dict[str, Array]:
         """All eigenvalues that were found."""

@@ -391,7 +391,9 @@ def _loaded(name: str, origin: str) -> Any:
 
 
 def _of_worker(claim: Claim, found: dict[str, Any] | _Failure) -> ClaimResult | _Failure:
-    return found if isinstance(found, _Failure) else ClaimResult(claim, **found)
+    if isinstance(found, _Failure):
+        return found
+    return ClaimResult(claim.at(found["options"]), **found)
 
 
 def _say(lines: Sequence[str]) -> None:

@@ -12,7 +12,9 @@ from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import _air_scaled as scaled
 from ntk_theory.claims.air import CLAIM
+from ntk_theory.report.pictures import svg_pictures
 from ntk_theory.targets import PLAIN
+from panels import drawn
 from progress import Impatient, Silent
 
 SMALL = Options(preset="cifar-mini", points=20)
@@ -42,6 +44,21 @@ def test_it_is_supported_by_nets_that_retrieve_information_first_and_its_control
     assert CLAIM.predict(SMALL)[0] == result.config
     gap = row(result, "clusters: retrieved share of information − noise")
     assert gap.predicted == result.arrays["predicted lead of clusters"].max() > 0.4
+
+
+def test_its_pictures_show_what_the_table_says(result):
+    assert all("<path" in picture for picture in svg_pictures(result).values())
+    shares = drawn(result.claim, result, "retrieved-shares")
+    after = int(row(result, "clusters: retrieved share of noise").name.split()[6])
+    for name in ("information", "noise"):
+        (net, *_) = shares[name]
+        seen = row(result, f"clusters: retrieved share of {name} after")
+        assert net["y"][after] == pytest.approx(seen.measured, rel=0.05)
+        assert shares[f"prediction of {name}"][0]["y"][after] == pytest.approx(seen.predicted)
+    lead = drawn(result.claim, result, "information-ahead")["prediction of clusters"][0]["y"]
+    assert lead.max() == row(result, "clusters: retrieved share of information − noise").predicted
+    (values,) = drawn(result.claim, result, "eigenvalues")["clusters"]
+    np.testing.assert_array_equal(values["y"], result.arrays["clusters: eigenvalues"])
 
 
 def test_the_prediction_is_the_recursion_on_the_whole_matrix(problem):

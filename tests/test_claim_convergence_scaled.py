@@ -1,5 +1,6 @@
 """`convergence` at the size of an image data set, on fewer points: the same path, in seconds."""
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,10 @@ from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims.convergence import CLAIM
+from ntk_theory.command.parser import all_knobs, parsed
 from ntk_theory.machine.resources import limited_memory
+from ntk_theory.report.document import command_line
+from ntk_theory.report.pictures import svg_pictures
 from progress import Silent
 
 SMALL = Options(preset="cifar-mini", points=20)
@@ -42,6 +46,21 @@ def test_it_is_supported_by_nets_of_the_predicted_error_and_its_control_fails(re
     distilled = result.arrays["predicted rms_error of self-distillation"]
     assert row(result, "self-distillation: final RMS error").predicted == distilled[-1]
     assert distilled[-1] < result.arrays["predicted rms_error of plain training"].min() / 4
+
+
+def test_the_command_that_is_recorded_repeats_the_run(result):
+    words = shlex.split(command_line(result))
+    assert words[:5] == ["python", "-m", "ntk_theory.verify", "convergence", "--preset"]
+    options = verify._checked_options(parsed(words[3:], all_knobs([CLAIM])), [CLAIM])
+    assert CLAIM.predict(options["convergence"])[0] == result.config
+
+
+def test_a_result_of_a_worker_is_that_of_this_process(result):
+    found = {name: value for name, value in vars(result).items() if name != "claim"}
+    assert verify._of_worker(CLAIM, found) == result
+    pictures = svg_pictures(result)
+    assert list(pictures) == ["error-over-time", "deviation-over-width"]
+    assert all("<path" in picture for picture in pictures.values())
 
 
 def test_spectrum_and_recursion_are_those_of_the_whole_matrix(problem, result):

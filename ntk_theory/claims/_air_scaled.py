@@ -14,8 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,9 +24,11 @@ import ntk_theory as nt
 from ntk_theory.checking.rows import SIGNED
 from ntk_theory.claims._air_designs import Labels
 from ntk_theory.claims.air import CLAIM, CLUSTERS
-from ntk_theory.distilled import Units, on_gram
 from ntk_theory.image_size import CLASSES, ImageSize, at_image_size
 from ntk_theory.training.products import storage
+
+if TYPE_CHECKING:
+    from ntk_theory.data import Dataset
 
 Array = NDArray[np.float64]
 
@@ -35,35 +36,34 @@ _KEPT, _LEAN = 0.1, 0.9
 """Least κ, and share of the clean labels that the top C eigenvectors have to hold."""
 
 
+def _centred(dataset: Dataset) -> Labels:
+    """One-hot rows less their mean over the classes."""
+    return Labels(dataset.clean - 1 / CLASSES, dataset.observed - 1 / CLASSES)
+
+
 class Scaled(ImageSize):
-    """Plain training on noisy class labels; to pictures it is the only case."""
+    """Plain training on noisy class labels."""
 
     ways, share, name = 1, 0.5, CLUSTERS
 
-    def labelled(self, observed: NDArray[np.intp]) -> Labels:
-        """One-hot rows of observed classes, less their mean over the classes."""
-        return Labels(self.dataset.clean - 1 / CLASSES, np.eye(CLASSES)[observed] - 1 / CLASSES)
-
-    def training(self, name: str, observed: NDArray[np.intp]) -> nt.Training:
-        """Plain training on observed classes, predicted by the recursion."""
-        dataset = replace(self.dataset, observed_class=observed)
-        units, plain = Units(self.learning_rate, 1.0, self.steps), nt.targets.PLAIN.schedule
-        return on_gram(name, dataset, self.kernel, plain, units, kernel_limit=False)
+    @cached_property
+    def noisy(self) -> nt.Training:
+        """Plain training on the noisy labels."""
+        return self.training(self.name)
 
     @cached_property
     def labels(self) -> Labels:
-        """Those that are trained on."""
-        return self.labelled(self.dataset.observed_class)
+        """These labels, centred."""
+        return _centred(self.dataset)
 
-    @cached_property
-    def noisy(self) -> nt.Training:
-        """On the noisy labels."""
-        return self.training(self.name, self.dataset.observed_class)
+    def lead(self, outputs: Array, _: object = None) -> Array:
+        """Share of information less that of noise."""
+        return self.labels.ahead(outputs)
 
     @cached_property
     def predicted_lead(self) -> Array:
-        """Share of information less that of noise, shape (T + 1,)."""
-        return self.labels.ahead(self.noisy.predicted)
+        """The same of the prediction, shape (T + 1,)."""
+        return self.lead(self.noisy.predicted)
 
     @property
     def peak(self) -> int:
@@ -71,9 +71,9 @@ class Scaled(ImageSize):
         return int(self.predicted_lead.argmax())
 
     @property
-    def cases(self) -> tuple[Any, ...]:
-        """As of the other presets, for their pictures."""
-        return (SimpleNamespace(name=self.name, labels=self.labels, lead=self.labels.ahead),)
+    def cases(self) -> tuple[Scaled]:
+        """Itself, as one of the designs of the other presets, for their pictures."""
+        return (self,)
 
     def arrays(self) -> dict[str, Array]:
         """As the pictures name them."""
@@ -148,12 +148,13 @@ def controls(scaled: Scaled) -> nt.Control:
     """Whole classes take each other's label: their noise lies where the information does."""
     changed, names = max(2, round(scaled.noise_rate * CLASSES)), np.arange(CLASSES)
     names[:changed] = np.roll(names[:changed], 1)
-    flipped, peak = names[scaled.dataset.clean_class], scaled.peak
-    training, claimed = scaled.training("clusters flipped", flipped), scaled.predicted_lead[peak]
+    dataset, peak = scaled.dataset, scaled.peak
+    flipped = replace(dataset, observed_class=names[dataset.clean_class])
+    training = scaled.training("clusters flipped", on=flipped)
     return nt.Control(
         "whole-clusters-flipped",
         "noise is spread over the eigenspaces: here whole clusters have another label",
-        scaled.labelled(flipped).broken(training, peak, float(claimed)),
+        _centred(flipped).broken(training, peak, float(scaled.predicted_lead[peak])),
     )
 
 

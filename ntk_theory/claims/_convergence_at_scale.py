@@ -6,7 +6,7 @@ __all__ = ["SCALED", "Scaled"]
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,8 @@ import ntk_theory as nt
 from ntk_theory.checking.functionals import rms_error, wrong_signs
 from ntk_theory.checking.rows import OWN, SIGNED
 from ntk_theory.claims.convergence import CLAIM, DISTILLED, PLAIN
-from ntk_theory.distilled import LEVEL, Units, gap_of, least_taught, on_gram
+from ntk_theory.distilled import LEVEL, Units, gap_of, least_taught
 from ntk_theory.image_size import CLASSES, ImageSize, at_image_size
-
-if TYPE_CHECKING:
-    from ntk_theory.targets import Schedule
 
 
 class Scaled(ImageSize):
@@ -31,11 +28,6 @@ class Scaled(ImageSize):
         """Times in which the largest noise eigenvalue would memorise, at a rate of 1/λ_max."""
         noise, top = float(self.top.values[CLASSES]), float(self.top.values[0])
         return Units.of(noise, top, gap_of(self.dataset), self.share)._replace(steps=self.steps)
-
-    def training(self, name: str, schedule: Schedule, **more: Any) -> nt.Training:
-        """Hard self-distillation under a schedule."""
-        more = {"kernel_limit": False} | more
-        return on_gram(name, self.dataset, self.kernel, schedule, self.units, **more)
 
     @cached_property
     def distilled(self) -> nt.Training:
@@ -58,7 +50,7 @@ SCALED.panels = {name: CLAIM.panels[name] for name in ("error-over-time", "devia
 def trainings(scaled: Scaled) -> Iterator[nt.Training]:
     """Self-distillation, and the observed labels alone."""
     yield scaled.distilled
-    yield scaled.training(PLAIN, nt.targets.PLAIN.schedule)
+    yield scaled.training(PLAIN)
 
 
 @SCALED.rows

@@ -89,6 +89,10 @@ class Designs:
         for case in self.cases:
             yield from case.premises()
 
+    def arrays(self) -> dict[str, Array]:
+        """Spectra, and the energy along them."""
+        return {key: value for case in self.cases for key, value in case.arrays().items()}
+
     def config(self) -> dict[str, Any]:
         """Numbers that follow from others, and those of the other designs."""
         (_, own), *others = [
@@ -314,12 +318,6 @@ def finding(run: nt.Run) -> str:
         f"retrieve half of the noise than half of the information, predicted {row.predicted:.3g}; "
         "on all four designs the clean labels are ahead at every step"
     )
-
-
-@CLAIM.arrays
-def arrays(run: nt.Run) -> dict[str, Array]:
-    """Spectra, and the energy along them."""
-    return {key: value for case in run.problem.cases for key, value in case.arrays().items()}
 
 
 def _eigenvalues(axes: Axes, result: ClaimResult) -> None:
