@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cases import nets_at_rate
-from ntk_theory import image_size, kernels, predictions, verify
+from ntk_theory import image_size, kernels, predictions, spectrum, verify
 from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
@@ -93,6 +93,15 @@ def test_little_memory_changes_nothing_but_the_way(problem, monkeypatch):
     assert not streamed.decomposed
     np.testing.assert_allclose(streamed.pairs.values, problem.top.values, rtol=1e-5)
     assert "the 12 largest of its eigenvalues" in streamed.plan()
+
+
+def test_a_run_forms_no_matrix_that_does_not_fit(monkeypatch):
+    monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
+    monkeypatch.setattr(kernels, "ntk_limit", None)  # calling one would raise
+    monkeypatch.setattr(spectrum, "eigendecomposition", None)
+    result = CLAIM.run(SMALL, Silent())
+    assert result.verdict is Verdict.SUPPORTED, result.finding
+    assert len(result.arrays["eigenvalues"]) == 12
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])

@@ -52,6 +52,8 @@ class Claim:
         precisions: of nets, that it can be checked in, the default first. Where that has fewer bits
             than float64, tolerances have the rounding of nets, measured on one of them.
         knobs: names of what a user may set, besides preset, seed and device.
+        costly: whether its kernel takes so long that its problem's `plan()`, in words, is shown
+            before a run, and nothing is made before but the problem and its `check_memory()`.
         origin: where a claim of somebody else's comes from; empty for those of this package.
     """
 
@@ -83,6 +85,7 @@ class Claim:
         self.precisions = tuple(precisions)
         self._panels: dict[str, Panel] = {}
         self._others: dict[str, str] = {}
+        self.costly = False
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
         self._into: Callable[[Any, Options], Any] | None = None
@@ -110,8 +113,7 @@ class Claim:
         Its keyword-only parameters are the knobs; one called preset is given the name of the
         preset, for problems that grow with it, and one called nets which nets are trained. What it
         returns is handed to all other parts. If that has `premises()`, `config()`, a `lazy_width`,
-        or `arrays()` to keep whatever the premises say, they are used. If it has a `plan()`, in
-        words that are shown before a run, and a `check_memory()`, no other part is made before.
+        or `arrays()` to keep whatever the premises say, they are used.
 
         Args:
             builder: raises ValueError for values that make no sense.
@@ -175,13 +177,15 @@ class Claim:
         self._others |= dict.fromkeys(names, by)
 
     def resized(self, **own: Any) -> Claim:
-        """The same statement without a declaration, for presets of another size.
+        """The same statement without a declaration, for presets of a costly problem.
 
         Args:
             own: presets, precisions and so on, as a claim takes them.
         """
         said = ("statement", "source", "formulas", "assumptions", "derivation", "paper_claims")
-        return Claim(self.id, **{name: getattr(self, name) for name in said}, **own)
+        other = Claim(self.id, **{name: getattr(self, name) for name in said}, **own)
+        other.costly = True
+        return other
 
     def at(self, options: Options) -> Claim:
         """The declaration by which a preset is run; raises ValueError for a knob it has not."""
@@ -279,14 +283,14 @@ class Claim:
 
     def plan(self, options: Options) -> str:
         """What a run takes, in words that are shown before it; empty where that is little."""
-        if options.preset not in self._others:
-            return ""
-        return str(self.at(options).build(options).plan())
+        other = self.at(options)
+        return str(other.build(options).plan()) if other.costly else ""
 
     def predict(self, options: Options) -> Predicted:
         """Config and predictions of all rows, without training; of costly problems config alone."""
-        declared: Declaration = _declare(self.at(options), options)
-        rows = () if declared.costly else declared.rows
+        other = self.at(options)
+        declared: Declaration = _declare(other, options)
+        rows = () if other.costly else declared.rows
         return declared.config, {row.title: row.predicted for row in rows}
 
     def run(self, options: Options, progress: Progress) -> ClaimResult:

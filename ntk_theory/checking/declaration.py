@@ -36,11 +36,6 @@ class Declaration:
     problem: Any
     nets: NetPlan
 
-    @property
-    def costly(self) -> bool:
-        """Whether the problem's kernel takes so long that its plan is shown before it is formed."""
-        return hasattr(self.problem, "plan")
-
     @cached_property
     def premises(self) -> tuple[Premise, ...]:
         """Hypotheses, evaluated. If one fails, there are no trainings, rows and controls."""
@@ -88,7 +83,7 @@ class Declaration:
             **{name: given.get(name, knob.default) for name, knob in knobs.items()},
             **(self.problem.config() if hasattr(self.problem, "config") else {}),
         }
-        if self.costly or not self.controls or self.broken_rows:
+        if self.claim.costly or not self.controls or self.broken_rows:
             more = {"control_seeds": self.claim.control_nets}
             config |= {"control_width": control_width(self.nets), **more}
         return config
@@ -134,7 +129,7 @@ def declare(claim: Claim, options: Options) -> Declaration:
     """
     problem = claim.build(options)
     declared = Declaration(claim, options, problem, claim.nets(options, _lazy_width(problem)))
-    if declared.costly:
+    if claim.costly:
         problem.check_memory()
     elif declared.controls:
         declared.check_memory()
