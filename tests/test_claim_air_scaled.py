@@ -73,7 +73,9 @@ def test_the_prediction_is_the_recursion_on_the_whole_matrix(problem):
     )
     # Products in float32, over as many steps.
     np.testing.assert_allclose(problem.noisy.predicted, limit, atol=40 * 200 * 1.2e-7)
-    np.testing.assert_allclose(problem.predicted_lead, problem.labels.ahead(limit), atol=1e-3)
+    np.testing.assert_allclose(
+        problem.lead(problem.noisy.predicted), problem.lead(limit), atol=1e-3
+    )
 
 
 def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(problem):

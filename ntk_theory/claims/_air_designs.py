@@ -141,20 +141,12 @@ class Case:
         return np.asarray(self.shares(outputs) @ weights)
 
     @cached_property
-    def predicted_lead(self) -> Array:
-        """The same of the filter, shape (T + 1,)."""
-        return self.lead(self.outputs)
-
-    @property
     def peak(self) -> int:
-        """Step at which it is largest."""
-        return int(self.predicted_lead.argmax())
+        """Step at which it is predicted to be largest."""
+        return int(self.lead(self.outputs).argmax())
 
     def formulas(self) -> tuple[Array, Array]:
-        """R_t(y) − E R_t(noise), by recursion on the measured kernel from y and I, and by formula.
-
-        Shape (T + 1,) each.
-        """
+        """R_t(y) − E R_t(noise), shape (T + 1,): by recursion from y and I, and by formula."""
         clean, recipe = self.dataset.clean, self.recipe
         both = recipe.relabelled(np.column_stack([clean, np.eye(clean.size)])).kernel_limit()
         trace = np.trace(both[:, :, 1:], axis1=1, axis2=2)

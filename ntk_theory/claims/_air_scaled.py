@@ -61,14 +61,9 @@ class Scaled(ImageSize):
         return self.labels.ahead(outputs)
 
     @cached_property
-    def predicted_lead(self) -> Array:
-        """The same of the prediction, shape (T + 1,)."""
-        return self.lead(self.noisy.predicted)
-
-    @property
     def peak(self) -> int:
-        """Step at which it is largest."""
-        return int(self.predicted_lead.argmax())
+        """Step at which it is predicted to be largest."""
+        return int(self.lead(self.noisy.predicted).argmax())
 
     @property
     def cases(self) -> tuple[Scaled]:
@@ -130,7 +125,7 @@ SCALED.panels = {
 @SCALED.rows
 def rows(scaled: Scaled, noisy: nt.Training) -> Iterator[nt.Row]:
     """Shares where information and noise are farthest apart, and the least lead of information."""
-    labels, peak, lead = scaled.labels, scaled.peak, scaled.predicted_lead
+    labels, peak, lead = scaled.labels, scaled.peak, scaled.lead(noisy.predicted)
     for name, functional, resolves in (
         ("information", labels.information, 0.25),
         ("noise", labels.noise, 0.25),
@@ -151,10 +146,11 @@ def controls(scaled: Scaled) -> nt.Control:
     dataset, peak = scaled.dataset, scaled.peak
     flipped = replace(dataset, observed_class=names[dataset.clean_class])
     training = scaled.training("clusters flipped", on=flipped)
+    claimed = float(scaled.lead(scaled.noisy.predicted)[peak])
     return nt.Control(
         "whole-clusters-flipped",
         "noise is spread over the eigenspaces: here whole clusters have another label",
-        _centred(flipped).broken(training, peak, float(scaled.predicted_lead[peak])),
+        _centred(flipped).broken(training, peak, claimed),
     )
 
 

@@ -239,7 +239,7 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
         yield nt.Row(f"half-time of {name}", trainings[0], functional, norm=SIGNED, expect=expect,
                      resolves=expect / part, interpolation=expect * error, **more)  # fmt: skip
     for case, training in zip(designs.cases, trainings, strict=True):
-        lead, peak = case.predicted_lead, case.peak
+        lead, peak = case.lead(case.outputs), case.peak
         yield nt.Row(f"R(clean) − E R(noise) after {peak} steps, where it is largest", training,
                      case.lead, at=peak, norm=SIGNED, resolves=float(lead[peak]) / 2)  # fmt: skip
         yield nt.Row("least R(clean) − E R(noise) at any step", training, case.lead,
