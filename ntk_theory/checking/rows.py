@@ -11,6 +11,7 @@ __all__ = [
     "Control",
     "HeldOut",
     "Row",
+    "Sides",
     "Taught",
     "Training",
     "relative_to",

@@ -36,6 +36,7 @@ from ntk_theory.checking.rows import (
     SIGNED,
     Control,
     Row,
+    Sides,
     Training,
 )
 from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
@@ -265,9 +266,7 @@ class Run:
         found = self.results[name][0]
         return float(ever.deviation(found.outputs()[:1])[0]) * math.sqrt(width / found.width)
 
-    def sides(
-        self, row: Row, width: int, *, from_all: bool = False, rounded: bool = True
-    ) -> tuple[float, float]:
+    def sides(self, row: Row, width: int, *, from_all: bool = False, rounded: bool = True) -> Sides:
         """What a row may be off by at a width, below and above its prediction.
 
         Args:
@@ -289,32 +288,14 @@ class Run:
         looked_at = found if row.nets == "each of every width" else found[-1:]
         entries = []
         for one in looked_at:
-            values = row.read(one.outputs(row.on))
+            values, sides = row.read(one.outputs(row.on)), self.sides(row, one.width)
             shown = [values.mean()] if row.nets == "mean" else values
-            entries += [self._entry(row, float(value), one.width, values) for value in shown]
+            resolves = _both(row.resolves(self) if callable(row.resolves) else row.resolves)
+            if self.measures_rounding:  # which may take no more than the width does
+                own = self.sides(row, one.width, rounded=False)
+                resolves = min(resolves[0], 2 * own[0]), min(resolves[1], 2 * own[1])
+            entries += [_entry(row, float(value), sides, resolves, values) for value in shown]
         return min(entries, key=lambda entry: entry.slack)
-
-    def _entry(self, row: Row, value: float, width: int, values: Array) -> Measurement:
-        """The row, with one value for the number it shows."""
-        predicted, sides = row.predicted, self.sides(row, width)
-        resolves = _both(row.resolves(self) if callable(row.resolves) else row.resolves)
-        if self.measures_rounding:  # which may take no more than the width does
-            own = self.sides(row, width, rounded=False)
-            resolves = min(resolves[0], 2 * own[0]), min(resolves[1], 2 * own[1])
-        side = int(value > predicted)
-        # A side that distinguishes nothing leaves the row open, on whichever the value lies.
-        for other in (0, 1):
-            if sides[other] > resolves[other]:
-                side = other
-        return Measurement(
-            row.title,
-            predicted,
-            value,
-            sides[side],
-            (float(values.min()), float(values.max())),
-            row.relation,
-            resolution=resolves[side],
-        )
 
     def exponent(
         self, title: str, values: Sequence[Array], predicted: float = -0.5, of: str = ""
@@ -486,5 +467,24 @@ class Run:
         return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"
 
 
-def _both(sides: float | tuple[float, float]) -> tuple[float, float]:
+def _both(sides: float | Sides) -> Sides:
     return sides if isinstance(sides, tuple) else (sides, sides)
+
+
+def _entry(row: Row, value: float, sides: Sides, resolves: Sides, values: Array) -> Measurement:
+    """A row, with one value for the number it shows."""
+    predicted = row.predicted
+    side = int(value > predicted)
+    # A side that distinguishes nothing leaves the row open, on whichever the value lies.
+    for other in (0, 1):
+        if sides[other] > resolves[other]:
+            side = other
+    return Measurement(
+        row.title,
+        predicted,
+        value,
+        sides[side],
+        (float(values.min()), float(values.max())),
+        row.relation,
+        resolution=resolves[side],
+    )
