@@ -25,7 +25,6 @@ from benchmarks.findings import Clock, Deadline, Finding, Gpu, LateError, measur
 from benchmarks.timing import spread, whole
 from ntk_theory import kernels, network, problems, training
 from ntk_theory.checking.verdicts import Options
-from ntk_theory.claims._convergence_at_scale import Plan
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.machine.environment import describe_environment
 from ntk_theory.machine.resources import limited_memory
@@ -301,8 +300,8 @@ def _claim(gpu: Gpu, sizes: Sizes, clock: Clock) -> Finding:
 
 
 def _run(gpu: Gpu, clock: Clock, finding: Finding, options: Options) -> Finding:
-    plan = Plan.of(options)
-    expected, left = plan.seconds(), clock.left
+    problem = CLAIM.at(options).build(options)
+    expected, left = problem.seconds(), clock.left
     if expected > left:
         reason = f"some {expected:.0f} s are expected, {max(left, 0):.0f} s were left"
         return replace(finding, left_out=reason)
@@ -312,7 +311,7 @@ def _run(gpu: Gpu, clock: Clock, finding: Finding, options: Options) -> Finding:
         finding,
         seconds=result.seconds,
         details={
-            "plan": plan.describe(),
+            "plan": problem.plan(),
             "expected": expected,
             "verdict": result.verdict.value,
             "finding": result.finding,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ntk_theory.checking.rows import HeldOut as HeldOut
     from ntk_theory.checking.rows import Row as Row
     from ntk_theory.checking.rows import Training as Training
-    from ntk_theory.checking.running import Run as Run
+    from ntk_theory.checking.run import Run as Run
     from ntk_theory.checking.sweep import Sweep as Sweep
     from ntk_theory.checking.verdicts import Measurement as Measurement
     from ntk_theory.checking.verdicts import Options as Options
@@ -57,7 +57,7 @@ _MODULES = {
 _NAMES = {
     "ntk_theory.checking.claim": ("Claim",),
     "ntk_theory.checking.rows": ("ALL_STEPS", "Control", "HeldOut", "Row", "Training"),
-    "ntk_theory.checking.running": ("Run",),
+    "ntk_theory.checking.run": ("Run",),
     "ntk_theory.checking.sweep": ("Sweep",),
     "ntk_theory.grids": ("ClusterGrid", "cluster_grid", "whole_clusters"),
     "ntk_theory.notebook": ("check",),

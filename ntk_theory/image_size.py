@@ -7,11 +7,11 @@ are its largest eigenvalues, found from products alone at that size.
 
 from __future__ import annotations
 
-__all__ = ["AT_SCALE", "CLASSES", "FEATURES", "Climb", "ImageSize"]
+__all__ = ["CLASSES", "FEATURES", "SIZES", "ImageSize", "at_image_size"]
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -19,22 +19,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ntk_theory import data, predictions, spectrum
-from ntk_theory.checking.evidence import Evidence
-from ntk_theory.checking.ladder import Ladder, NetPlan, first_step_row, plan_nets
+from ntk_theory.checking.claim import Claim
+from ntk_theory.checking.ladder import NetPlan, first_step_row
 from ntk_theory.checking.rows import Training
-from ntk_theory.checking.verdicts import Measurement, Options, Premise, Progress
+from ntk_theory.checking.run import Run
+from ntk_theory.checking.sweep import Sweep
+from ntk_theory.checking.verdicts import Measurement, Premise
+from ntk_theory.distilled import Units, on_gram
 from ntk_theory.kernels import Precision
 from ntk_theory.machine.resources import memory_limit
-from ntk_theory.problems import Recipe
 from ntk_theory.streaming import KernelOperator, fits
-from ntk_theory.training import Trajectory
+from ntk_theory.targets import PLAIN, Schedule
 from ntk_theory.training.footprint import Footprint, matrix_rate
 from ntk_theory.training.products import PRECISIONS
 
 Array = NDArray[np.float64]
 
 CLASSES, FEATURES = 10, 3072
-_LEAST_WIDTHS, _LEAST_NETS, _LEAST_POINTS, _LEAST_STEPS = 4, 2, 10, 8
+_LEAST_POINTS, _LEAST_STEPS = 10, 8
 _DATA_STREAM, _EIGEN_STREAM = 7, 8
 
 _EFFICIENCY = 0.5
@@ -42,9 +44,6 @@ _EFFICIENCY = 0.5
 
 _DECOMPOSITION_BYTES, _DECOMPOSITION_OPERATIONS, _SHARE = 24, 9, 0.02
 """Of all eigenpairs: bytes a matrix entry, operations over n³, and their share of the training."""
-
-_FIXED = ("clusters", "cross_cosine", "schedule", "learning_rate", "init_scale")
-"""Knobs that other presets of a claim may take."""
 
 _ROWS = 1000
 """Rows of inner products that are formed together."""
@@ -56,29 +55,27 @@ _RATIO_TOLERANCE = 0.1
 """By which the measured ratio may differ from the one asked for, as a share."""
 
 
-class _Preset(NamedTuple):
+class _Size(NamedTuple):
     """What the options leave open.
 
     Attributes:
+        sweep: which nets.
         points: in each class.
         ratio: mean information eigenvalue over mean noise eigenvalue.
         steps: T.
-        widths: of the ladder.
-        nets: at each width.
     """
 
+    sweep: Sweep
     points: int
     ratio: float
     steps: int
-    widths: tuple[int, ...]
-    nets: int
 
 
-AT_SCALE = {
-    "cifar-mini": _Preset(200, 20.0, 40, (512, 1024, 2048, 4096), 2),
-    "cifar": _Preset(5000, 200.0, 120, (8192, 16384, 32768, 65536), 2),
+SIZES = {
+    "cifar-mini": _Size(Sweep(512, 4096, 4, nets=2), 200, 20.0, 40),
+    "cifar": _Size(Sweep(2**13, 2**16, 4, nets=2), 5000, 200.0, 120),
 }
-"""Presets of that size: a laptop takes minutes for the small one, the other is for a GPU."""
+"""By preset: a laptop takes minutes for the small one, the other is for a GPU."""
 
 
 def _radius(points: int, ratio: float) -> float:
@@ -91,20 +88,6 @@ def _radius(points: int, ratio: float) -> float:
     return math.sqrt(1 / math.cos(angle) - 1)
 
 
-class Climb(NamedTuple):
-    """Nets of all widths.
-
-    Attributes:
-        ladder: how they did.
-        rounding: RMS error of the widest by rounding.
-        first_step: row of their outputs after one step of plain training.
-    """
-
-    ladder: Ladder
-    rounding: float
-    first_step: Measurement
-
-
 @dataclass(frozen=True)
 class ImageSize:
     """Data, and the nets to train on it; what takes the kernel is computed when it is asked for.
@@ -114,26 +97,75 @@ class ImageSize:
         ratio: asked for.
         noise_rate: ρ, of symmetric noise.
         steps: T.
+        seed: of the data.
         nets: which are trained.
     """
 
     ways: ClassVar[int]
     """In how many ways all widths are trained; a control is trained at the one below the widest."""
 
+    share: ClassVar[float]
+    """ηλ_max."""
+
     points: int
     ratio: float
     noise_rate: float
     steps: int
+    seed: int
     nets: NetPlan
+
+    @classmethod
+    def of(
+        cls, *, seed: int, preset: str, nets: NetPlan, points: int | None = None,
+        ratio: float | None = None, noise_rate: float = 0.4, steps: int | None = None,
+    ) -> Self:  # fmt: skip
+        """Noisy labels on one Gaussian cluster a class.
+
+        Args:
+            seed: of the data.
+            preset: whose size it has where the others are left out.
+            nets: which are trained.
+            points: in each class.
+            ratio: mean information eigenvalue over mean noise eigenvalue.
+            noise_rate: ρ, of symmetric noise.
+            steps: T.
+        """
+        size = SIZES[preset]
+        points = size.points if points is None else points
+        ratio = size.ratio if ratio is None else ratio
+        steps = size.steps if steps is None else steps
+        if points < _LEAST_POINTS:
+            raise ValueError(f"points must be at least {_LEAST_POINTS} in each class; got {points}")
+        if not (math.isfinite(ratio) and ratio > 1):
+            raise ValueError(f"ratio must be above 1, information over noise; got {ratio}")
+        if not 1 / points <= noise_rate < 1:
+            raise ValueError(f"noise_rate must lie in [1/points, 1); got {noise_rate}")
+        if steps < _LEAST_STEPS:
+            raise ValueError(f"steps must be at least {_LEAST_STEPS}; got {steps}")
+        return cls(points, ratio, noise_rate, steps, seed, nets)
+
+    def config(self) -> dict[str, Any]:
+        """Every number of the data."""
+        return {
+            "clusters": CLASSES,
+            "points": self.points,
+            "dimension": FEATURES,
+            "classes": CLASSES,
+            "ratio": self.ratio,
+            "noise_rate": self.noise_rate,
+            "steps": self.steps,
+        }
+
+    # ------------------------------------------------------------ data and spectrum
+
+    def _rng(self, stream: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(stream,)))
 
     @cached_property
     def dataset(self) -> data.Dataset:
         """One cluster a class, with symmetric label noise."""
-        key = np.random.SeedSequence(self.nets.seed, spawn_key=(_DATA_STREAM,))
-        rng = np.random.default_rng(key)
-        design = data.gaussian_clusters(
-            CLASSES, self.points, FEATURES, radius=_radius(self.points, self.ratio), rng=rng
-        )
+        rng, radius = self._rng(_DATA_STREAM), _radius(self.points, self.ratio)
+        design = data.gaussian_clusters(CLASSES, self.points, FEATURES, radius=radius, rng=rng)
         return data.noisy_labels(
             design, noise_rate=self.noise_rate, rng=rng, classes=CLASSES, count="balanced"
         )
@@ -171,13 +203,11 @@ class ImageSize:
             vectors = np.ascontiguousarray(whole.eigenvectors[:, ::-1])
             distance = self.kernel @ vectors - values * vectors
             return spectrum.Eigenpairs(values, vectors, np.linalg.norm(distance, axis=0))
-        key = np.random.SeedSequence(self.nets.seed, spawn_key=(_EIGEN_STREAM,))
-        groups = self.dataset.design.groups
         return spectrum.extreme_eigenpairs(
             self.kernel,
             CLASSES + 2,
-            rng=np.random.default_rng(key),
-            guess=np.eye(CLASSES)[groups],
+            rng=self._rng(_EIGEN_STREAM),
+            guess=np.eye(CLASSES)[self.dataset.design.groups],
             tolerance=1e-8 if self.nets.dtype == "float64" else 1e-5,
         )
 
@@ -201,97 +231,85 @@ class ImageSize:
         return float(self.top.values[:CLASSES].mean()) / self.noise_eigenvalue
 
     @property
-    def largest_rate(self) -> float:
-        """1/λ_max."""
-        return 1 / float(self.top.values[0])
+    def learning_rate(self) -> float:
+        """Of all nets, η."""
+        return self.share / float(self.top.values[0])
 
-    def crossing(self, learning_rate: float, first_outputs: Array) -> float:
-        """C of section 9.5, for the first step from outputs 0.
-
-        Args:
-            learning_rate: η.
-            first_outputs: predicted after that step, shape (n, C).
-        """
-        rows = self.dataset.inputs
-        pull = learning_rate  # times one-hot rows: of size 1
-        parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
-        reach = np.concatenate([np.abs(part @ rows.T).sum(axis=1) * pull for part in parts])
-        return predictions.crossing_of_reach(np.full(len(rows), pull), reach, first_outputs)
-
-    def spectral_premises(self, learning_rate: float) -> list[Premise]:
+    def premises(self) -> Iterator[Premise]:
         """Hypotheses on the measured kernel, before any training."""
         top = self.top
         gap = float(top.values[CLASSES - 1] / top.values[CLASSES])
         residual = float((top.residuals / top.values).max())
-        rate = learning_rate * float(top.values[0] + top.residuals[0])
-        return [
-            Premise(
-                "eigenpairs found",
-                residual,
-                residual < _RESIDUAL,
-                f"‖Hv − λv‖ < {_RESIDUAL:g} λ for each",
-            ),
-            Premise("information above noise", gap, gap > 2, "λ_C > 2 λ_{C+1}"),
-            Premise("no overshoot", rate, rate <= 1 + _RESIDUAL, "ηλ_max <= 1"),
-        ]
+        rate = self.learning_rate * float(top.values[0] + top.residuals[0])
+        needed = f"‖Hv − λv‖ < {_RESIDUAL:g} λ for each"
+        yield Premise("eigenpairs found", residual, residual < _RESIDUAL, needed)
+        yield Premise("information above noise", gap, gap > 2, "λ_C > 2 λ_{C+1}")
+        yield Premise("no overshoot", rate, rate <= 1 + _RESIDUAL, "ηλ_max <= 1")
 
-    def ratio_row(self) -> Measurement:
+    @cached_property
+    def units(self) -> Units:
+        """Learning rate, a quarter of a memorisation time that nothing depends on, and steps."""
+        return Units(self.learning_rate, 1.0, self.steps)
+
+    def training(
+        self, name: str, schedule: Schedule = PLAIN.schedule, *, on: data.Dataset | None = None,
+        **more: Any,
+    ) -> Training:  # fmt: skip
+        """Hard self-distillation, predicted by the recursion on the kernel.
+
+        Args:
+            name: of the training.
+            schedule: weights of the observed labels; they alone, if left out.
+            on: the same points with other labels, if not these.
+            more: other attributes of the training.
+        """
+        # A kernel limit would be the same recursion once more.
+        return on_gram(name, self.dataset if on is None else on, self.kernel, schedule, self.units,
+                       kernel_limit=False, **more)  # fmt: skip
+
+    def arrays(self) -> dict[str, Array]:
+        """All eigenvalues that were found."""
+        return {"eigenvalues": self.pairs.values}
+
+    def closed_forms(self) -> Iterator[Measurement]:
         """The ratio asked for, and the measured one."""
-        return Measurement(
+        yield Measurement(
             "ratio of mean information to mean noise eigenvalue",
             self.ratio,
             self.measured_ratio,
             _RATIO_TOLERANCE * self.ratio,
         )
 
-    def climb(
-        self,
-        trainings: Sequence[Training],
-        evidence: Evidence,
-        progress: Progress,
-        look: Callable[[Training, Trajectory], None] | None = None,
-    ) -> Climb | None:
-        """Train nets of all widths in all ways; nothing if some of them diverge.
+    def first_step(self, run: Run, name: str) -> Measurement:
+        """Outputs after one step of plain training, along and over their prediction (section 9.5).
 
         Args:
-            trainings: the last of them on the observed labels alone.
-            evidence: metrics go there, and how far it has come.
-            progress: told how far it has come.
-            look: at each trajectory, which is not kept.
+            run: whose nets are trained.
+            name: of a training on the observed labels alone.
         """
-        ladder, rounding, first = self.nets.ladder(self.dataset.clean), 0.0, []
-        plain = np.asarray(trainings[-1].predicted[1])
-        for one in trainings:
-            for width in ladder.widths:
-                made = ladder.train(one.name, one.recipe, width, one.predicted, progress=progress)
-                evidence.metrics = list(ladder.metrics())
-                evidence.progress_note = f"at {one.name}, width {width}"
-                if evidence.diverged(made.diverged):
-                    return None
-                if one is trainings[0] and width == ladder.widths[0]:
-                    rounding = self.rounding(ladder, one.recipe, made)
-                if one is trainings[-1]:
-                    along = (made.outputs[:, 1] * plain).sum(axis=(1, 2))
-                    first.append(along / np.square(plain).sum())
-                if look is not None:
-                    look(one, made)
-        crossing = self.crossing(float(np.ravel(trainings[-1].recipe.learning_rate)[0]), plain)
-        row = first_step_row(ladder.widths, np.array(first), trainings[-1].name, crossing)
-        return Climb(ladder, rounding, row)
+        first, rows, rate = (
+            run.trainings[name].predicted[1],
+            self.dataset.inputs,
+            self.learning_rate,
+        )
+        along = [(nets.outputs()[:, 1] * first).sum(axis=(1, 2)) for nets in run.results[name]]
+        # One-hot rows are of size 1, and so are inputs.
+        parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+        reach = np.concatenate([np.abs(part @ rows.T).sum(axis=1) * rate for part in parts])
+        crossing = predictions.crossing_of_reach(np.full(len(rows), rate), reach, first)
+        return first_step_row(
+            run.nets.widths, np.array(along) / np.square(first).sum(), name, crossing
+        )
 
-    def rounding(self, ladder: Ladder, recipe: Recipe, narrowest: Trajectory) -> float:
-        """RMS rounding error at the widest: that of a narrow net against itself in float64.
+    def found(self, run: Run, said: str) -> str:
+        """Sentence about the widest nets, with their data and rounding."""
+        row = replace(run.declared.rows[0], norm="rms")
+        return (
+            f"on {CLASSES * self.points} points of {FEATURES} features {said}; {run.nets.dtype} "
+            f"products are off by {run.rounding_error(row, run.nets.widths[-1]):.1e}"
+        )
 
-        Outputs are sums over neurons, whose rounding grows like the root of the width at most.
-
-        Args:
-            ladder: of the nets.
-            recipe: what they were trained on.
-            narrowest: what those of the narrowest width did.
-        """
-        widths = self.nets.widths
-        error = ladder.rounding_error(recipe, narrowest, widths[0])
-        return error * math.sqrt(widths[-1] / widths[0])
+    # ------------------------------------------------------------ what a run takes
 
     @property
     def _footprints(self) -> list[Footprint]:
@@ -305,22 +323,23 @@ class ImageSize:
         each = [one.operations for one in self._footprints]
         return self.steps * self.nets.count * (self.ways * sum(each) + each[-2])
 
-    def work(self) -> float:
-        """Neuron-steps of the whole run, for the progress bar."""
-        widths = self.nets.widths
-        return self.steps * self.nets.count * (float(self.ways) * sum(widths) + widths[-2])
+    @property
+    def _kernel_kept(self) -> bool:
+        return fits(CLASSES * self.points, self._precision, memory_limit() / 2)
 
     @property
-    def _kept(self) -> bool:
-        """Whether the kernel is kept."""
-        return fits(CLASSES * self.points, self._precision, memory_limit() / 2)
+    def _outputs(self) -> int:
+        """Bytes of all outputs: of nets, two more sets to compare with, predicted, in float64."""
+        nets = self.nets.count * (self.ways * len(self.nets.widths) + 1 + 2)
+        each = 8 * CLASSES**2 * self.points * (self.steps + 1)
+        return each * (nets + self.ways + 2)
 
     @property
     def _operations(self) -> float:
         """Of the whole run, but for the net that is trained in float64."""
         points = CLASSES * self.points
         forming = float(points) ** 2 * FEATURES
-        each = 2.0 * points**2 * CLASSES if self._kept else forming
+        each = 2.0 * points**2 * CLASSES if self._kernel_kept else forming
         return self._training_operations + (self.ways + 1) * self.steps * each + forming
 
     def seconds(self) -> float:
@@ -334,74 +353,38 @@ class ImageSize:
             taken += self.steps * exact.operations / matrix_rate("float64", device)
         return taken / _EFFICIENCY
 
-    def describe(self) -> str:
+    def check_memory(self) -> None:
+        """Raise ValueError if the widest net, and outputs of all, do not fit the memory."""
+        self._footprints[-1].check(self._outputs)
+
+    def plan(self) -> str:
         """What the run takes, before it: device, precision, blocks, memory, operations, time."""
         points, widest = CLASSES * self.points, self._footprints[-1]
-        kept, whole = "kept", points**2 * widest.itemsize
-        if not self._kept:
-            kept = "formed anew at every product"
+        kept = "kept" if self._kernel_kept else "formed anew at every product"
         found = "all" if self.decomposed else f"the {CLASSES + 2} largest"
         return (
-            f"plan: {self.nets.device}, {widest}; kernel of {whole / 2**20:.0f} MiB {kept}, "
+            f"plan: {self.nets.device}, {widest}; outputs of all nets, "
+            f"{self._outputs / 2**20:.0f} MiB, kept; "
+            f"kernel of {points**2 * widest.itemsize / 2**20:.0f} MiB {kept}, "
             f"{found} of its eigenvalues; "
             f"{self._operations:.2g} operations, some {self.seconds():.0f} s at the rate measured "
             "just now"
         )
 
-    def config(self) -> dict[str, Any]:
-        """Every number of the run."""
-        return {
-            **self.nets.config(),
-            "clusters": CLASSES,
-            "points": self.points,
-            "dimension": FEATURES,
-            "classes": CLASSES,
-            "ratio": self.ratio,
-            "noise_rate": self.noise_rate,
-            "steps": self.steps,
-        }
 
-    @classmethod
-    def of(cls, options: Options) -> Self:
-        """Everything that the options leave open; raises ValueError for ones that make no sense."""
-        preset = AT_SCALE[options.preset]
-        for knob in _FIXED:
-            if knob in options.knobs:
-                raise ValueError(
-                    f"{knob} cannot be chosen for preset {options.preset}, which derives it; leave "
-                    "it out or take another preset"
-                )
-        points = options.knobs.get("points", preset.points)
-        ratio = options.knobs.get("ratio", preset.ratio)
-        noise_rate = options.knobs.get("noise_rate", 0.4)
-        steps = options.knobs.get("steps", preset.steps)
-        if points < _LEAST_POINTS:
-            raise ValueError(f"points must be at least {_LEAST_POINTS} in each class; got {points}")
-        if not (math.isfinite(ratio) and ratio > 1):
-            raise ValueError(f"ratio must be above 1, information over noise; got {ratio}")
-        if not 1 / points <= noise_rate < 1:
-            raise ValueError(f"noise_rate must lie in [1/points, 1); got {noise_rate}")
-        if steps < _LEAST_STEPS:
-            raise ValueError(f"steps must be at least {_LEAST_STEPS}; got {steps}")
-        nets = plan_nets(
-            options,
-            preset.widths,
-            preset.nets,
-            least_widths=_LEAST_WIDTHS,
-            least_count=_LEAST_NETS,
-            shape=(CLASSES * points, FEATURES),
-            dtype="float32",
-            precisions=PRECISIONS,
-        )
-        return cls(points, ratio, noise_rate, steps, nets)
+def at_image_size(claim: Claim, problem: type[ImageSize]) -> Claim:
+    """The claim of another size: all but its trainings, rows and controls.
 
-    @classmethod
-    def predict(cls, options: Options) -> tuple[Mapping[str, Any], Mapping[str, float]]:
-        """Config, and what is known without forming the kernel."""
-        plan = cls.of(options)
-        return plan.config(), {"ratio r, mean over mean eigenvalue": plan.ratio}
-
-    @classmethod
-    def described(cls, options: Options) -> str:
-        """The plan of a run, in one paragraph."""
-        return cls.of(options).describe()
+    Args:
+        claim: that has presets of this size.
+        problem: what they are about.
+    """
+    scaled = claim.resized(
+        presets={name: size.sweep for name, size in SIZES.items()},
+        control_nets=2,
+        least_nets=2,
+        precisions=("float32", *PRECISIONS),
+    )
+    scaled.problem(problem.of)
+    scaled.closed_forms(problem.closed_forms)
+    return scaled

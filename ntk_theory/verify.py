@@ -317,8 +317,7 @@ def _outcomes(
     from ntk_theory.machine.progress import Bar, bars
 
     for claim in claims if ranks.rank() == 0 else ():
-        if options[claim.id].preset in claim.plans:
-            text = claim.plans[options[claim.id].preset](options[claim.id])
+        if text := claim.plan(options[claim.id]):
             terminal.errors().write(f"{text}\n")
     if jobs.workers() and len(claims) > 1:
         yield from _of_workers(claims, options, show_progress)
@@ -392,7 +391,9 @@ def _loaded(name: str, origin: str) -> Any:
 
 
 def _of_worker(claim: Claim, found: dict[str, Any] | _Failure) -> ClaimResult | _Failure:
-    return found if isinstance(found, _Failure) else ClaimResult(claim, **found)
+    if isinstance(found, _Failure):
+        return found
+    return ClaimResult(claim.at(found["options"]), **found)
 
 
 def _say(lines: Sequence[str]) -> None:

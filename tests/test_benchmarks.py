@@ -22,7 +22,7 @@ from benchmarks import (
     training_step,
 )
 from benchmarks.markdown import tables
-from ntk_theory import drawing, kernels, network
+from ntk_theory import drawing, image_size, kernels, network
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.problems import noisy_clusters
 from ntk_theory.training import footprint, forms
@@ -235,12 +235,12 @@ def test_a_training_that_time_cuts_short_says_after_how_many_steps(gpu):
 def test_a_claim_that_time_does_not_allow_is_not_begun_and_a_late_one_is_interrupted(
     gpu, monkeypatch
 ):
-    monkeypatch.setattr(on_a_gpu.Plan, "seconds", lambda plan: 1e9)
+    monkeypatch.setattr(image_size.ImageSize, "seconds", lambda plan: 1e9)
     found = on_a_gpu._claim(gpu, TINY, on_a_gpu.Clock(100.0, lambda: 0.0))
     few = "some 1000000000 s are expected, 100 s were left"
     assert found.left_out == f"float32: {few}; tf32: {few}"
     assert found.seconds is None
-    monkeypatch.setattr(on_a_gpu.Plan, "seconds", lambda plan: 0.0)
+    monkeypatch.setattr(image_size.ImageSize, "seconds", lambda plan: 0.0)
     ticks = iter(range(10**6))
     found = on_a_gpu._claim(gpu, TINY, on_a_gpu.Clock(6.5, lambda: float(next(ticks))))
     assert found.left_out == "no time was left to end it"

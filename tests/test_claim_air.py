@@ -80,7 +80,7 @@ def test_label_shares_are_the_coefficients_along_both_parts(seed, information, n
     observed = clean * np.repeat([-1.0, 1.0], [4, 16])
     labels = Labels(clean, observed)
     outputs = information * 0.6 * clean + noise * (observed - 0.6 * clean)
-    found = [labels.share(part, outputs) for part in (0, 1)]
+    found = labels.information(outputs), labels.noise(outputs)
     np.testing.assert_allclose(found, (information, noise), atol=32 * EPS)
     # ‖κ y‖ and ‖ζ‖ are κ √n and √(1 − κ²) √n.
     assert labels.sensitivity == pytest.approx(1 / 0.6 + 1 / 0.8)

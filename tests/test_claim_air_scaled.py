@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from cases import nets_at_rate
-from ntk_theory import image_size, kernels, training
+from ntk_theory import image_size, kernels, predictions, spectrum, training
 from ntk_theory.checking import nets as experiments
-from ntk_theory.checking.ladder import Ladder
+from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import _air_scaled as scaled
 from ntk_theory.claims.air import CLAIM
+from ntk_theory.report.pictures import svg_pictures
 from ntk_theory.targets import PLAIN
+from panels import drawn
 from progress import Impatient, Silent
 
 SMALL = Options(preset="cifar-mini", points=20)
@@ -24,8 +26,8 @@ def result():
 
 
 @pytest.fixture(scope="module")
-def plan():
-    return scaled.ScaledPlan.of(SMALL)
+def problem():
+    return CLAIM.at(SMALL).build(SMALL)
 
 
 def row(result, start):
@@ -40,65 +42,91 @@ def test_it_is_supported_by_nets_that_retrieve_information_first_and_its_control
     assert result.controls[0].verdict is Verdict.VIOLATED
     assert len(result.metrics) == 2 * 4
     assert CLAIM.predict(SMALL)[0] == result.config
-    gap = row(result, "retrieved share of information − noise")
+    gap = row(result, "clusters: retrieved share of information − noise")
     assert gap.predicted == result.arrays["predicted lead of clusters"].max() > 0.4
 
 
-def test_the_prediction_is_the_recursion_on_the_whole_matrix(plan):
-    dataset = plan.dataset
+def test_its_pictures_show_what_the_table_says(result):
+    assert all("<path" in picture for picture in svg_pictures(result).values())
+    shares = drawn(result.claim, result, "retrieved-shares")
+    after = int(row(result, "clusters: retrieved share of noise").name.split()[6])
+    for name in ("information", "noise"):
+        (net, *_) = shares[name]
+        seen = row(result, f"clusters: retrieved share of {name} after")
+        assert net["y"][after] == pytest.approx(seen.measured, rel=0.05)
+        assert shares[f"prediction of {name}"][0]["y"][after] == pytest.approx(seen.predicted)
+    lead = drawn(result.claim, result, "information-ahead")["prediction of clusters"][0]["y"]
+    assert lead.max() == row(result, "clusters: retrieved share of information − noise").predicted
+    (values,) = drawn(result.claim, result, "eigenvalues")["clusters"]
+    np.testing.assert_array_equal(values["y"], result.arrays["clusters: eigenvalues"])
+
+
+def test_the_prediction_is_the_recursion_on_the_whole_matrix(problem):
+    dataset = problem.dataset
     gram = kernels.ntk_limit(dataset.inputs)
     limit = training.train_kernel_limit(
         gram,
         dataset.observed,
         PLAIN,
-        learning_rate=plan.recipe.learning_rate,
-        steps=plan.steps,
+        learning_rate=problem.learning_rate,
+        steps=problem.steps,
     )
     # Products in float32, over as many steps.
-    np.testing.assert_allclose(plan.outputs, limit, atol=40 * 200 * 1.2e-7)
-    for share, predicted in zip(scaled.shares(plan.own, limit), plan.predicted, strict=True):
-        np.testing.assert_allclose(predicted, share, atol=1e-3)
+    np.testing.assert_allclose(problem.noisy.predicted, limit, atol=40 * 200 * 1.2e-7)
+    np.testing.assert_allclose(
+        problem.lead(problem.noisy.predicted), problem.lead(limit), atol=1e-3
+    )
 
 
-def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(plan):
-    labels, groups = plan.own, plan.dataset.design.groups
+def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(problem):
+    labels, groups = problem.labels, problem.dataset.design.groups
     noise = labels.parts[1]
-    assert labels.kept == pytest.approx(1 - plan.noise_rate * 10 / 9)
+    assert labels.kept == pytest.approx(1 - problem.noise_rate * 10 / 9)
     assert (noise * labels.clean).sum() == pytest.approx(0, abs=1e-10)
     means = [noise[groups == group].mean(axis=0) for group in range(10)]
     # Eight flips among nine other classes leave one out: less than one point in twenty is missing.
     assert np.abs(means).max() < 1 / 20
-    assert scaled.shares(labels, labels.observed) == pytest.approx([1, 1, 0])
+    shares = labels.information, labels.noise, labels.ahead
+    assert [share(labels.observed) for share in shares] == pytest.approx([1, 1, 0])
 
 
-def test_the_bound_on_a_gap_is_that_of_cauchy_and_schwarz(plan):
-    labels, (_, noise) = plan.own, plan.own.parts
+def test_the_bound_on_a_gap_is_that_of_cauchy_and_schwarz(problem):
+    labels, (_, noise) = problem.labels, problem.labels.parts
     direction = labels.clean / np.linalg.norm(labels.clean) - noise / np.linalg.norm(noise)
     rms = np.linalg.norm(direction) / np.sqrt(len(direction))
     assert labels.ahead(direction) / rms <= labels.sensitivity * (1 + 1e-12)
     # Along one part alone it is reached but for the other part's term.
-    alone = labels.share(1, noise) / (np.linalg.norm(noise) / np.sqrt(len(direction)))
+    alone = labels.noise(noise) / (np.linalg.norm(noise) / np.sqrt(len(direction)))
     assert labels.sensitivity / 3 < alone < labels.sensitivity
 
 
-def test_largest_eigenpairs_alone_leave_a_bound_for_the_rest(plan, monkeypatch):
-    all_ = plan.filter_row()
+def test_largest_eigenpairs_alone_leave_a_bound_for_the_rest(problem, monkeypatch):
+    _, all_ = problem.closed_forms()
     monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
-    streamed = scaled.ScaledPlan.of(SMALL)
+    streamed = CLAIM.at(SMALL).build(SMALL)
     assert not streamed.kernel.kept
-    some = streamed.filter_row()
+    _, some = streamed.closed_forms()
     assert some.holds
     assert all_.holds
-    assert len(plan.pairs.values) == 200
+    assert len(problem.pairs.values) == 200
     # All that is left then is the rounding of 40 steps with 200 numbers.
     assert all_.tolerance == pytest.approx(40 * np.sqrt(200) * 2.0**-23, rel=0.1)
     assert all_.tolerance < some.tolerance
 
 
-@pytest.mark.parametrize("preset", image_size.AT_SCALE)
+@pytest.mark.parametrize("preset", image_size.SIZES)
 def test_rounding_leaves_the_filter_to_be_told_at_every_size(preset):
-    points, _, steps, _, _ = image_size.AT_SCALE[preset]
-    assert scaled.recursion_rounding(10 * points, steps, "float32") < 0.01
+    size = image_size.SIZES[preset]
+    assert scaled.recursion_rounding(10 * size.points, size.steps, "float32") < 0.01
+
+
+def test_a_run_forms_no_matrix_that_does_not_fit(monkeypatch):
+    monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
+    monkeypatch.setattr(kernels, "ntk_limit", None)  # calling one would raise
+    monkeypatch.setattr(spectrum, "eigendecomposition", None)
+    result = CLAIM.run(SMALL, Silent())
+    assert result.verdict is Verdict.SUPPORTED, result.finding
+    assert len(result.arrays["clusters: eigenvalues"]) == 12
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.2])
@@ -107,18 +135,18 @@ def test_nets_at_another_rate_are_seen(monkeypatch, factor):
     assert CLAIM.run(SMALL, Silent()).verdict is not Verdict.SUPPORTED
 
 
-def test_a_filter_of_another_rate_is_seen(plan, monkeypatch):
-    original = scaled.predictions.retrieval_filter
+def test_a_filter_of_another_rate_is_seen(problem, monkeypatch):
+    original = predictions.retrieval_filter
     monkeypatch.setattr(
-        scaled.predictions,
+        predictions,
         "retrieval_filter",
         lambda values, rate, steps: original(values, 1.1 * rate, steps),
     )
-    assert plan.filter_row().holds is False
+    assert [one.holds for one in problem.closed_forms()] == [True, False]
 
 
 def test_rounding_above_the_tolerance_leaves_it_open(monkeypatch):
-    monkeypatch.setattr(Ladder, "rounding_error", lambda *_: 0.05)
+    monkeypatch.setattr(Run, "rounding_error", lambda *_: 0.15)
     result = CLAIM.run(SMALL, Silent())
     assert result.verdict is Verdict.INCONCLUSIVE
 
@@ -142,8 +170,8 @@ def test_an_interrupted_run_keeps_what_it_has():
     result = CLAIM.run(SMALL, Impatient(0.3))
     assert result.interrupted
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert "trained at width" in result.finding
+    assert "at width" in result.finding
 
 
-def test_the_plan_says_what_the_run_takes(plan):
-    assert plan.describe().startswith("plan: cpu, float32, pre-activations in blocks of ")
+def test_the_plan_says_what_the_run_takes(problem):
+    assert problem.plan().startswith("plan: cpu, float32, pre-activations in blocks of ")

@@ -8,41 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_theory import data, problems
-from ntk_theory.checking.ladder import (
-    Ladder,
-    falling_row,
-    first_step_row,
-    plan_nets,
-)
-from ntk_theory.checking.nets import Rung
+from ntk_theory.checking.ladder import NETS_STREAM, falling_row, first_step_row, planned
+from ntk_theory.checking.nets import net_seeds, train_nets
 from ntk_theory.checking.verdicts import Options
+from ntk_theory.claims import all_claims
 from ntk_theory.problems import Recipe
 from ntk_theory.targets import PLAIN
 
 WIDTHS = (256, 512, 1024, 2048, 4096)
-LEAST = {"least_widths": 4, "least_count": 3, "shape": (20, 21)}
+PRECISIONS = ("float64", "float32")
 
 
-def rung(width, deviation):
-    """Nets of one width whose deviation is the same at both of two steps."""
-    of_nets = np.asarray(deviation, dtype=float)
-    zero = np.zeros(of_nets.size)
-    both = np.stack([of_nets, of_nets], axis=1)
-    return Rung(width, both, both, both, both, both, zero, zero, zero, zero, zero, None)
-
-
-def ladder_of(law, scatter=0.05, nets=6):
-    """Nets that deviate by law(width), with some scatter."""
+def row_of(law, scatter=0.05, nets=6):
+    """Row of nets that deviate by law(width), with some scatter."""
     rng = np.random.default_rng(0)
-    ladder = Ladder(np.ones(4), WIDTHS, nets, 0, "float64", "cpu")
-    ladder.rungs["way"] = [
-        rung(width, law(width) * np.exp(scatter * rng.standard_normal(nets))) for width in WIDTHS
-    ]
-    return ladder
+    off = [law(width) * np.exp(scatter * rng.standard_normal(nets)) for width in WIDTHS]
+    return falling_row(WIDTHS, off, "plain")
 
 
 def test_a_deviation_of_order_one_over_root_width_falls():
-    row = ladder_of(lambda width: 3 * width**-0.5).falling_row("way", "plain")
+    row = row_of(lambda width: 3 * width**-0.5)
     assert row.holds is True
     assert row.predicted == pytest.approx(0.25)
     assert row.name == "plain: deviation at width 4096 over that at 256"
@@ -58,7 +43,7 @@ def test_a_deviation_of_order_one_over_root_width_falls():
     ],
 )
 def test_a_deviation_that_does_not_fall_like_that_is_seen(law):
-    assert ladder_of(law).falling_row("way", "plain").holds is False
+    assert row_of(law).holds is False
 
 
 @given(st.floats(-1.0, 0.5), st.floats(1e-6, 1e3))
@@ -111,10 +96,10 @@ def test_first_steps_that_scatter_too_much_leave_the_rate_open():
 
 
 def test_a_plan_of_nets_takes_what_the_options_say_and_the_claims_own_where_they_say_nothing():
-    own = plan_nets(Options(seed=3), WIDTHS, 5, **LEAST)
+    own = planned(Options(seed=3), WIDTHS, 5, PRECISIONS)
     assert (own.widths, own.count, own.dtype, own.seed) == (WIDTHS, 5, "float64", 3)
     asked = Options(preset="quick", widths=(64, 32, 128, 256), seeds=4, dtype="float32")
-    plan = plan_nets(asked, WIDTHS, 5, **LEAST)
+    plan = planned(asked, WIDTHS, 5, PRECISIONS)
     assert plan.config() == {
         "preset": "quick",
         "seed": 0,
@@ -132,28 +117,33 @@ def test_a_plan_of_nets_takes_what_the_options_say_and_the_claims_own_where_they
         (Options(seeds=1_000_000), "at most 10000; got 1000000"),
         (Options(widths=(64, 128)), "widths must be at least 4"),
         (Options(widths=(63, 128, 256, 512)), "widths must be even"),
-        (Options(widths=(64, 128, 256, 2**40)), "GiB of memory"),
+        (Options(dtype="bf16"), "dtype must be float32 or float64"),
     ],
 )
-def test_a_plan_of_nets_refuses_what_cannot_be_trained(options, message):
+def test_a_plan_of_nets_refuses_what_makes_no_sense(options, message):
     with pytest.raises(ValueError, match=message):
-        plan_nets(options, WIDTHS, 5, **LEAST)
+        planned(options, WIDTHS, 5, PRECISIONS)
+
+
+@pytest.mark.parametrize("preset", ["quick", "cifar-mini"])
+def test_nets_that_do_not_fit_the_memory_are_refused(preset):
+    options = Options(preset, widths=(2048, 4096, 8192, 16384, 2**40))
+    with pytest.raises(ValueError, match="GiB of memory"):
+        all_claims()["convergence"].predict(options)
 
 
 def test_control_nets_are_no_nets_of_the_claim():
     design = data.equicorrelated_clusters(2, 3, ratio=4.0)
     recipe = Recipe(design.inputs, np.ones(6), PLAIN, 0.1, 2)
-    plan = plan_nets(Options(), (32, 64, 128, 256), 3, **LEAST)
-    ladder = plan.ladder(np.ones(6))
-    own = ladder.train("plain", recipe, 32, np.zeros((3, 6)))
+    plan = planned(Options(), (32, 64, 128, 256), 3, PRECISIONS)
+    own = train_nets(recipe, 32, net_seeds(0, 32, 3, NETS_STREAM))
     others = plan.train_controls(recipe, 32, 3)
     assert not np.isclose(own.outputs[:, -1], others.outputs[:, -1]).any()
     np.testing.assert_array_equal(others.outputs, plan.train_controls(recipe, 32, 3).outputs)
 
 
-def test_ladders_of_other_seeds_have_other_nets():
-    plan = plan_nets(Options(seed=1), WIDTHS, 3, **LEAST)
-    assert plan.ladder(np.ones(2)).seeds(64) != plan.ladder(np.ones(2), seed=2).seeds(64)
+def test_runs_of_other_seeds_have_other_nets():
+    assert net_seeds(1, 64, 3, NETS_STREAM) != net_seeds(2, 64, 3, NETS_STREAM)
 
 
 def test_the_premise_of_little_movement_names_the_width_it_takes():
@@ -161,9 +151,3 @@ def test_the_premise_of_little_movement_names_the_width_it_takes():
     assert not premise.holds
     assert "widths from 400 on" in premise.requirement
     assert problems.lazy_premise(100.0, 400).holds
-
-
-# ---------------------------------------------------------------- the margin of taught signs
-
-
-# ---------------------------------------------------------------- widths of a ladder

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from ntk_theory import kernels, training
 from ntk_theory.checking import nets as experiments
+from ntk_theory.checking.rows import Training
 from ntk_theory.network import TwoLayerReLU, initialise
-from ntk_theory.problems import noisy_clusters
+from ntk_theory.problems import Recipe, noisy_clusters
 from ntk_theory.targets import (
     PLAIN,
     Agreement,
@@ -719,8 +720,8 @@ def test_nets_approach_their_kernel_limit_as_the_square_root_of_the_width(toy):
     for width in widths:
         seeds = experiments.net_seeds(0, width, count, stream=0)
         trajectory = experiments.train_nets(toy.recipe, width, seeds, dtype="float32")
-        rung = experiments.compare(trajectory, width, predicted, toy.dataset.clean)
-        logs.append(np.log(rung.largest_deviation).mean())
+        off = np.sqrt(np.square(trajectory.outputs - predicted).mean(axis=2)).max(axis=1)
+        logs.append(np.log(off).mean())
     slope = np.polyfit(np.log(widths), logs, 1)[0]
     # Section 11: the window of the verdict. At width 256 the log deviation scatters by 0.2 from net
     # to net; its mean over four nets by 0.1, the slope by 0.1/sqrt(Σ(log m − mean)²) = 0.03.
@@ -1042,30 +1043,33 @@ def test_seeds_depend_on_run_width_and_stream_alone(seed, width, stream, count):
 
 
 @given(cases(), rngs)
-def test_comparing_measures_every_difference_by_its_formula(case, rng):
+def test_metrics_measure_every_difference_by_its_formula(case, rng):
     assume(case.observed.ndim == 1)
     trajectory = case.train()
     n = len(case.inputs)
-    # Predictions may go on after a divergence; they are cut to what was recorded.
-    predicted = rng.standard_normal((case.steps + 4, n))
+    predicted = rng.standard_normal((case.steps + 1, n))
     clean = rng.choice([-1.0, 1.0], n)
-    rung = experiments.compare(trajectory, case.net.width, predicted, clean)
-    assert rung.width == case.net.width
-    for s, outputs in enumerate(trajectory.outputs):
-        for t, u in enumerate(outputs):
-            difference = u - predicted[t]
-            # A mean of n squares and its root: (n + 2)/2 eps at most.
-            close = {"rel": (n + 2) * EPS}
-            norm = math.sqrt(math.fsum(difference**2) / n)
-            assert rung.deviation[s, t] == pytest.approx(norm, **close)
-            assert rung.worst_deviation[s, t] == max(abs(difference))
-            error = math.sqrt(math.fsum((u - clean) ** 2) / n)
-            assert rung.error[s, t] == pytest.approx(error, **close)
-        assert rung.largest_deviation[s] == rung.deviation[s].max()
-        assert rung.margin[s] == min(clean * outputs[-1])
-        assert rung.zero_one[s] == np.mean(np.sign(outputs[-1]) != clean)
-    for name in ("movement", "distance", "flipped_activations", "diverged"):
-        assert getattr(rung, name) is getattr(trajectory, name)
+    recipe = Recipe(case.inputs, case.observed, PLAIN, 0.1, case.steps)
+    nets = experiments.WidthResult(case.net.width, trajectory, {})
+    rows = list(nets.metrics(Training("made up", recipe, predicted, clean)))
+    assert [row["net"] for row in rows] == list(range(len(trajectory.outputs)))
+    for row, outputs in zip(rows, trajectory.outputs, strict=True):
+        assert (row["training"], row["width"]) == ("made up", case.net.width)
+        # A mean of n squares and its root: (n + 2)/2 eps at most.
+        close = {"rel": (n + 2) * EPS}
+        # Predictions may go on after a divergence; they are cut to what was recorded.
+        both = list(zip(outputs, predicted, strict=False))
+        off = [math.sqrt(math.fsum((u - p) ** 2) / n) for u, p in both]
+        error = [math.sqrt(math.fsum((u - clean) ** 2) / n) for u in outputs]
+        assert row["largest_deviation"] == pytest.approx(max(off), **close)
+        assert row["final_deviation"] == pytest.approx(off[-1], **close)
+        assert row["best_rms_error"] == pytest.approx(min(error), **close)
+        assert row["final_rms_error"] == pytest.approx(error[-1], **close)
+        assert row["margin"] == min(clean * outputs[-1])
+        assert row["zero_one_error"] == np.mean(np.sign(outputs[-1]) != clean)
+        assert row["steps"] == len(outputs) - 1
+    for name in ("movement", "distance", "flipped_activations"):
+        assert [row[name] for row in rows] == getattr(trajectory, name).tolist()
 
 
 @given(st.lists(st.integers(1, 10**6).map(lambda k: 2 * k), min_size=1, unique=True))

@@ -14,6 +14,7 @@ __all__ = ["Claim"]
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntk_theory.checking.knobs import Knob, knobs_of
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.checking.ladder import NetPlan
     from ntk_theory.checking.rows import Control, Row, Training
-    from ntk_theory.checking.running import Run
+    from ntk_theory.checking.run import Run
     from ntk_theory.checking.verdicts import ClaimResult, Measurement, Progress
 
-Runner = Callable[["Options", "Progress"], "ClaimResult"]
 Predicted = tuple[Mapping[str, Any], Mapping[str, float]]
 Panel = Callable[["Axes", "ClaimResult"], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -48,9 +49,11 @@ class Claim:
         sweeps: over the width, by the name of the preset.
         control_nets: nets of each control.
         least_nets: how many nets at each width it takes to judge their spread.
-        precisions: of nets, that it can be checked in.
+        precisions: of nets, that it can be checked in, the default first. Where that has fewer bits
+            than float64, tolerances have the rounding of nets, measured on one of them.
         knobs: names of what a user may set, besides preset, seed and device.
-        plans: what says how long a preset takes, for presets where that matters.
+        costly: whether its kernel takes so long that its problem's `plan()`, in words, is shown
+            before a run, and nothing is made before but the problem and its `check_memory()`.
         origin: where a claim of somebody else's comes from; empty for those of this package.
     """
 
@@ -81,8 +84,8 @@ class Claim:
         self.least_nets = least_nets
         self.precisions = tuple(precisions)
         self._panels: dict[str, Panel] = {}
-        self.plans: dict[str, Callable[[Options], str]] = {}
-        self._others: dict[str, tuple[Runner, Callable[[Options], Predicted]]] = {}
+        self._others: dict[str, str] = {}
+        self.costly = False
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
         self._into: Callable[[Any, Options], Any] | None = None
@@ -92,7 +95,7 @@ class Claim:
 
     @property
     def presets(self) -> tuple[str, ...]:
-        """Names of all presets: of sweeps, and of those that are run by functions of their own."""
+        """Names of all presets, those of problems of another size too."""
         return (*self.sweeps, *self._others)
 
     # ------------------------------------------------------------ what a claim declares
@@ -108,8 +111,9 @@ class Claim:
         """Declare what builds the problem: f(seed=…, *, knob=default, …).
 
         Its keyword-only parameters are the knobs; one called preset is given the name of the
-        preset, for problems that grow with it. What it returns is handed to all other parts. If
-        that has `premises()`, `config()`, or a `lazy_width`, they are used.
+        preset, for problems that grow with it, and one called nets which nets are trained. What it
+        returns is handed to all other parts. If that has `premises()`, `config()`, a `lazy_width`,
+        or `arrays()` to keep whatever the premises say, they are used.
 
         Args:
             builder: raises ValueError for values that make no sense.
@@ -164,27 +168,38 @@ class Claim:
         """
         return self._part("work", function)
 
-    def preset(
-        self,
-        *names: str,
-        predict: Callable[[Options], Predicted],
-        plan: Callable[[Options], str] | None = None,
-    ) -> Callable[[Runner], Runner]:
-        """Declare further presets that a function of their own runs: f(options, progress).
+    def preset(self, *names: str, by: str) -> None:
+        """Declare presets of a problem of another size, which has a declaration of its own.
 
         Args:
             names: of the presets.
-            predict: config and predictions, without training; raises ValueError for options that
-                make no sense.
-            plan: what a run takes, in words that are shown before it.
+            by: "package.module:NAME" of a claim made by `resized`, loaded when it is asked for.
         """
+        self._others |= dict.fromkeys(names, by)
 
-        def declared(function: Runner) -> Runner:
-            self._others |= dict.fromkeys(names, (function, predict))
-            self.plans |= {} if plan is None else dict.fromkeys(names, plan)
-            return function
+    def resized(self, **own: Any) -> Claim:
+        """The same statement without a declaration, for presets of a costly problem.
 
-        return declared
+        Args:
+            own: presets, precisions and so on, as a claim takes them.
+        """
+        said = ("statement", "source", "formulas", "assumptions", "derivation", "paper_claims")
+        other = Claim(self.id, **{name: getattr(self, name) for name in said}, **own)
+        other.costly = True
+        return other
+
+    def at(self, options: Options) -> Claim:
+        """The declaration by which a preset is run; raises ValueError for a knob it has not."""
+        if options.preset not in self._others:
+            return self
+        other: Claim = resolve_name(self._others[options.preset])
+        for knob in options.knobs:
+            if knob in self.own_knobs and knob not in other.own_knobs:
+                raise ValueError(
+                    f"{knob} cannot be chosen for preset {options.preset}, which derives it; leave "
+                    "it out or take another preset"
+                )
+        return other
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
         """Declare arrays to keep besides those that pictures draw: f(run), by name."""
@@ -252,26 +267,40 @@ class Claim:
             name: options.knobs.get(name, knob.default) for name, knob in self.own_knobs.items()
         }
         assert self._builder is not None
-        if "preset" in inspect.signature(self._builder).parameters:
+        asked = inspect.signature(self._builder).parameters
+        if "preset" in asked:
             given["preset"] = options.preset
+        if "nets" in asked:
+            given["nets"] = self.nets(options)
         built = self._builder(seed=options.seed, **given, **self._fixed)
         return built if self._into is None else self._into(built, options)
 
+    def nets(self, options: Options, lazy_width: float = 0.0) -> NetPlan:
+        """Which nets are trained, the narrowest of them lazy; ValueError if they make no sense."""
+        sweep = self.sweeps[options.preset]
+        widths, few = sweep.widths(lazy_width), self.least_nets
+        plan: NetPlan = _planned(options, widths, sweep.nets, self.precisions, few)
+        return plan
+
+    def plan(self, options: Options) -> str:
+        """What a run takes, in words that are shown before it; empty where that is little."""
+        other = self.at(options)
+        return str(other.build(options).plan()) if other.costly else ""
+
     def predict(self, options: Options) -> Predicted:
-        """Config and predictions of all rows, without training."""
-        if options.preset in self._others:
-            return self._others[options.preset][1](options)
-        declared = _declare(self, options)
-        return declared.config, {row.title: row.predicted for row in declared.rows}
+        """Config and predictions of all rows, without training; of costly problems config alone."""
+        other = self.at(options)
+        declared: Declaration = _declare(other, options)
+        rows = () if other.costly else declared.rows
+        return declared.config, {row.title: row.predicted for row in rows}
 
     def run(self, options: Options, progress: Progress) -> ClaimResult:
         """Check it: train the nets, hold rows and controls against what is predicted."""
-        if options.preset in self._others:
-            return self._others[options.preset][0](options, progress)
-        result: ClaimResult = _run(self, options, progress)
+        result: ClaimResult = _run(self.at(options), options, progress)
         return result
 
 
 _declare = deferred("ntk_theory.checking.declaration:declare")
+_planned = deferred("ntk_theory.checking.ladder:planned")
 _default_panels = deferred("ntk_theory.checking.panels:default_panels")
 _run = deferred("ntk_theory.checking.running:run_claim")

@@ -6,10 +6,12 @@ __all__ = ["Declaration", "declare"]
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ntk_theory.checking.ladder import NetPlan, control_width, planned
+from ntk_theory.checking.ladder import NetPlan, control_width
+from ntk_theory.checking.nets import check_memory
 from ntk_theory.checking.verdicts import DeclarationError, Options, Premise
 from ntk_theory.problems import lazy_premise
 
@@ -20,34 +22,77 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Declaration:
-    """All of a claim that is known before a net is trained.
+    """All of a claim that is known before a net is trained, each part made when it is asked for.
 
     Attributes:
         claim: whose it is.
         options: as the user gave them.
         problem: as the claim builds it.
         nets: which nets are trained.
-        premises: hypotheses, evaluated. If one fails, trainings, rows and controls are empty.
-        trainings: by name, in their order.
-        rows: in their order.
-        controls: in their order.
-        config: every number needed to run it again.
     """
 
     claim: Claim
     options: Options
     problem: Any
     nets: NetPlan
-    premises: tuple[Premise, ...]
-    trainings: Mapping[str, Training]
-    rows: tuple[Row, ...]
-    controls: tuple[Control, ...]
-    config: Mapping[str, Any]
+
+    @cached_property
+    def premises(self) -> tuple[Premise, ...]:
+        """Hypotheses, evaluated. If one fails, there are no trainings, rows and controls."""
+        return tuple(_premises(self.claim, self.problem, self.nets.widths))
+
+    @cached_property
+    def trainings(self) -> Mapping[str, Training]:
+        """By name, in their order."""
+        if not all(premise.holds for premise in self.premises):
+            return {}
+        self.claim.check_declared()
+        return {one.name: one for one in self.claim.made("trainings", self.problem)}
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """In their order."""
+        every = self.trainings.values()
+        return tuple(self.claim.made("rows", self.problem, *every)) if every else ()
+
+    @cached_property
+    def controls(self) -> tuple[Control, ...]:
+        """In their order."""
+        if not self.trainings:
+            return ()
+        titled = _Titled((row.title, row) for row in self.rows)
+        given = _asked(self.claim.part("controls"), self.problem, self.trainings, titled)
+        made = tuple(self.claim.made("controls", *given))
+        if not made:
+            raise DeclarationError(
+                f"claim {self.claim.id} has no control: a check that cannot fail"
+            )
+        return made
 
     @property
     def broken_rows(self) -> tuple[Row, ...]:
         """Rows of the controls, of those that have one."""
         return tuple(control.row for control in self.controls if control.row is not None)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Every number needed to run it again."""
+        knobs, given = self.claim.own_knobs, self.options.knobs
+        config = {
+            **self.nets.config(),
+            **{name: given.get(name, knob.default) for name, knob in knobs.items()},
+            **(self.problem.config() if hasattr(self.problem, "config") else {}),
+        }
+        if self.claim.costly or not self.controls or self.broken_rows:
+            more = {"control_seeds": self.claim.control_nets}
+            config |= {"control_width": control_width(self.nets), **more}
+        return config
+
+    def check_memory(self) -> None:
+        """Raise ValueError if the widest net of a training does not fit the memory."""
+        for training in self.trainings.values():
+            widest = max(self.nets.widths[-1], *training.widths_in(self.nets.widths))
+            check_memory(widest, training.recipe.inputs.shape, self.nets.dtype, self.nets.device)
 
 
 class _Titled(dict[str, Any]):
@@ -76,46 +121,19 @@ def _premises(claim: Claim, problem: Any, widths: Sequence[int]) -> Iterator[Pre
 
 
 def declare(claim: Claim, options: Options) -> Declaration:
-    """All of a claim that is known before a net is trained.
+    """All of a claim that is known before a net is trained; at once, unless that is costly.
 
     Raises:
-        ValueError: for options that make no sense.
+        ValueError: for options that make no sense, or nets that do not fit the memory.
         DeclarationError: for a claim that is not declared as it has to be.
     """
     problem = claim.build(options)
-    sweep = claim.sweeps[options.preset]
-    lazy_width = _lazy_width(problem)
-    nets = planned(
-        options, sweep.widths(lazy_width), sweep.nets, claim.precisions,
-        least_count=claim.least_nets,
-    )  # fmt: skip
-    premises = tuple(_premises(claim, problem, nets.widths))
-    trainings: dict[str, Training] = {}
-    rows: list[Row] = []
-    controls: list[Control] = []
-    if all(premise.holds for premise in premises):
-        claim.check_declared()
-        trainings = {one.name: one for one in claim.made("trainings", problem)}
-        rows = claim.made("rows", problem, *trainings.values())
-        titled = _Titled((row.title, row) for row in rows)
-        controls = claim.made(
-            "controls", *_asked(claim.part("controls"), problem, trainings, titled)
-        )
-        if not controls:
-            raise DeclarationError(f"claim {claim.id} has no control: a check that cannot fail")
-        for training in trainings.values():
-            widths = (nets.widths[-1], *training.widths_in(nets.widths))
-            replace(nets, widths=(max(widths),)).check_memory(training.recipe.inputs.shape)
-    config = {
-        **nets.config(),
-        **{name: options.knobs.get(name, knob.default) for name, knob in claim.own_knobs.items()},
-        **(problem.config() if hasattr(problem, "config") else {}),
-    }
-    if not controls or any(control.row is not None for control in controls):
-        config |= {"control_width": control_width(nets), "control_seeds": claim.control_nets}
-    return Declaration(
-        claim, options, problem, nets, premises, trainings, tuple(rows), tuple(controls), config
-    )
+    declared = Declaration(claim, options, problem, claim.nets(options, _lazy_width(problem)))
+    if claim.costly:
+        problem.check_memory()
+    elif declared.controls:
+        declared.check_memory()
+    return declared
 
 
 def _lazy_width(problem: Any) -> float:

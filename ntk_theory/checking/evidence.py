@@ -73,7 +73,7 @@ def conduct(
     options: Options,
     config: Mapping[str, Any],
     gather: Callable[[Evidence], str],
-    controls: Sequence[str] | None = None,
+    controls: Callable[[], Sequence[str]],
 ) -> ClaimResult:
     """Run a claim and judge what was found.
 
@@ -84,7 +84,7 @@ def conduct(
         gather: adds to the evidence; returns the sentence that says what was found if the claim
             turns out SUPPORTED. It returns early when a premise fails without which nothing can be
             trained. On Ctrl-C what it has added so far is kept.
-        controls: ids of those that this run has, if not all of the claim's.
+        controls: gives the ids of those that the run has, once nets have been trained.
 
     Returns:
         The result; interrupted ones are never SUPPORTED.
@@ -98,10 +98,11 @@ def conduct(
         interrupted = True
     premises, measurements = tuple(evidence.premises), tuple(evidence.measurements)
     found_controls = tuple(evidence.controls)
-    expected = claim.control_ids if controls is None else tuple(controls)
-    verdict = judge(premises, measurements, found_controls)
-    complete = tuple(control.id for control in found_controls) == expected
-    if verdict is Verdict.SUPPORTED and (interrupted or not complete):
+    verdict, made = (
+        judge(premises, measurements, found_controls),
+        [one.id for one in found_controls],
+    )
+    if verdict is Verdict.SUPPORTED and (interrupted or made != list(controls())):
         verdict = Verdict.INCONCLUSIVE
     if interrupted:
         note = f"; {evidence.progress_note}" if evidence.progress_note else ""

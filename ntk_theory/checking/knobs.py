@@ -18,7 +18,7 @@ from ntk_theory.checking.verdicts import DeclarationError
 
 _KINDS = (int, float, str, bool)
 
-_GIVEN = ("seed", "preset")
+_GIVEN = ("seed", "preset", "nets")
 """Parameters of a builder that are no knobs: of every run."""
 
 

@@ -1,32 +1,33 @@
-"""Nets of several seeds on one recipe, and their summary beside a prediction."""
+"""Nets of several seeds on one recipe, and what is kept of them."""
 
 from __future__ import annotations
 
 __all__ = [
     "Recipe",
-    "Rung",
+    "WidthResult",
     "check_memory",
     "check_nets",
     "check_widths",
-    "compare",
     "net_seeds",
     "train_nets",
     "train_students",
 ]
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ntk_theory.checking.functionals import margins, rms_error
+from ntk_theory.checking.rows import NORMS, OWN_TEACHER, Training
 from ntk_theory.checking.verdicts import Progress
 from ntk_theory.machine import jobs, ranks
 from ntk_theory.machine.resources import memory_limit
@@ -102,70 +103,60 @@ def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """Nets of one width against their prediction, one row a net.
+class WidthResult:
+    """Nets of one width after one training.
 
     Attributes:
         width: m.
-        error: RMS error ‖u_t − y‖/√n against the clean labels, shape (S, T + 1).
-        rescaled_error: the same of outputs divided by their mean size, mean_i |u_t|_i.
-        deviation: ‖u_t − predicted‖/√n, shape (S, T + 1).
-        worst_deviation: max_i |u_t − predicted|_i, shape (S, T + 1).
-        scatter: max_i |u_t − mean of the nets|_i, shape (S, T + 1).
-        margin: min_i y_i u_i at the last step, shape (S,).
-        zero_one: share of wrong signs at the last step, shape (S,).
-        movement: max_r ‖w_r(T) − w_r(0)‖, shape (S,).
-        distance: ‖W_T − W_0‖_F, shape (S,).
-        flipped_activations: share of changed activations, shape (S,).
-        diverged: explanation of a divergence, or None.
+        trajectory: of S nets, without their weights.
+        held_out: outputs on other points after the last step, by name, shape (S, 1, p).
+        taught: labels of each net, if each has a teacher of its own, shape (S, n) or (S, n, C).
+        inspected: what else was read off the trained nets, by name, shape (S,).
     """
 
     width: int
-    error: Array
-    rescaled_error: Array
-    deviation: Array
-    worst_deviation: Array
-    scatter: Array
-    margin: Array
-    zero_one: Array
-    movement: Array
-    distance: Array
-    flipped_activations: Array
-    diverged: str | None
+    trajectory: Trajectory
+    held_out: Mapping[str, Array]
+    taught: Array | None = None
+    inspected: Mapping[str, Array] = field(default_factory=dict)
 
-    @property
-    def largest_deviation(self) -> Array:
-        """Supremum over t of the deviation, shape (S,)."""
-        return np.asarray(self.deviation.max(axis=1))
+    @classmethod
+    def unmoved(cls, width: int, outputs: Array) -> WidthResult:
+        """Outputs of nets that were not trained, shape (S, k, n)."""
+        zeros, weights = np.zeros(len(outputs)), np.ones((len(outputs), outputs.shape[1] - 1))
+        steps = np.arange(outputs.shape[1])
+        return cls(width, Trajectory(steps, outputs, weights, None, zeros, zeros, zeros), {})
 
+    def outputs(self, on: str | None = None) -> Array:
+        """Outputs at the recorded steps, on held-out points, or less what was taught."""
+        if on == OWN_TEACHER and self.taught is not None:
+            return np.asarray(self.trajectory.outputs - self.taught[:, None])
+        return self.trajectory.outputs if on is None else self.held_out[on]
 
-def compare(trajectory: Trajectory, width: int, predicted: ArrayLike, clean: ArrayLike) -> Rung:
-    """Summary of a trajectory against predicted outputs at its recorded steps.
-
-    Args:
-        trajectory: of S nets.
-        width: m.
-        predicted: shape (k, n) or (k, n, C), a row for each recorded step.
-        clean: labels y, shape (n,) or (n, C).
-    """
-    label = np.asarray(clean, dtype=float)
-    difference = trajectory.outputs - np.asarray(predicted)[: trajectory.steps.size]
-    difference = difference.reshape(*difference.shape[:2], -1)
-    scatter = difference - difference.mean(axis=0)
-    return Rung(
-        width=width,
-        error=trajectory.rms_error(label),
-        rescaled_error=trajectory.rescaled().rms_error(label),
-        deviation=np.sqrt(np.square(difference).sum(axis=2) / len(label)),
-        worst_deviation=np.abs(difference).max(axis=2),
-        scatter=np.abs(scatter).max(axis=2),
-        margin=trajectory.margins(label)[:, -1].min(axis=-1),
-        zero_one=trajectory.zero_one_error(label)[:, -1],
-        movement=trajectory.movement,
-        distance=trajectory.distance,
-        flipped_activations=trajectory.flipped_activations,
-        diverged=trajectory.diverged,
-    )
+    def metrics(self, training: Training) -> Iterator[dict[str, Any]]:
+        """A row for each net."""
+        made, points = self.trajectory, training.points
+        error = rms_error(made.outputs, points)
+        predicted = points.predicted[: made.steps.size]
+        off = NORMS["rms"](made.outputs - predicted, predicted)
+        margin = margins(made.outputs[:, -1], points)
+        for net in range(len(error)):
+            yield {
+                "training": training.name,
+                "width": self.width,
+                "net": net,
+                "steps": int(made.steps[-1]),
+                "final_rms_error": float(error[net, -1]),
+                "best_rms_error": float(error[net].min()),
+                "largest_deviation": float(off[net].max()),
+                "final_deviation": float(off[net, -1]),
+                "margin": float(margin[net].min()),
+                "zero_one_error": float((margin[net] <= 0).mean()),
+                "movement": float(made.movement[net]),
+                "distance": float(made.distance[net]),
+                "flipped_activations": float(made.flipped_activations[net]),
+                **{key: float(values[net]) for key, values in self.inspected.items()},
+            }
 
 
 def train_nets(

@@ -20,7 +20,7 @@ from ntk_theory.checking.verdicts import DeclarationError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ntk_theory.checking.running import Run
+    from ntk_theory.checking.run import Run
     from ntk_theory.checking.verdicts import ClaimResult
 
 Array = NDArray[np.float64]

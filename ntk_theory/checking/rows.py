@@ -11,6 +11,7 @@ __all__ = [
     "Control",
     "HeldOut",
     "Row",
+    "Sides",
     "Taught",
     "Training",
     "relative_to",
@@ -28,7 +29,7 @@ from ntk_theory.checking.functionals import Functional, LabelledPoints
 from ntk_theory.checking.verdicts import DeclarationError, Premise, Relation
 
 if TYPE_CHECKING:
-    from ntk_theory.checking.running import Run
+    from ntk_theory.checking.run import Run
     from ntk_theory.checking.verdicts import Measurement
     from ntk_theory.problems import Recipe
     from ntk_theory.training import Trajectory

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Case", "Labels"]
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import LabelledPoints
 
 if TYPE_CHECKING:
     from ntk_theory.data import Dataset
@@ -23,6 +23,10 @@ Array = NDArray[np.float64]
 
 _LEAST_ENERGY = 1 / 12
 """Share of ‖ỹ‖² that a band of several eigenspaces needs for its retrieved share to be seen."""
+
+
+def _coefficient(outputs: Array, along: Array) -> Array:
+    return np.asarray(np.tensordot(outputs, along, along.ndim) / np.square(along).sum())
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,17 @@ class Labels:
         """κ y, the information, and ζ, the noise."""
         return self.kept * self.clean, self.observed - self.kept * self.clean
 
-    def share(self, part: int, outputs: Array) -> Array:
-        """Retrieved share of information (0) or noise (1): the coefficient of outputs along it."""
-        along = self.parts[part]
-        return np.asarray(np.tensordot(outputs, along, along.ndim) / np.square(along).sum())
+    def information(self, outputs: Array, _: object = None) -> Array:
+        """Retrieved share of the information: the coefficient of outputs (..., n[, C]) along it."""
+        return _coefficient(outputs, self.parts[0])
 
-    def ahead(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
+    def noise(self, outputs: Array, _: object = None) -> Array:
+        """Retrieved share of the noise."""
+        return _coefficient(outputs, self.parts[1])
+
+    def ahead(self, outputs: Array, _: object = None) -> Array:
         """Share of information less that of noise."""
-        return self.share(0, outputs) - self.share(1, outputs)
+        return self.information(outputs) - self.noise(outputs)
 
     @property
     def sensitivity(self) -> float:
@@ -60,16 +67,17 @@ class Labels:
         points = len(self.clean)
         return sum(math.sqrt(points / float(np.square(part).sum())) for part in self.parts)
 
+    def broken(self, training: nt.Training, step: int, claimed: float) -> nt.Row:
+        """Row of a control: the lead of the information in another training on these labels."""
+        off = self.sensitivity
+        return nt.Row(f"R(information) − R(noise) after {step} steps", training, self.ahead,
+                      at=step, norm="rms", tolerance=lambda deviation: off * deviation,
+                      claimed=claimed)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Case:
-    """Noisy labels on one design, with the eigenspaces that they are measured in.
-
-    Attributes:
-        name: of the design.
-        dataset: inputs and labels.
-        recipe: plain training on the observed labels.
-    """
+    """Noisy labels on one design, by its name, and plain training on them."""
 
     name: str
     dataset: Dataset
@@ -127,26 +135,18 @@ class Case:
         along = self._band_sums(self.spectrum.project(outputs) * observed)
         return np.asarray(along / self._band_sums(observed**2))
 
-    def gap(self, outputs: Array, _: LabelledPoints | None = None) -> Array:
+    def lead(self, outputs: Array, _: object = None) -> Array:
         """Information minus noise: shares weighted by the clean energy, less by dimension."""
         weights = self._band_sums(self.clean_energy - 1 / self.clean_energy.size)
         return np.asarray(self.shares(outputs) @ weights)
 
     @cached_property
-    def predicted_gap(self) -> Array:
-        """The same of the filter, shape (T + 1,)."""
-        return self.gap(self.outputs)
-
-    @property
     def peak(self) -> int:
-        """Step at which it is largest."""
-        return int(self.predicted_gap.argmax())
+        """Step at which it is predicted to be largest."""
+        return int(self.lead(self.outputs).argmax())
 
     def formulas(self) -> tuple[Array, Array]:
-        """R_t(y) − E R_t(noise), by recursion on the measured kernel from y and I, and by formula.
-
-        Shape (T + 1,) each.
-        """
+        """R_t(y) − E R_t(noise), shape (T + 1,): by recursion from y and I, and by formula."""
         clean, recipe = self.dataset.clean, self.recipe
         both = recipe.relabelled(np.column_stack([clean, np.eye(clean.size)])).kernel_limit()
         trace = np.trace(both[:, :, 1:], axis1=1, axis2=2)
@@ -177,6 +177,16 @@ class Case:
         # Nothing is fitted in directions that the kernel does not have.
         values = np.where(self.eigenvalues > 0, self.eigenvalues, np.inf)
         return float((fitted**2 / values).sum()) / float(np.arccos(cosines.max())) ** 2
+
+    def premises(self) -> Iterator[nt.Premise]:
+        """Of the measured kernel, before any training."""
+        odd = " (an odd number of points)" if self.name == "circle" else ""
+        yield self.recipe.positive_definite(f"{self.name}: kernel positive definite{odd}")
+        excess = nt.predictions.energy_dominance(self.clean_energy)
+        rounding = self.clean_energy.size * float(np.finfo(float).eps)
+        needed = "their energy in the top k eigenvectors is at least k/n, for every k"
+        name = f"{self.name}: clean labels lean to the top"
+        yield nt.Premise(name, excess, excess >= -rounding, needed)
 
     def arrays(self) -> dict[str, Array]:
         """Eigenvalues, and the energy of clean labels and of the noise along them, from the top.

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import LabelledPoints
 from ntk_theory.checking.panels import Curves
-from ntk_theory.checking.rows import NORMS, SIGNED
-from ntk_theory.checking.verdicts import deferred
+from ntk_theory.checking.rows import SIGNED
 from ntk_theory.claims._air_designs import Case, Labels
+from ntk_theory.problems import lazy_premise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,9 +60,7 @@ CLAIM = nt.Claim(
         "the excess of the clean labels' energy in the top k eigenvectors times the steps of g, "
         "which are not negative (section 6.5)."
     ),
-    source=(
-        "arXiv 1910.01255, abstract, claim C1; derivation: docs/theory.md, sections 6.1 and 6.5"
-    ),
+    source="arXiv 1910.01255, abstract, claim C1; derivation: docs/theory.md, sections 6.1 and 6.5",
     paper_claims={
         "C1": "eigenspaces of the limiting NTK; labels ±1; clusters, tree, power law and circle"
     },
@@ -75,12 +72,7 @@ CLAIM = nt.Claim(
     },
     control_nets=4,
 )
-_SCALED = "ntk_theory.claims._air_scaled:"
-CLAIM.preset(
-    "cifar-mini", "cifar",
-    predict=deferred(f"{_SCALED}ScaledPlan.predict"),
-    plan=deferred(f"{_SCALED}ScaledPlan.described"),
-)(deferred(f"{_SCALED}run_at_scale"))  # fmt: skip
+CLAIM.preset("cifar-mini", "cifar", by="ntk_theory.claims._air_scaled:SCALED")
 
 
 @dataclass(frozen=True)
@@ -95,25 +87,22 @@ class Designs:
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernels, before any training."""
         for case in self.cases:
-            odd = " (an odd number of points)" if case.name == "circle" else ""
-            yield case.recipe.positive_definite(f"{case.name}: kernel positive definite{odd}")
-            excess = nt.predictions.energy_dominance(case.clean_energy)
-            rounding = case.clean_energy.size * float(np.finfo(float).eps)
-            needed = "their energy in the top k eigenvectors is at least k/n, for every k"
-            name = f"{case.name}: clean labels lean to the top"
-            yield nt.Premise(name, excess, excess >= -rounding, needed)
+            yield from case.premises()
+
+    def arrays(self) -> dict[str, Array]:
+        """Spectra, and the energy along them."""
+        return {key: value for case in self.cases for key, value in case.arrays().items()}
 
     def config(self) -> dict[str, Any]:
         """Numbers that follow from others, and those of the other designs."""
-        numbers = [
-            {"points": len(case.dataset.inputs), "noise_rate": case.dataset.noise_rate,
-             "learning_rate": case.recipe.rate, "steps": case.recipe.steps,
-             "lazy_width": case.lazy_width} for case in self.cases
+        (_, own), *others = [
+            (case.name, {"noise_rate": case.dataset.noise_rate, "learning_rate": case.recipe.rate,
+                         "steps": case.recipe.steps, "lazy_width": case.lazy_width,
+                         "points": len(case.dataset.inputs)}) for case in self.cases
         ]  # fmt: skip
-        own = {key: numbers[0][key] for key in ("noise_rate", "learning_rate", "steps")}
-        others = {case.name: one for case, one in zip(self.cases[1:], numbers[1:], strict=True)}
-        more = {"other_designs": others, "random_labels": DRAWS, "lazy_width": self.lazy_width}
-        return own | more
+        del own["points"]  # in all clusters
+        more = {"other_designs": dict(others), "random_labels": DRAWS}
+        return own | more | {"lazy_width": self.lazy_width}
 
 
 def other_designs(rng: np.random.Generator) -> Iterator[tuple[str, Design, int]]:
@@ -125,15 +114,9 @@ def other_designs(rng: np.random.Generator) -> Iterator[tuple[str, Design, int]]
 
 @CLAIM.problem
 def designs(
-    *,
-    seed: int,
-    clusters: int = 4,
-    points: int = 10,
-    ratio: float = 5.0,
-    noise_rate: float = 0.3,
-    learning_rate: float | None = None,
-    steps: int | None = None,
-) -> Designs:
+    *, seed: int, clusters: int = 4, points: int = 10, ratio: float = 5.0, noise_rate: float = 0.3,
+    learning_rate: float | None = None, steps: int | None = None,
+) -> Designs:  # fmt: skip
     """Noisy labels on clusters, and on a tree, a power law and a circle.
 
     Args:
@@ -181,15 +164,12 @@ def _lazy_widths(case: Case, run: Sequence[int]) -> tuple[int, ...]:
     Where they are not, their deviation does not fall like m^{-1/2}.
     """
     few = run[:5]
-    lazy_width = min(case.lazy_width, 16 * few[0] / 4)
-    return nt.Sweep(few[0], few[-1], len(few), nets=0).widths(lazy_width)
+    return nt.Sweep(few[0], few[-1], len(few), nets=0).widths(min(case.lazy_width, 4 * few[0]))
 
 
 @CLAIM.premises
 def premises(designs: Designs, widths: Sequence[int]) -> Iterator[nt.Premise]:
     """Nets on the other designs, too, move little."""
-    from ntk_theory.problems import lazy_premise
-
     for case in designs.cases[1:]:
         one = lazy_premise(case.lazy_width, _lazy_widths(case, widths)[0])
         yield replace(one, name=f"{case.name}: {one.name}")
@@ -207,15 +187,14 @@ def trainings(designs: Designs) -> Iterator[nt.Training]:
 def closed_forms(designs: Designs) -> Iterator[nt.Measurement]:
     """The lead of information in the infinitely wide nets: positive at every step, as predicted."""
     both, allowed = [c.formulas() for c in designs.cases], max(c.rounding for c in designs.cases)
-    recipe = designs.cases[0].recipe
+    recipe, lead = designs.cases[0].recipe, "R(clean) − E R(noise)"
     closed = nt.predictions.cluster_gap(designs.levels, recipe.rate, recipe.steps)
-    lead = "R(clean) − E R(noise)"
-    off = max(float(np.abs(found - formula).max()) for found, formula in both)
-    yield nt.Measurement(
-        f"kernel limit: {lead} − formula, worst design and step", 0.0, off, allowed
-    )
-    off = float(np.abs(both[0][0] - closed).max())
-    yield nt.Measurement(f"kernel limit on clusters: {lead} − closed form", 0.0, off, allowed)
+    for name, pairs in (
+        (f"kernel limit: {lead} − formula, worst design and step", both),
+        (f"kernel limit on clusters: {lead} − closed form", [(both[0][0], closed)]),
+    ):
+        off = max(float(np.abs(found - formula).max()) for found, formula in pairs)
+        yield nt.Measurement(name, 0.0, off, allowed)
     found, expected = (min(float(one[part][1:].min()) for one in both) for part in (0, 1))
     yield nt.Measurement(f"kernel limit: least {lead} at any step, worst design", expected, found,
                          allowed, resolution=expected)  # fmt: skip
@@ -241,11 +220,8 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     clusters, levels, labels = designs.cases[0], designs.levels, designs.cases[0].labels
     rate, half = clusters.recipe.rate, nt.predictions.half_time
 
-    def share(part: int, outputs: Array, _: LabelledPoints) -> Array:
-        return labels.share(part, outputs)
-
-    def factor(outputs: Array, _: LabelledPoints) -> Array:
-        information, noise = (half_time(labels.share(part, outputs)) for part in (0, 1))
+    def factor(outputs: Array, _: object) -> Array:
+        information, noise = map(half_time, (labels.information(outputs), labels.noise(outputs)))
         return np.broadcast_to((noise / information)[..., None], outputs.shape[:-1])
 
     # Outputs off by δ (RMS) move a share along v by up to √n δ/‖v‖, and the logarithm of what is
@@ -253,23 +229,22 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     # slope that makes a half-time log 2, and a quotient those of two half-times.
     off = clusters.rounding / min(labels.kept, math.sqrt(1 - labels.kept**2))
     error = 6 * off / ((1 - rate * levels.information) / 2) / math.log(2)
-    early, late = half(levels.information, rate), half(levels.noise, rate)
     quotient = nt.predictions.half_time_ratio(levels.information, levels.noise, rate)
     every: dict[str, Any] = {"at": nt.ALL_STEPS, "reduce": half_time}
-    for name, functional, expect, resolves, more in (
-        ("information", partial(share, 0), early, early / 2, every),
-        ("noise", partial(share, 1), late, late / 2, every),
-        ("noise over that of information", factor, quotient, quotient / 4, {}),
+    for name, functional, expect, part, more in (
+        ("information", labels.information, half(levels.information, rate), 2, every),
+        ("noise", labels.noise, half(levels.noise, rate), 2, every),
+        ("noise over that of information", factor, quotient, 4, {}),
     ):
         yield nt.Row(f"half-time of {name}", trainings[0], functional, norm=SIGNED, expect=expect,
-                     resolves=resolves, interpolation=expect * error, **more)  # fmt: skip
+                     resolves=expect / part, interpolation=expect * error, **more)  # fmt: skip
     for case, training in zip(designs.cases, trainings, strict=True):
-        gap, peak = case.predicted_gap, case.peak
+        lead, peak = case.lead(case.outputs), case.peak
         yield nt.Row(f"R(clean) − E R(noise) after {peak} steps, where it is largest", training,
-                     case.gap, at=peak, norm=SIGNED, resolves=float(gap[peak]) / 2)  # fmt: skip
-        yield nt.Row("least R(clean) − E R(noise) at any step", training, case.gap,
+                     case.lead, at=peak, norm=SIGNED, resolves=float(lead[peak]) / 2)  # fmt: skip
+        yield nt.Row("least R(clean) − E R(noise) at any step", training, case.lead,
                      at=slice(1, None), reduce=np.min, norm=SIGNED,
-                     resolves=float(gap[1:].min()))  # fmt: skip
+                     resolves=float(lead[1:].min()))  # fmt: skip
 
 
 @CLAIM.measure
@@ -279,19 +254,17 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     Their supremum is mostly that of slow eigenspaces, late in the run, where a wrong rate hardly
     shows. While outputs rise it moves them by that factor, to first order.
     """
-    from ntk_theory.checking.ladder import falling_row
-
     yield run.deviation_exponent(CLUSTERS)
     for case in run.problem.cases:
-        rising, nets = math.ceil(case.peak / 2), [one.outputs() for one in run.results[case.name]]
-        widths, predicted = run.widths_of(run.trainings[case.name]), case.outputs
-        off = [NORMS["rms"](one - predicted, predicted)[:, rising] for one in nets]
-        yield falling_row(widths, off, f"{case.name}, after {rising} steps")
+        rising, training = math.ceil(case.peak / 2), run.trainings[case.name]
+        row = nt.Row("", training, case.lead, at=rising, norm="rms")
+        yield run.falls(row, f"{case.name}, after {rising} steps")
         # A share of ¼ off could be that of another eigenspace.
-        filtered = case.shares(predicted)
-        off = [np.abs(case.shares(one) - filtered).max(axis=(1, 2)) for one in nets]
-        bound = run.fit(off[:-1], widths).upper(widths[-1], run.confidence(len(run.problem.cases)))
-        largest = float(np.abs(case.shares(nets[-1]).mean(axis=0) - filtered).max())
+        filtered, widths = case.shares(case.outputs), run.widths_of(training)
+        nets = [case.shares(one.outputs()) for one in run.results[case.name]]
+        off = [np.abs(one - filtered).max(axis=(1, 2)) for one in nets[:-1]]
+        bound = run.fit(off, widths).upper(widths[-1], run.confidence(len(run.problem.cases)))
+        largest = float(np.abs(nets[-1].mean(axis=0) - filtered).max())
         yield nt.Measurement(f"{case.name}: retrieved share − filter, worst eigenspace and step",
                              0.0, largest, bound + run.nets.rounding_allowance(widths[-1]),
                              resolution=0.25)  # fmt: skip
@@ -300,43 +273,40 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
 @CLAIM.controls
 def controls(designs: Designs) -> Iterator[nt.Control]:
     """In each no gap between information and noise is left."""
-    case, levels = designs.cases[0], designs.levels
-    recipe, clean = case.recipe, case.dataset.clean
-    filtered, steps = nt.predictions.retrieval_filter, recipe.steps
-    noise, information = filtered([levels.noise, levels.information], recipe.rate, steps).T
+    case, levels, signs = designs.cases[0], designs.levels, designs.signs
+    recipe, clean, observed = case.recipe, case.dataset.clean, case.dataset.observed
+    filtered = partial(nt.predictions.retrieval_filter, steps=recipe.steps)
+    noise, information = filtered([levels.noise, levels.information], recipe.rate).T
     step = int((information - noise).argmax())
-
-    def row(name: str, changed: nt.Recipe, predicted: Array, ahead: Any, off: float) -> nt.Row:
-        training = nt.Training(name, changed, predicted)
-        return nt.Row(f"R(information) − R(noise) after {step} steps", training, ahead, at=step,
-                      norm="rms", tolerance=lambda deviation: off * deviation,
-                      claimed=float((information - noise)[step]))  # fmt: skip
-
+    claimed = float((information - noise)[step])
     whole = Labels(clean, np.where(case.dataset.design.groups == 0, -clean, clean))
+    flipped = nt.Training("one cluster flipped", recipe.relabelled(whole.observed),
+                          np.outer(information, whole.observed))  # fmt: skip
     yield nt.Control(
         "whole-clusters-flipped",
         "noise is spread over the eigenspaces: here one whole cluster is flipped",
-        row("one cluster flipped", recipe.relabelled(whole.observed),
-            np.outer(information, whole.observed), whole.ahead, whole.sensitivity),
-    )  # fmt: skip
+        whole.broken(flipped, step, claimed),
+    )
     # Signs without structure are retrieved like noise, but for what chance puts on top of it.
-    signs = designs.signs
     along = case.filter[..., None] * (case.spectrum.eigenvectors.T @ signs)
+    random = nt.Training("random signs", recipe.relabelled(signs),
+                         case.spectrum.eigenvectors @ along)  # fmt: skip
     mean = case.filter.mean(axis=1)
     yield nt.Control(
         "random-labels",
         "clean labels lean to the top eigenspaces: here they are random signs",
-        row("random signs", recipe.relabelled(signs), case.spectrum.eigenvectors @ along,
-            lambda outputs, _: (outputs * signs).mean(axis=(-2, -1)) - mean[: outputs.shape[-3]],
-            1.0),
+        replace(
+            whole.broken(random, step, claimed), tolerance=None,
+            functional=lambda u, _: (u * signs).mean(axis=(-2, -1)) - mean[: u.shape[-3]],
+        ),
     )  # fmt: skip
     half = replace(recipe, inputs=np.eye(clean.size), learning_rate=1.0)
+    orthogonal = nt.Training("orthogonal inputs", half, filtered([0.5], 1.0) * observed)
     yield nt.Control(
         "orthogonal-inputs",
         "eigenvalues differ: here the inputs are orthogonal, H = ½ I, and ηλ = ½",
-        row("orthogonal inputs", half, filtered([0.5], 1.0, steps) * case.dataset.observed,
-            case.labels.ahead, case.labels.sensitivity),
-    )  # fmt: skip
+        case.labels.broken(orthogonal, step, claimed),
+    )
 
 
 @CLAIM.finding
@@ -350,29 +320,21 @@ def finding(run: nt.Run) -> str:
     )
 
 
-@CLAIM.arrays
-def arrays(run: nt.Run) -> dict[str, Array]:
-    """Spectra, and the energy along them."""
-    return {key: value for case in run.problem.cases for key, value in case.arrays().items()}
-
-
 def _eigenvalues(axes: Axes, result: ClaimResult) -> None:
     """Which eigenvalues do the kernels of the designs have?"""
-    arrays, drawing, ending = result.arrays, nt.drawing, ": eigenvalues"
-    names = [key.removesuffix(ending) for key in arrays if key.endswith(ending)]
-    colours = (drawing.BLUE, drawing.INDIGO, drawing.GREEN, drawing.ORANGE)
-    for name, colour in zip(names, colours, strict=False):
-        values = arrays[f"{name}{ending}"]
-        drawing.dots(axes, np.arange(1, len(values) + 1), values, colour, name)
-    for name in names:
-        values = arrays.get(f"{name}: predicted_eigenvalues", ())
-        if len(values):
+    drawing, ending = nt.drawing, ": eigenvalues"
+    colours = iter((drawing.BLUE, drawing.INDIGO, drawing.GREEN, drawing.ORANGE))
+    for key in [key for key in result.arrays if key.endswith(ending)]:
+        name, values = key.removesuffix(ending), result.arrays[key]
+        places = np.arange(1, len(values) + 1)
+        drawing.dots(axes, places, values, next(colours), name)
+        closed = result.arrays.get(f"{name}: predicted_eigenvalues")
+        if closed is not None:
             once = "closed form" if name == CLUSTERS else None
-            drawing.prediction(axes, np.arange(1, len(values) + 1), values, once, of=name)
+            drawing.prediction(axes, places, closed, once, of=name)
+        axes.legend(loc="upper right")
     axes.set(xscale="log", yscale="log", xlabel="number $k$, from the top")
     axes.set(ylabel=r"eigenvalue $\lambda_k$ of the NTK")
-    if names:
-        axes.legend(loc="upper right")
 
 
 def _energy(axes: Axes, result: ClaimResult) -> None:
@@ -380,24 +342,24 @@ def _energy(axes: Axes, result: ClaimResult) -> None:
     arrays, drawing = result.arrays, nt.drawing
     if "power law: clean_energy" not in arrays:
         return
-    for name, *colours in (
-        (CLUSTERS, drawing.BLUE, drawing.ORANGE), ("power law", drawing.INDIGO, drawing.GREEN)
-    ):  # fmt: skip
-        for what, key, colour in zip(("clean labels", "noise"), ("clean", "noise"), colours,
-                                     strict=True):  # fmt: skip
-            energy = np.concatenate([[0.0], arrays[f"{name}: {key}_energy"]])
-            share = np.arange(energy.size) / (energy.size - 1)
-            drawing.line(axes, share, energy, colour, f"{what}, {name}")
+    for name, what, key, colour in (
+        (CLUSTERS, "clean labels", "clean", drawing.BLUE),
+        (CLUSTERS, "noise", "noise", drawing.ORANGE),
+        ("power law", "clean labels", "clean", drawing.INDIGO),
+        ("power law", "noise", "noise", drawing.GREEN),
+    ):
+        energy = np.concatenate([[0.0], arrays[f"{name}: {key}_energy"]])
+        share = np.arange(energy.size) / (energy.size - 1)
+        drawing.line(axes, share, energy, colour, f"{what}, {name}")
     drawing.prediction(axes, [0, 1], [0, 1], "isotropic noise: $k/n$")
     axes.set(xlabel="share $k/n$ of the eigenvectors, from the top")
     axes.set(ylabel="share of the energy in them", xlim=(0, 1), ylim=(0, 1.03))
     axes.legend(loc="lower right")
 
 
-def _two_shares(designs: Designs) -> dict[str, Any]:
-    labels = designs.cases[0].labels
-    return {name: (CLUSTERS, lambda u, _, part=part: labels.share(part, u))
-            for part, name in ((1, "noise"), (0, "information"))}  # fmt: skip
+def _two_shares(problem: Any) -> dict[str, Any]:
+    labels = problem.cases[0].labels
+    return {"noise": (CLUSTERS, labels.noise), "information": (CLUSTERS, labels.information)}
 
 
 def _tree_shares(designs: Designs) -> dict[str, Any]:
@@ -409,17 +371,14 @@ def _tree_shares(designs: Designs) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_upper: dict[str, Any] = {"more": {"ylim": (0, 1.05)}, "legend": "lower right"}
 CLAIM.panels = {
-    "retrieved-shares": Curves(
-        "share", of=_two_shares, ylabel="retrieved share, clusters", more={"ylim": (0, 1.05)},
-        bounds={"one half": lambda _: 0.5}, legend="lower right",
-    ),
-    "eigenspaces": Curves(
-        "eigenspace share", of=_tree_shares, ylabel="retrieved share, tree",
-        more={"ylim": (0, 1.05)}, legend="lower right",
-    ),
+    "retrieved-shares": Curves("share", of=_two_shares, ylabel="retrieved share, clusters",
+                               bounds={"one half": lambda _: 0.5}, **_upper),
+    "eigenspaces": Curves("eigenspace share", of=_tree_shares, ylabel="retrieved share, tree",
+                          **_upper),
     "information-ahead": Curves(
-        "lead", of=lambda designs: {case.name: (case.name, case.gap) for case in designs.cases},
+        "lead", of=lambda problem: {case.name: (case.name, case.lead) for case in problem.cases},
         ylabel=r"$R_t(\mathrm{clean})-\mathbb{E}\,R_t(\mathrm{noise})$",
         more={"ylim": (0, 0.95)}, legend="upper right",
     ),

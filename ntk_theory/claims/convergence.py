@@ -70,12 +70,8 @@ CLAIM.problem(
     defaults={"clusters": 6, "points": 10, "ratio": 20.0, "noise_rate": 0.3},
     fixed={"share": None, "noise_times": 12, "held_out": 0},
 )
-_AT_SCALE = "ntk_theory.claims._convergence_at_scale"
+CLAIM.preset("cifar-mini", "cifar", by="ntk_theory.claims._convergence_at_scale:SCALED")
 _PROBLEMS = "ntk_theory.claims._convergence_problems"
-CLAIM.preset(
-    "cifar-mini", "cifar",
-    predict=deferred(f"{_AT_SCALE}:Plan.predict"), plan=deferred(f"{_AT_SCALE}:Plan.described"),
-)(deferred(f"{_AT_SCALE}:run"))  # fmt: skip
 CLAIM.controls(deferred(f"{_PROBLEMS}:controls"))
 CLAIM.work(deferred(f"{_PROBLEMS}:work"))
 _variants = deferred(f"{_PROBLEMS}:variants")

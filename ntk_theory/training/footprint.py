@@ -138,9 +138,9 @@ class Footprint:
         products = 2 if self.patterns else 3
         return 2.0 * products * self.points * self.features * self.own
 
-    def check(self) -> None:
-        """Raise ValueError, with the plan, if it does not fit the memory."""
-        wanted, limit = self.growing + self.fixed, memory_limit()
+    def check(self, beside: int = 0) -> None:
+        """Raise ValueError, with the plan, if it does not fit the memory beside so many bytes."""
+        wanted, limit = self.growing + self.fixed + beside, memory_limit()
         if wanted > limit:
             raise ValueError(
                 f"width {self.width} needs about {wanted / 2**30:.1f} GiB of memory, more than the "

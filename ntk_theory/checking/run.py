@@ -1,0 +1,490 @@
+"""Nets of a run, and what is read off them: rows, tolerances, controls, what is kept."""
+
+from __future__ import annotations
+
+__all__ = ["Run"]
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ntk_theory.checking.declaration import Declaration
+from ntk_theory.checking.evidence import Evidence, judged_control, over_nets
+from ntk_theory.checking.fitting import PowerLaw, fit_power_law, signed_bound
+from ntk_theory.checking.ladder import (
+    BOOTSTRAP_STREAM,
+    CONTROL_STREAM,
+    EXPONENT_TOLERANCE,
+    NETS_STREAM,
+    NetPlan,
+    control_width,
+    falling_row,
+    first_step_ratios,
+    first_step_row,
+)
+from ntk_theory.checking.nets import WidthResult, net_seeds, train_nets, train_students
+from ntk_theory.checking.rows import (
+    ALL_STEPS,
+    NORMS,
+    OWN,
+    OWN_TEACHER,
+    SIGNED,
+    Control,
+    Row,
+    Sides,
+    Training,
+)
+from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
+from ntk_theory.machine import jobs
+
+Array = NDArray[np.float64]
+
+_RISK = 1e-3
+"""Probability that some bound of a run is exceeded by chance, if deviations are log-normal."""
+
+_GENERATION = 5
+"""Streams between the seeds of nets and of those that they teach."""
+
+
+@dataclass
+class Run:
+    """What a claim declares, and what its nets have done so far.
+
+    Attributes:
+        declared: all that was known before.
+        progress: told how far it has come.
+        evidence: premises, measurements and controls so far.
+        results: nets of each width, by the name of the training.
+        controlled: nets of the controls so far, by the name of the training.
+        notes: what one part of the claim leaves for those that come after it, by name.
+    """
+
+    declared: Declaration
+    progress: Progress
+    evidence: Evidence = field(default_factory=Evidence)
+    results: dict[str, list[WidthResult]] = field(default_factory=dict)
+    controlled: dict[str, WidthResult] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
+    _in_float64: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> Any:
+        """As the claim builds it."""
+        return self.declared.problem
+
+    @property
+    def nets(self) -> NetPlan:
+        """Which nets are trained."""
+        return self.declared.nets
+
+    @property
+    def trainings(self) -> Mapping[str, Training]:
+        """By name."""
+        return self.declared.trainings
+
+    def widths_of(self, one: Training) -> tuple[int, ...]:
+        """Widths of the nets of a training."""
+        return one.widths_in(self.nets.widths)
+
+    # ------------------------------------------------------------ nets
+
+    def train(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
+        """Train nets of one width.
+
+        Args:
+            one: the training.
+            width: m.
+            stream: keeps nets of the claim and of its controls apart.
+            count: how many.
+        """
+        seed = self.nets.seed if one.seed is None else one.seed
+        seeds = net_seeds(seed, width, count, stream + one.generation * _GENERATION)
+        if one.simulate is not None:
+            outputs = np.stack([one.simulate(width, net) for net in seeds])
+            self.progress.advance(one.recipe.steps * width * count)
+            return WidthResult.unmoved(width, outputs)
+        how: dict[str, Any] = {
+            "dtype": self.nets.dtype,
+            "device": self.nets.device,
+            "progress": self.progress,
+            "keep_network": bool(one.held_out) or one.inspect is not None,
+        }
+        taught = None
+        if one.taught is None:
+            trajectory = train_nets(one.recipe, width, seeds, **how)
+        else:
+            teachers = self._teachers(one.taught.by, width, stream, count)
+            taught = one.taught.lesson(teachers.outputs())
+            trajectory = train_students(one.recipe, width, taught, seeds, **how)
+        held_out, inspected = {}, {}
+        if trajectory.network is not None and trajectory.diverged is None:
+            held_out = {
+                name: np.asarray(trajectory.network(points.inputs))[:, None]
+                for name, points in one.held_out.items()
+            }
+            if one.inspect is not None:
+                inspected = dict(one.inspect(width, seeds, trajectory))
+        return WidthResult(width, replace(trajectory, network=None), held_out, taught, inspected)
+
+    def _teachers(self, one: Training, width: int, stream: int, count: int) -> WidthResult:
+        """Nets that teach: those of the claim, or ones that are trained once for all controls."""
+        if stream == NETS_STREAM and one is self.trainings.get(one.name):
+            return next(found for found in self.results[one.name] if found.width == width)
+        key = (id(one), width, stream)
+        if key not in self._trained:
+            self._trained[key] = self.train(one, width, stream, count)
+        return self._trained[key]
+
+    def _generations(self) -> list[list[Training]]:
+        """Trainings that wait for no other, those that these teach, and so on."""
+        last = max(one.generation for one in self.trainings.values())
+        return [
+            [one for one in self.trainings.values() if one.generation == generation]
+            for generation in range(last + 1)
+        ]
+
+    def climb(self) -> bool:
+        """Train nets of all widths in all ways; says whether they all stayed finite."""
+        for name in self.trainings:
+            self.results[name] = []
+        every = {name: self.widths_of(one) for name, one in self.trainings.items()}
+        for width in sorted({width for widths in every.values() for width in widths}):
+            self.evidence.progress_note = f"at width {width} of {self.nets.widths[-1]}"
+            for generation in self._generations():
+                together = [one for one in generation if width in every[one.name]]
+                calls = (
+                    partial(
+                        self.train,
+                        *(one, width, NETS_STREAM + one.stream, one.nets_in(self.nets.count)),
+                    )
+                    for one in together
+                )
+                for one, found in zip(together, jobs.side_by_side(calls), strict=True):
+                    if self.evidence.diverged(found.trajectory.diverged):
+                        return False
+                    self.results[one.name].append(found)
+        return True
+
+    def widest(self, one: Training | str) -> WidthResult:
+        """Nets of the largest width."""
+        return self.results[one if isinstance(one, str) else one.name][-1]
+
+    def shown(self, name: str) -> tuple[Training, WidthResult] | None:
+        """A training and its widest nets, or one of a control that has been run."""
+        if name in self.trainings:
+            return self.trainings[name], self.widest(name)
+        broken = [row.training for row in self.declared.broken_rows]
+        found = (one for one in broken if one.name == name and name in self.controlled)
+        return next(((one, self.controlled[name]) for one in found), None)
+
+    def measured(self, row: Row) -> Array:
+        """A row's number for each of the widest nets, shape (S,)."""
+        return row.read(self.widest(row.training).outputs(row.on))
+
+    # ------------------------------------------------------------ what nets may be off by
+
+    @property
+    def bounds(self) -> int:
+        """Bounds of the run that its risk is shared by: one a row, net and width it looks at."""
+        total = len(self.declared.controls)
+        for row in self.declared.rows:
+            nets = row.training.nets_in(self.nets.count)
+            every = nets * len(row.training.widths_in(self.nets.widths))
+            total += {"mean": 1, "each": nets}.get(row.nets, every)
+        return total
+
+    def confidence(self, bounds: int = 0) -> float:
+        """Of each bound, if there are so many besides those of the rows and controls."""
+        return 1 - _RISK / (self.bounds + bounds)
+
+    def fit(self, values: Sequence[Array], sizes: Sequence[int] = ()) -> PowerLaw:
+        """Power law of positive numbers of each net, in the width from the narrowest on.
+
+        Args:
+            values: for each width, shape (S,) each.
+            sizes: what it is a power of, if not of the run's widths.
+        """
+        key = np.random.SeedSequence(self.nets.seed, spawn_key=(BOOTSTRAP_STREAM,))
+        known = (sizes or self.nets.widths)[: len(values)]
+        return fit_power_law(known, values, rng=np.random.default_rng(key))
+
+    def deviations(self, row: Row) -> list[Array]:
+        """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
+        return [row.deviation(one.outputs(row.on)) for one in self.results[row.training.name]]
+
+    def bound(self, row: Row, width: int, *, from_all: bool = False) -> float:
+        """Bound on the deviation of a net of some width, or on its mean over the nets.
+
+        The narrower widths put it on the nets that the row looks at, and all of them on others.
+
+        Args:
+            row: it says in which norm and at which steps, and whether a mean is shown.
+            width: m.
+            from_all: use the widest nets as well.
+        """
+        found = self.deviations(row)
+        known = found if from_all else found[:-1]
+        together = len(found[-1]) if row.nets == "mean" and not from_all else 1
+        widths = self.widths_of(row.training)
+        if row.norm == SIGNED:
+            bound = signed_bound(widths, known, width, self.confidence(), together)
+        else:
+            bound = self.fit(known, widths).upper(width, self.confidence(), together)
+        return bound + self.nets.rounding_allowance(width)
+
+    @property
+    def measures_rounding(self) -> bool:
+        """Whether tolerances have the rounding of nets that have few bits by default."""
+        return "float64" not in (self.nets.dtype, self.declared.claim.precisions[0])
+
+    def _exact(self, name: str, progress: Progress | None = None) -> Array:
+        """Outputs of the first of the narrowest nets of a training, trained in float64."""
+        if name not in self._in_float64:
+            recipe, width = self.trainings[name].recipe, self.results[name][0].width
+            seeds = net_seeds(self.nets.seed, width, 1, NETS_STREAM)
+            made = train_nets(recipe, width, seeds, device=self.nets.device, progress=progress)
+            self._in_float64[name] = made.outputs
+        return self._in_float64[name]
+
+    def rounding_error(self, row: Row, width: int) -> float:
+        """Rounding at any step in the norm of a row, seen on a narrow net of the first training.
+
+        Outputs are sums over neurons, whose rounding grows like the root of the width at most.
+        """
+        if not self.measures_rounding:
+            return 0.0
+        name, one = next(iter(self.trainings.items()))
+        exact = replace(one, predicted=self._exact(name, self.progress)[0])
+        norm = OWN if row.norm == SIGNED else row.norm
+        ever = replace(row, training=exact, norm=norm, at=ALL_STEPS, reduce=np.max)
+        found = self.results[name][0]
+        return float(ever.deviation(found.outputs()[:1])[0]) * math.sqrt(width / found.width)
+
+    def sides(self, row: Row, width: int, *, from_all: bool = False, rounded: bool = True) -> Sides:
+        """What a row may be off by at a width, below and above its prediction.
+
+        Args:
+            row: of the claim, or like one.
+            width: m.
+            from_all: use the widest nets as well.
+            rounded: add the rounding that was measured.
+        """
+        bound = self.bound(row, width, from_all=from_all)
+        bound += self.rounding_error(row, width) if rounded else 0.0
+        below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
+        return below + row.interpolation, above + row.interpolation
+
+    # ------------------------------------------------------------ rows
+
+    def measure(self, row: Row) -> Measurement:
+        """A row, measured."""
+        found = self.results[row.training.name]
+        looked_at = found if row.nets == "each of every width" else found[-1:]
+        entries = []
+        for one in looked_at:
+            values, sides = row.read(one.outputs(row.on)), self.sides(row, one.width)
+            shown = [values.mean()] if row.nets == "mean" else values
+            resolves = _both(row.resolves(self) if callable(row.resolves) else row.resolves)
+            if self.measures_rounding:  # which may take no more than the width does
+                own = self.sides(row, one.width, rounded=False)
+                resolves = min(resolves[0], 2 * own[0]), min(resolves[1], 2 * own[1])
+            entries += [_entry(row, float(value), sides, resolves, values) for value in shown]
+        return min(entries, key=lambda entry: entry.slack)
+
+    def exponent(
+        self, title: str, values: Sequence[Array], predicted: float = -0.5, of: str = ""
+    ) -> Measurement:
+        """Exponent in the width of positive numbers of each net, for each width.
+
+        Scattered nets leave it open: its whole interval has to be near the prediction, where an
+        interval in the tolerance would be the wider the less they say.
+
+        Args:
+            title: of the row.
+            values: of each net, shape (S,), for each width.
+            predicted: exponent.
+            of: name of the training whose widths they are at, if not the run's.
+        """
+        law = self.fit(values, self.widths_of(self.trainings[of]) if of else ())
+        return Measurement(
+            title, predicted, law.exponent, EXPONENT_TOLERANCE, law.interval, whole_interval=True
+        )
+
+    def first_step(self, name: str) -> Measurement:
+        """Outputs after one step of plain training, along and over their prediction ηHz.
+
+        Students that are trained out have forgotten their learning rate, and their outputs may
+        drown it in their deviation; those after one step have not (section 9.5).
+
+        Args:
+            name: of a training on labels z that are given, or taught, for the square loss.
+        """
+        recipe = self.trainings[name].recipe
+        every = [
+            first_step_ratios(recipe, found.outputs()[:, 1], found.taught)
+            for found in self.results[name]
+        ]
+        ratios = np.array([of_width for of_width, _ in every])
+        return first_step_row(self.widths_of(self.trainings[name]), ratios, name, every[0][1])
+
+    def deviation_exponent(self, name: str) -> Measurement:
+        """The largest RMS deviation from the infinitely wide net at any step falls like m^{-1/2}.
+
+        Args:
+            name: of a training.
+        """
+        predicted = self.trainings[name].predicted
+        off = [NORMS["rms"](one.outputs() - predicted, predicted) for one in self.results[name]]
+        title = f"{name}: exponent of sup_t ‖u_m − u_∞‖/√n in m"
+        return self.exponent(title, [one.max(axis=1) for one in off], of=name)
+
+    def falls(self, row: Row, title: str) -> Measurement:
+        """The deviation at the steps and in the norm of a row falls with the width.
+
+        Args:
+            row: of the claim, or like one.
+            title: what deviates.
+        """
+        return falling_row(self.widths_of(row.training), self.deviations(row), title)
+
+    def rounding(self, name: str) -> Iterator[Premise]:
+        """Narrow nets of few bits deviate by more than their rounding, seen on the first of them.
+
+        Args:
+            name: of a training of the run's nets.
+        """
+        if self.nets.dtype == "float64":
+            return
+        one, found = self.trainings[name], self.results[name][0]
+        off = NORMS["rms"](found.outputs()[:1] - self._exact(name), one.predicted).max()
+        deviation = NORMS["rms"](found.outputs() - one.predicted, one.predicted)
+        tenth = float(deviation.max(axis=1).mean()) / 10
+        yield Premise(
+            "rounding below the deviation",
+            float(off),
+            bool(off < tenth),
+            f"{self.nets.dtype} − float64 < {tenth:.2g}, a tenth of the deviation",
+        )
+
+    def falling_rows(self) -> Iterator[Measurement]:
+        """Each deviation that sets a tolerance falls with the width.
+
+        Once for each training, norm and set of points: at all steps if some row looks at several.
+        """
+        chosen: dict[tuple[str, str | None, Any], Row] = {}
+        for one in self.declared.rows:
+            signed = one.norm == SIGNED
+            row = replace(one, norm="rms", at=ALL_STEPS, reduce=np.max) if signed else one
+            key = (row.training.name, row.on, row.norm)
+            if key not in chosen or isinstance(row.at, slice):
+                chosen.setdefault(key, row)
+                if isinstance(row.at, slice):
+                    chosen[key] = row
+        for row in chosen.values():
+            norm = (
+                row.norm if isinstance(row.norm, str) else getattr(row.norm, "__name__", "own norm")
+            )
+            where = "" if row.on is None else f", {row.on} points"
+            where = ", from its own teacher" if row.on == OWN_TEACHER else where
+            name = norm.replace("_", " ").strip()
+            yield self.falls(row, f"{row.training.name}{where}, {name}")
+
+    # ------------------------------------------------------------ controls
+
+    def control(self, control: Control) -> Any:
+        """Train the nets of a control, and judge it."""
+        unmet = None if control.unmet is None else not control.unmet.holds
+        if control.measure is not None:
+            made = control.measure(self)
+            return judged_control(control.id, control.broken_premise, *made, unmet)
+        row, width = control.row, control_width(self.nets)
+        assert row is not None
+        found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
+        self.controlled[row.training.name] = found
+        tolerance = self._control_tolerance(row, width)
+        assert row.claimed is not None
+        # Its nets may deviate more than the claim's do (docs/theory.md, section 10).
+        near = max(tolerance, abs(row.claimed - row.predicted) / 4)
+        return judged_control(
+            control.id,
+            control.broken_premise,
+            over_nets(row.name, row.predicted, row.read(found.outputs(row.on)), near),
+            row.claimed,
+            tolerance,
+            unmet,
+        )
+
+    def _control_tolerance(self, row: Row, width: int) -> float:
+        """What control nets may be off by: as nets of any training of the claim at any step.
+
+        Their training is not one of the claim's, whose deviation at the same step may be smaller.
+        """
+        own = row.like or row
+        alike = [
+            replace(own, training=one, at=ALL_STEPS, reduce=np.max)
+            for one in self.trainings.values()
+            if one.widths is None
+            and one.shows(own.on)
+            and one.kernel_limit == own.training.kernel_limit
+            and one.recipe.loss == row.training.recipe.loss
+        ]
+        return max(max(self.sides(one, width, from_all=True)) for one in alike)
+
+    # ------------------------------------------------------------ what is kept
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """One row for each trained net."""
+        for name, found in self.results.items():
+            for one in found:
+                yield from one.metrics(self.trainings[name])
+
+    def arrays(self) -> dict[str, Any]:
+        """What pictures draw, and what the claim keeps besides."""
+        kept: dict[str, Any] = {"widths": np.array(self.nets.widths)}
+        for panel in self.declared.claim.panels.values():
+            if hasattr(panel, "arrays"):
+                kept |= panel.arrays(self)
+        more = self.declared.claim.part("arrays")
+        return kept if more is None else kept | dict(more(self))
+
+    def finding(self) -> str:
+        """What was found, in a sentence."""
+        own = self.declared.claim.part("finding")
+        if own is not None:
+            return str(own(self))
+        listed = "; ".join(
+            f"{row.title} {self.measured(row).mean():.4g}, "
+            f"{'predicted' if row.relation is Relation.EQUAL else row.relation.value} "
+            f"{row.predicted:.4g}"
+            for row in [row for row in self.declared.rows if row.tell] or self.declared.rows[:3]
+        )
+        return f"{self.nets.count} nets of width {self.nets.widths[-1]}: {listed}"
+
+
+def _both(sides: float | Sides) -> Sides:
+    return sides if isinstance(sides, tuple) else (sides, sides)
+
+
+def _entry(row: Row, value: float, sides: Sides, resolves: Sides, values: Array) -> Measurement:
+    """A row, with one value for the number it shows."""
+    predicted = row.predicted
+    side = int(value > predicted)
+    # A side that distinguishes nothing leaves the row open, on whichever the value lies.
+    for other in (0, 1):
+        if sides[other] > resolves[other]:
+            side = other
+    return Measurement(
+        row.title,
+        predicted,
+        value,
+        sides[side],
+        (float(values.min()), float(values.max())),
+        row.relation,
+        resolution=resolves[side],
+    )
