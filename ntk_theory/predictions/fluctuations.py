@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 """Of w · x at 0, for unit x and w ~ N(0, I)."""
 
-_PAIRS = 512
+_PAIRS = 256
 """Independent neurons in a draw of the empirical kernel: enough for sums that look Gaussian."""
 
 _NUMBERS = 2**23
