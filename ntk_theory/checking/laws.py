@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["law_of"]
+__all__ = ["known_law", "law_of"]
 
 import numpy as np
 
@@ -12,6 +12,12 @@ from ntk_theory.checking.verdicts import DeclarationError
 from ntk_theory.predictions.fluctuations import Deviations, Teaching, deviations
 
 _LAW_STREAM = 13
+
+_OUTPUTS = 600
+"""Points times outputs of which draws of the kernel still take little memory."""
+
+_NUMBERS, _COUNTS = 2**23, (100, 200)
+"""Of all outputs of the nets drawn from a law; and how many of these there are."""
 
 
 def _weights(training: Training) -> np.ndarray:
@@ -30,8 +36,21 @@ def _weights(training: Training) -> np.ndarray:
     return np.asarray(found)
 
 
+def known_law(training: Training) -> bool:
+    """Whether nets of a training have the law: of gradient descent from zero, of a fair size."""
+    recipe = training.recipe
+    special = (recipe.init_scale, recipe.record, training.simulate, training.taught)
+    known = special == (None,) * 4 and recipe.output_exponent == 0 and training.kernel_limit
+    return known and np.size(recipe.observed) <= _OUTPUTS
+
+
 def law_of(
-    training: Training, seed: int, *, count: int = 400, draws: int = 64, other_layers: bool = False
+    training: Training,
+    seed: int,
+    *,
+    count: int | None = None,
+    draws: int = 64,
+    other_layers: bool = False,
 ) -> Deviations:
     """The law of nets that are trained by gradient descent from zero outputs.
 
@@ -40,7 +59,8 @@ def law_of(
     Args:
         training: declared by a claim.
         seed: of the draws.
-        count: how many nets are drawn from it.
+        count: how many nets are drawn from it; up to 200, as far as they take little memory, when
+            left out.
         draws: near each hyperplane.
         other_layers: the kernel's draws are those of the other way to train: a wrong law.
 
@@ -50,12 +70,14 @@ def law_of(
     Reference: docs/theory.md, section 9.6.
     """
     recipe = training.recipe
-    known = (recipe.init_scale, recipe.record, training.simulate, training.taught) == (None,) * 4
-    if not known or recipe.output_exponent != 0:
+    if not known_law(training):
         raise DeclarationError(
             f"training {training.name!r} has no law of finite width: that is one of nets trained "
-            "from antisymmetric pairs, on labels that all share, recorded at every step"
+            f"from antisymmetric pairs, on labels that all share, of at most {_OUTPUTS} outputs on "
+            "the training points, recorded at every step"
         )
+    if count is None:
+        count = int(np.clip(_NUMBERS // training.predicted.size, *_COUNTS))
     taught, observed = recipe.distillation, np.asarray(recipe.observed, dtype=float)
     teaching = Teaching(
         observed.reshape(len(observed), -1), _weights(training), taught.target, taught.temperature,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ALL_STEPS",
+    "LAW",
     "NORMS",
     "OWN",
     "OWN_TEACHER",
@@ -47,6 +48,9 @@ OWN = "own"
 SIGNED = "signed"
 """`norm=` of a row whose number is off by an error with a sign that is 0 in the mean: the mean
 square of those of narrower nets bounds it, and what falls is the RMS deviation of the outputs."""
+
+LAW = "law"
+"""`norm=` of a row whose number is drawn from the law of finite width (docs/theory.md, 9.6)."""
 
 OWN_TEACHER = "own teacher"
 """`on=` of a row that looks at how far taught nets are from the labels of their own teachers."""
@@ -261,6 +265,7 @@ class Row:
             function (see `relative_to`). A functional that changes by no more than the outputs do
             in that norm may be as far off as they are. With `OWN` it is the functional's own
             deviation, step by step, that narrower nets bound; with `SIGNED` the row's own error.
+            With `LAW` no net sets the tolerance: it is the row's own law at that width.
         expect: the prediction as its own closed form. It is held against the functional of the
             predicted outputs, which stands in for it when left out.
         resolves: the largest tolerance under which the row still distinguishes what it is about;
@@ -303,8 +308,8 @@ class Row:
             raise DeclarationError(
                 f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST"
             )
-        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED}:
-            names = ", ".join([*NORMS, OWN, SIGNED])
+        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED, LAW}:
+            names = ", ".join([*NORMS, OWN, SIGNED, LAW])
             raise DeclarationError(f"norm must be one of {names}; got {self.norm!r}")
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from ntk_theory.checking.declaration import Declaration
 from ntk_theory.checking.evidence import Evidence, judged_control, over_nets
@@ -27,9 +28,11 @@ from ntk_theory.checking.ladder import (
     first_step_ratios,
     first_step_row,
 )
+from ntk_theory.checking.laws import known_law, law_of
 from ntk_theory.checking.nets import WidthResult, net_seeds, train_nets, train_students
 from ntk_theory.checking.rows import (
     ALL_STEPS,
+    LAW,
     NORMS,
     OWN,
     OWN_TEACHER,
@@ -41,11 +44,15 @@ from ntk_theory.checking.rows import (
 )
 from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
 from ntk_theory.machine import jobs
+from ntk_theory.predictions.fluctuations import Deviations
 
 Array = NDArray[np.float64]
 
 _RISK = 1e-3
 """Probability that some bound of a run is exceeded by chance, if deviations are log-normal."""
+
+_CONTROL_DRAWS = 100
+"""Nets drawn from the law of a control."""
 
 _GENERATION = 5
 """Streams between the seeds of nets and of those that they teach."""
@@ -71,6 +78,7 @@ class Run:
     controlled: dict[str, WidthResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
+    _laws: dict[int, Deviations] = field(default_factory=dict)
     _in_float64: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -275,10 +283,41 @@ class Run:
             from_all: use the widest nets as well.
             rounded: add the rounding that was measured.
         """
+        if row.norm == LAW:
+            return self.law_sides(row, width)
         bound = self.bound(row, width, from_all=from_all)
         bound += self.rounding_error(row, width) if rounded else 0.0
         below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
         return below + row.interpolation, above + row.interpolation
+
+    def law(self, one: Training, count: int | None = None) -> Deviations:
+        """The law of finite width of a training, declared for the claim or for a control."""
+        if id(one) not in self._laws:
+            seed = self.nets.seed if one.seed is None else one.seed
+            self._laws[id(one)] = law_of(one, seed, count=count)
+        return self._laws[id(one)]
+
+    def law_sides(self, row: Row, width: int, count: int | None = None) -> Sides:
+        """What the law of finite width lets the number of a row be off by, below and above.
+
+        Nets that are drawn from it give mean and standard deviation of the number. Of what the law
+        leaves out, the part that is not lazy, sqrt(m_lazy/m) of both is allowed for (9.4, 9.6).
+
+        Args:
+            row: with the norm `LAW`.
+            width: m.
+            count: how many nets are drawn, if not as many as for a row of the claim.
+        """
+        drawn = self.law(row.training, count).outputs(width)
+        values = row.read(drawn[..., 0] if row.training.predicted.ndim == 2 else drawn)
+        mean, spread = float(values.mean()), float(values.std(ddof=1))
+        nets = row.training.nets_in(self.nets.count) if row.nets == "mean" else 1
+        quantile = float(stdtrit(len(values) - 1, (1 + self.confidence()) / 2))
+        reach = quantile * spread * math.sqrt(1 / nets + 1 / len(values))
+        more = math.sqrt(getattr(self.problem, "lazy_width", 0.0) / width)
+        room = (1 + more) * reach + more * abs(mean - row.of_predicted)
+        room, off = room + self.nets.rounding_allowance(width), mean - row.predicted
+        return max(room - off, 0.0) + row.interpolation, max(room + off, 0.0) + row.interpolation
 
     # ------------------------------------------------------------ rows
 
@@ -379,6 +418,8 @@ class Run:
         """
         chosen: dict[tuple[str, str | None, Any], Row] = {}
         for one in self.declared.rows:
+            if one.norm == LAW:
+                continue  # no net sets its tolerance
             signed = one.norm == SIGNED
             row = replace(one, norm="rms", at=ALL_STEPS, reduce=np.max) if signed else one
             key = (row.training.name, row.on, row.norm)
@@ -421,10 +462,13 @@ class Run:
         )
 
     def _control_tolerance(self, row: Row, width: int) -> float:
-        """What control nets may be off by: as nets of any training of the claim at any step.
+        """What control nets may be off by: what their own law says of one net.
 
-        Their training is not one of the claim's, whose deviation at the same step may be smaller.
+        Without a law, as nets of any training of the claim at any step: theirs is not one of the
+        claim's, whose deviation at the same step may be smaller.
         """
+        if row.on is None and known_law(row.training):
+            return max(self.law_sides(replace(row, nets="each"), width, _CONTROL_DRAWS))
         own = row.like or row
         alike = [
             replace(own, training=one, at=ALL_STEPS, reduce=np.max)

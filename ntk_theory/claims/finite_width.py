@@ -53,7 +53,7 @@ CLAIM = nt.Claim(
     ),
     source="derivation: docs/theory.md, section 9.6; not in arXiv 1910.01255",
     presets={
-        "quick": nt.Sweep(256, 4096, 5, nets=200),
+        "quick": nt.Sweep(256, 4096, 5, nets=150),
         "standard": nt.Sweep(512, 2**17, 5, nets=200),
         "thorough": nt.Sweep(512, 2**17, 9, nets=800),
     },
@@ -70,7 +70,7 @@ DISTILLED, PLAIN, FAST = "self-distillation", "plain training", "plain training,
 _MORE = 4
 """Times as many nets of plain training, whose variance is looked at."""
 
-_DRAWS, _NEAR = 4000, 2048
+_DRAWS, _NEAR = 2000, 2048
 """Nets drawn from the law, and neurons near each hyperplane, by four."""
 
 _STEPS, _SEEN = 8, 1e-6

@@ -11,14 +11,18 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import first_wrong, least_margin, rms_error
+from ntk_theory.checking.functionals import (
+    LabelledPoints,
+    first_wrong,
+    least_margin,
+    rms_error,
+)
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import Array, relative_to
+from ntk_theory.checking.rows import LAW, Array
 from ntk_theory.checking.sweep import PRESETS, with_nets
 
 CLAIM = nt.Claim(
@@ -77,48 +81,26 @@ def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
 def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """First wrong steps of all problems, and the whole error curve of one."""
     for problem, training in zip(grid.problems, trainings, strict=True):
-        wrong, first = problem.first_wrong_step, problem.first_wrong_step()
-
-        # Outputs within ν of their size go wrong while the relative margin is within ±ν (6.7).
-        def sides(off: float, wrong: Any = wrong, first: int = first) -> tuple[float, float]:
-            return first - wrong(off), math.inf if off >= 1 else wrong(-off) - float(first)
-
-        size = np.sqrt(np.square(training.predicted).mean(axis=1))
+        first = problem.first_wrong_step()
         # A window that reaches half or twice the predicted step says nothing.
         yield nt.Row("first wrong step, of the net farthest off", training, least_margin,
-                     at=nt.ALL_STEPS, reduce=first_wrong, expect=first, tolerance=sides,
-                     nets="each", norm=relative_to(size), resolves=(first / 2, first))  # fmt: skip
-    yield from _curve(grid.chosen, trainings[grid.reference])
-
-
-def _curve(problem: nt.NoisyClusters, training: nt.Training) -> Iterator[nt.Row]:
-    """The error curve, whose best step is where it turns."""
+                     at=nt.ALL_STEPS, reduce=first_wrong, expect=first, nets="each", norm=LAW,
+                     interpolation=1.0, resolves=(first / 2, first))  # fmt: skip
+    problem, training = grid.chosen, trainings[grid.reference]
     error, root = problem.plain.rms_error(), math.sqrt(problem.noise_rate)
     best = int(error.argmin())
-    away = np.abs(np.arange(error.size) - best)
 
-    def distance(outputs: Array, _: Any) -> Array:
-        return np.abs(rms_error(outputs, training.points) - error)
+    def distance(outputs: Array, points: LabelledPoints) -> Array:
+        return np.abs(rms_error(outputs, points) - error)
 
-    def tilt(difference: Array, outputs: Array) -> Array:
-        """Change of the distance from the best step on, per step away from it."""
-        off = rms_error(difference + outputs, training.points) - error
-        return np.abs(off - off[:, [best]]) / np.where(away > 0, away, np.inf)
-
-    def reach(tilt: float) -> float:
-        """How far from the predicted best step the curve first rises by more than it may tilt."""
-        risen = error - error[best] > tilt * away
-        before = max(np.flatnonzero(risen[:best]), default=-1)
-        return float(max(best - before, min(np.flatnonzero(risen[best:]), default=math.inf))) - 1
-
-    curve = partial(nt.Row, training=training, functional=rms_error, norm="own", tell=True)
+    curve = partial(nt.Row, training=training, functional=rms_error, norm=LAW, tell=True)
     yield curve("error curve: largest distance", functional=distance, at=nt.ALL_STEPS, tell=False,
                 reduce=np.max, resolves=(min(1.0, 2 * root) - float(error[best])) / 2)  # fmt: skip
     yield curve("best RMS error (bound 2ρ)", at=nt.ALL_STEPS, reduce=np.min,
                 expect=float(error[best]), resolves=problem.noise_rate / 2)  # fmt: skip
     # A window that reaches step 0, or twice the best step, says nothing.
     yield curve("step of the best RMS error", at=nt.ALL_STEPS, reduce=np.argmin, expect=best,
-                norm=tilt, tolerance=reach, resolves=best - 1)  # fmt: skip
+                interpolation=1.0, resolves=best - 1)  # fmt: skip
     yield curve(f"RMS error after {error.size - 1} steps (limit 2√ρ)", expect=float(error[-1]),
                 resolves=root - root**2)  # fmt: skip
 

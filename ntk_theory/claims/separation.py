@@ -12,16 +12,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from operator import mul
-from typing import Any
 
 import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
-from ntk_theory.checking.functionals import rescaled, rescaled_rms_error, rms_error
+from ntk_theory.checking.functionals import rescaled_rms_error, rms_error
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import NORMS, Array, relative_to
+from ntk_theory.checking.rows import LAW
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
 FINAL, BEST = "RMS error in the end", "best RMS error at any step"
@@ -106,37 +104,31 @@ def premises(grid: nt.ClusterGrid) -> Iterator[nt.Premise]:
     yield nt.Premise("long enough run", final, final < 1, "predicted final error / 2ρ < 1")
 
 
-def _rescaled(difference: Array, predicted: Array) -> Array:
-    return NORMS["rms"](rescaled(difference + predicted) - rescaled(predicted), predicted)
-
-
 @CLAIM.rows
 def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Errors at the end of self-distillation, and at the best step of every oracle."""
     count = len(grid.problems)
     for training in trainings[:count]:
         final = float(training.curves["rms_error"][-1])
-        yield nt.Row(FINAL, training, rms_error, norm="rms", expect=final, resolves=final / 2,
+        yield nt.Row(FINAL, training, rms_error, norm=LAW, expect=final, resolves=final / 2,
                      tell=True)  # fmt: skip
     for place, training in enumerate(trainings[count:]):
         problem = grid.problems[place] if place < count else grid.chosen
-        rho, error = problem.noise_rate, training.curves["rms_error"]
-        best, share = float(error.min()), relative_to(error, "rms")
-        # Outputs within a share of the error of each step have a best error within that share.
-        own: dict[str, Any] = {"functional": rms_error, "at": nt.ALL_STEPS, "reduce": np.min,
-                               "norm": share, "tolerance": partial(mul, best)}  # fmt: skip
-        any_net: dict[str, Any] = {"nets": "each of every width", "bound": 2 * rho, "norm": share}
-        yield nt.Row(BEST, training, **own, expect=best, resolves=rho, tell=place < count)
-        yield nt.Row("best RMS error of any net of any width (bound 2ρ)", training,
-                     **(own | any_net), relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
+        rho, best = problem.noise_rate, float(training.curves["rms_error"].min())
+        row = partial(nt.Row, training=training, functional=rms_error, norm=LAW)
+        any_net = partial(row, nets="each of every width", bound=2 * rho)
+        yield row(BEST, at=nt.ALL_STEPS, reduce=np.min, expect=best, resolves=rho,
+                  tell=place < count)  # fmt: skip
+        yield any_net("best RMS error of any net of any width (bound 2ρ)", at=nt.ALL_STEPS,
+                      reduce=np.min, relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
         if place < count:
             # In a stopped net the noise beside the signal is least at the first step.
             least = nt.predictions.overshoot_error(problem.ratio, rho)
-            first = partial(nt.Row, training=training, functional=rescaled_rms_error, expect=least)
-            yield first("best RMS error, rescaled", norm=_rescaled, at=slice(1, None),
-                        reduce=np.min, resolves=2 * rho - least)  # fmt: skip
-            yield first("RMS error after one step, rescaled, of any net of any width", **any_net,
-                        at=1, relation=nt.Relation.AT_MOST, tolerance=lambda _: 0.0)  # fmt: skip
+            yield row("best RMS error, rescaled", functional=rescaled_rms_error, expect=least,
+                      at=slice(1, None), reduce=np.min, resolves=2 * rho - least)  # fmt: skip
+            yield any_net("RMS error after one step, rescaled, of any net of any width", at=1,
+                          functional=rescaled_rms_error, expect=least,
+                          relation=nt.Relation.AT_MOST)  # fmt: skip
 
 
 @CLAIM.measure

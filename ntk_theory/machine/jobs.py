@@ -59,6 +59,9 @@ class _Workers:
     board: Board
 
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries of linear algebra look at when they are loaded."""
+
 _TICK = 0.1
 """Seconds between two looks at whether a signal has come."""
 
@@ -104,7 +107,7 @@ def spread(count: int, places: int = 0) -> Iterator[None]:
         try:
             # All of them are started now, each for a task that finds none idle: one that is given
             # up half-way ends with a traceback, and so does one that hears of Ctrl-C.
-            with signals.shielded(), _deaf_children():
+            with signals.shielded(), _deaf_children(), _few_threads(threads):
                 for _ in range(count):
                     pool.submit(int)
             yield
@@ -129,6 +132,18 @@ def _deaf_children() -> Iterator[None]:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _few_threads(count: int) -> Iterator[None]:
+    """Let numpy of processes that are started here take so many threads, if nobody has said."""
+    names = [name for name in _THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
 
 
 def _begin(threads: int, shared: Board) -> None:

@@ -104,16 +104,19 @@ class Teaching:
         best = (outputs == outputs.max(axis=-1, keepdims=True)).astype(float)
         return np.asarray(best / best.sum(axis=-1, keepdims=True))
 
-    def response(self, step: int, outputs: Array, teacher: Array) -> tuple[Array, Array]:
+    def response(
+        self, step: int, outputs: Array, teacher: Array
+    ) -> tuple[Array | None, Array | None]:
         """Derivatives of the residual by the outputs and by the teacher's, shape (n, C, C) each.
 
-        Hard targets do not change with small deviations.
+        None stands for I in the first, and for 0 in the second: hard targets do not change with
+        small deviations.
         """
         one = np.broadcast_to(np.eye(outputs.shape[-1]), (*outputs.shape, outputs.shape[-1]))
-        own = _softmax_slope(_softmax(outputs)) if self.softmax else one
+        own = _softmax_slope(_softmax(outputs)) if self.softmax else None
         if self.target == "hard":
-            taught = 0 * one
-        elif self.target == "soft":
+            return own, None
+        if self.target == "soft":
             taught = _softmax_slope(_softmax(teacher)) if self.softmax else one
         elif outputs.shape[-1] > 1:
             scaled = _softmax(teacher / self.temperature)
@@ -340,16 +343,19 @@ def deviations(
 
     def carried(forces: Array) -> Array:
         """Deviations (B, T + 1, n + k, C) of forces (B, T, n + k, C)."""
-        found = np.zeros((len(forces), len(rates) + 1, *u.shape[1:]))
+        found = np.zeros((len(rates) + 1, len(forces), *u.shape[1:]))
         for t, rate in enumerate(rates):
-            now = np.zeros_like(found[:, t]) if teaching.restarts(t) else found[:, t]
+            now = np.zeros_like(found[t]) if teaching.restarts(t) else found[t]
             own, of_teacher = teaching.response(t, begun[t], taught[t])
-            change = np.einsum("icd,bid->bic", own, now[:, :points])
-            before = found[:, teaching.teacher(t), :points]
-            change = change + np.einsum("icd,bid->bic", of_teacher, before)
+            change = now[:, :points]
+            if own is not None:
+                change = np.einsum("icd,bid->bic", own, change)
+            if of_teacher is not None:
+                before = found[teaching.teacher(t), :, :points]
+                change = change + np.einsum("icd,bid->bic", of_teacher, before)
             flat = change.reshape(len(forces), -1) @ kernel.T
-            found[:, t + 1] = now - rate * flat.reshape(now.shape) + forces[:, t]
-        return found
+            found[t + 1] = now - rate * flat.reshape(now.shape) + forces[:, t]
+        return np.moveaxis(found, 0, 1)
 
     scatter = []
     for block in kernel_draws(

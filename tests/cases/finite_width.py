@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from cases import Mutant, nets_at_rate
 from ntk_theory.checking.verdicts import Options
 
@@ -23,24 +25,22 @@ def kernels_times(factor):
     return lambda right: lambda *args, **kwargs: (factor * one for one in right(*args, **kwargs))
 
 
-def response_times(own, of_teacher):
+def response_times(factor):
     def change(right):
-        def wrong(self, *args):
-            one, other = right(self, *args)
-            return own * one, of_teacher * other
+        def wrong(self, step, outputs, teacher):
+            _, of_teacher = right(self, step, outputs, teacher)
+            return factor * np.ones((*outputs.shape, 1)), of_teacher
 
         return wrong
 
     return change
 
 
-def other_weights(right):
-    def wrong(inputs, limit, rates, teaching, rng, **more):
-        return right(
-            inputs, limit, rates, replace(teaching, weights=0 * teaching.weights), rng, **more
-        )
+def weights_times(factor):
+    def change(right):
+        return lambda self, *args: right(replace(self, weights=factor * self.weights), *args)
 
-    return wrong
+    return change
 
 
 MUTANTS = [
@@ -53,11 +53,12 @@ MUTANTS = [
     Mutant("the density at a hyperplane is that of σ = 2", f"{LAW}.boundary_source",
            times(0.5)),
     Mutant("nets do not respond to their deviation", f"{LAW}.Teaching.response",
-           response_times(0.0, 1.0)),
-    Mutant("the response is half too large", f"{LAW}.Teaching.response", response_times(1.5, 1.0)),
+           response_times(0.0)),
+    Mutant("the response is half too large", f"{LAW}.Teaching.response", response_times(1.5)),
     Mutant("a neuron's own pull is left out", f"{LAW}._layer",
            lambda right: lambda others, own, rng: right(others, 0 * own, rng)),
-    Mutant("predictions teach from the start", f"{LAW}.deviations", other_weights),
+    Mutant("observed labels have 90 % of their weight", f"{LAW}.Teaching.residual",
+           weights_times(0.9)),
     Mutant("widths for their roots", "ntk_theory.claims.finite_width.Law.outputs",
            lambda right: lambda law, width: law.limit + law.draws / width),
 ]  # fmt: skip
