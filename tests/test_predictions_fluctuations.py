@@ -8,7 +8,12 @@ import pytest
 import ntk_theory as nt
 from ntk_theory.checking.nets import net_seeds, train_nets
 from ntk_theory.predictions import fluctuations
-from ntk_theory.predictions.fluctuations import Teaching, boundary_source, deviations, kernel_draws
+from ntk_theory.predictions.fluctuations import (
+    Teaching,
+    boundary_source,
+    finite_width_law,
+    kernel_draws,
+)
 
 Hard, Burn = nt.targets.Distillation, nt.targets.BurnIn
 DRAWS = 400
@@ -28,7 +33,7 @@ def law_of(recipe, **more):
         observed, nt.targets.weights(taught.schedule, recipe.steps), taught.target,
         taught.temperature, taught.epoch, taught.restart, recipe.loss == "cross-entropy",
     )  # fmt: skip
-    return deviations(
+    return finite_width_law(
         recipe.inputs, recipe.kernel_limit(), np.full(recipe.steps, recipe.rate), teaching,
         np.random.default_rng(0), both_layers=recipe.layers == "both", **more,
     )  # fmt: skip
@@ -92,7 +97,9 @@ def test_fresh_points_follow_from_the_training_points(problem):
         limit[t + 1] = limit[t] - recipe.rate * kernel[:, :20] @ (pulled[t] - target)
     np.testing.assert_allclose(limit[:, :20], pulled, atol=1e-12)
     teaching = Teaching(recipe.observed[:, None], weights)
-    law = deviations(inputs, limit, np.full(60, recipe.rate), teaching, np.random.default_rng(0))
+    law = finite_width_law(
+        inputs, limit, np.full(60, recipe.rate), teaching, np.random.default_rng(0)
+    )
     nets, width = 60, 4096
     trained = train_nets(recipe, width, net_seeds(7, width, nets, 0), keep_network=True)
     reached = trained.network(inputs[20:]).reshape(nets, 4)
@@ -155,7 +162,7 @@ def test_soft_targets_deviate_as_plain_training_at_the_weighted_rates(problem):
     weights = nt.targets.weights(SCHEDULE, 40)
     one = law_of(soft, count=50)
     plain = Teaching(soft.observed[:, None], np.ones(40))
-    other = deviations(soft.inputs, soft.kernel_limit(), soft.rate * weights, plain,
+    other = finite_width_law(soft.inputs, soft.kernel_limit(), soft.rate * weights, plain,
                        np.random.default_rng(0), count=50)  # fmt: skip
     np.testing.assert_allclose(one.scatter, other.scatter, atol=1e-9)
     np.testing.assert_allclose(one.mean, other.mean, atol=1e-9)

@@ -53,7 +53,7 @@ LAYERS = [
     {"training.forms"},
     {"training.descent", "training.footprint"},
     {"problems", "machine.jobs"},
-    {"checking.nets", "grids", "distilled"},
+    {"checking.nets", "checking.laws", "grids", "distilled", "tasks"},
     {"checking.ladder"},
     {"checking.declaration", "checking.panels"},
     {"checking.limits", "checking.run"},

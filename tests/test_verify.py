@@ -282,7 +282,7 @@ def test_the_metrics_have_one_row_for_each_net(folder):
     ("command", "advice"),
     [
         (["margin", "--noise-rate", "0.39"], "0.3 and 0.4; got 0.39, which is 3.9 points"),
-        (["all", "--noise-rate", "0.3"], "clusters of 5 points, as lazy has them"),
+        (["all", "--noise-rate", "0.3"], "clusters of 5 points, as finite-width has them"),
         (["convergence", "--points", "20", "--noise-rate", "0.31"], "0.3 and 0.35; got 0.31"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 from ntk_theory import targets
 from ntk_theory.checking.rows import Training
 from ntk_theory.checking.verdicts import DeclarationError
-from ntk_theory.predictions.fluctuations import Deviations, Teaching, deviations
+from ntk_theory.predictions.fluctuations import FiniteWidthLaw, Teaching, finite_width_law
 
 _LAW_STREAM = 13
 
@@ -51,7 +51,7 @@ def law_of(
     count: int | None = None,
     draws: int = 64,
     other_layers: bool = False,
-) -> Deviations:
+) -> FiniteWidthLaw:
     """The law of nets that are trained by gradient descent from zero outputs.
 
     Trainings of one seed on the same inputs have the same draws of the kernel, as their nets do.
@@ -83,7 +83,7 @@ def law_of(
         observed.reshape(len(observed), -1), _weights(training), taught.target, taught.temperature,
         taught.epoch, taught.restart, softmax=recipe.loss == "cross-entropy",
     )  # fmt: skip
-    return deviations(
+    return finite_width_law(
         recipe.inputs, training.predicted, np.broadcast_to(recipe.learning_rate, recipe.steps),
         teaching, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_LAW_STREAM,))),
         count=count, draws=draws, both_layers=(recipe.layers == "both") != other_layers,

@@ -44,7 +44,7 @@ from ntk_theory.checking.rows import (
 )
 from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
 from ntk_theory.machine import jobs
-from ntk_theory.predictions.fluctuations import Deviations
+from ntk_theory.predictions.fluctuations import FiniteWidthLaw
 
 Array = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ class Run:
     controlled: dict[str, WidthResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
-    _laws: dict[int, Deviations] = field(default_factory=dict)
+    _laws: dict[int, FiniteWidthLaw] = field(default_factory=dict)
     _in_float64: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -290,7 +290,7 @@ class Run:
         below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
         return below + row.interpolation, above + row.interpolation
 
-    def law(self, one: Training, count: int | None = None) -> Deviations:
+    def law(self, one: Training, count: int | None = None) -> FiniteWidthLaw:
         """The law of finite width of a training, declared for the claim or for a control."""
         if id(one) not in self._laws:
             seed = self.nets.seed if one.seed is None else one.seed

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import rms
@@ -98,6 +97,8 @@ def _growth(plain: Trajectory, labels: Array, rates: Array, case: Case, width: i
     if case.layers == "first":
         return 1.0
     outputs = plain.outputs[0].reshape(plain.steps.size, len(labels), -1)
+    from scipy.special import softmax
+
     predicted = softmax(outputs, axis=2) if case.loss == "cross-entropy" else outputs
     push = np.linalg.norm(predicted - labels.reshape(len(labels), -1), axis=2).sum(axis=1)
     return float(np.prod(1 + rates * push[: rates.size] / math.sqrt(width)))

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import rms, rms_error, size
@@ -170,6 +169,8 @@ class SoftTargets(nt.NoisyClusters):
         The target is "soft", "tempered" or "hard"; with an `epoch` the prediction at the start of
         the one before teaches. Cross-entropy has one-hot labels.
         """
+        from scipy.special import softmax
+
         rate, levels = self.learning_rate, self.spectrum
         factors = rate * levels.noise, rate * levels.information, rate * levels.mean
         temper = _TEMPERATURE if target == "tempered" else 1.0

@@ -15,7 +15,7 @@ Derivation and order of the error: docs/theory.md, section 9.6.
 
 from __future__ import annotations
 
-__all__ = ["Deviations", "Teaching", "boundary_source", "deviations", "kernel_draws"]
+__all__ = ["FiniteWidthLaw", "Teaching", "boundary_source", "finite_width_law", "kernel_draws"]
 
 import math
 from collections.abc import Iterator
@@ -275,7 +275,7 @@ def _layer(others: Array, own: Array, rng: np.random.Generator) -> tuple[Array, 
 
 
 @dataclass(frozen=True)
-class Deviations:
+class FiniteWidthLaw:
     """Outputs of wide nets, to leading order: limit + m^{-1/2} (mean + scatter).
 
     Attributes:
@@ -293,7 +293,7 @@ class Deviations:
         return np.asarray(self.limit + (self.mean + self.scatter) / math.sqrt(width))
 
 
-def deviations(
+def finite_width_law(
     inputs: ArrayLike,
     limit: ArrayLike,
     learning_rates: ArrayLike,
@@ -305,7 +305,7 @@ def deviations(
     both_layers: bool = False,
     pairs: bool = True,
     scale: float = 1.0,
-) -> Deviations:
+) -> FiniteWidthLaw:
     """The law of finite width of one way to train, from zero outputs.
 
     Both parts obey δ_{t+1} = δ_t − η_t H ∂r_t[δ] + f_t: ∂r is how the residuals of the limit follow
@@ -364,4 +364,4 @@ def deviations(
         forces = block @ pulls.reshape(len(rates), -1).T
         forces = np.moveaxis(forces, 2, 1).reshape(len(block), len(rates), *u.shape[1:])
         scatter.append(carried(forces))
-    return Deviations(u, carried(source[None])[0], np.concatenate(scatter))
+    return FiniteWidthLaw(u, carried(source[None])[0], np.concatenate(scatter))
