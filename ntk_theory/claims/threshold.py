@@ -58,7 +58,7 @@ CLAIM = nt.Claim(
         "labels, and with independent ones in the kernel limit",
     },
     presets={
-        "quick": nt.Sweep(1024, 8192, 4, nets=6),
+        "quick": nt.Sweep(1024, 8192, 4, nets=8),
         "standard": nt.Sweep(2048, 2**17, 4, nets=8),
         "wide": nt.Sweep(4096, 2**20, 5, nets=6),
         "thorough": nt.Sweep(4096, 2**18, 7, nets=12),
