@@ -301,7 +301,8 @@ class Run:
         """What the law of finite width lets the number of a row be off by, below and above.
 
         Nets that are drawn from it give mean and standard deviation of the number. Of what the law
-        leaves out, the part that is not lazy, sqrt(m_lazy/m) of both is allowed for (9.4, 9.6).
+        leaves out, the part that is not lazy, sqrt(m_lazy/m) of both is allowed for (9.4, 9.6). A
+        number that is a step may be off by one more.
 
         Args:
             row: with the norm `LAW`.
@@ -317,7 +318,10 @@ class Run:
         more = math.sqrt(getattr(self.problem, "lazy_width", 0.0) / width)
         room = (1 + more) * reach + more * abs(mean - row.of_predicted)
         room, off = room + self.nets.rounding_allowance(width), mean - row.predicted
-        return max(room - off, 0.0) + row.interpolation, max(room + off, 0.0) + row.interpolation
+        whole = (values == np.rint(values)).all() and values.max() > 1
+        step = float(whole)  # rarer ones need not be among the draws
+        more = step + row.interpolation
+        return max(room - off, 0.0) + more, max(room + off, 0.0) + more
 
     # ------------------------------------------------------------ rows
 

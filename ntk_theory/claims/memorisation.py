@@ -85,7 +85,7 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
         # A window that reaches half or twice the predicted step says nothing.
         yield nt.Row("first wrong step, of the net farthest off", training, least_margin,
                      at=nt.ALL_STEPS, reduce=first_wrong, expect=first, nets="each", norm=LAW,
-                     interpolation=1.0, resolves=(first / 2, first))  # fmt: skip
+                     resolves=(first / 2, first))  # fmt: skip
     problem, training = grid.chosen, trainings[grid.reference]
     error, root = problem.plain.rms_error(), math.sqrt(problem.noise_rate)
     best = int(error.argmin())
@@ -100,7 +100,7 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
                 expect=float(error[best]), resolves=problem.noise_rate / 2)  # fmt: skip
     # A window that reaches step 0, or twice the best step, says nothing.
     yield curve("step of the best RMS error", at=nt.ALL_STEPS, reduce=np.argmin, expect=best,
-                interpolation=1.0, resolves=best - 1)  # fmt: skip
+                resolves=best - 1)  # fmt: skip
     yield curve(f"RMS error after {error.size - 1} steps (limit 2√ρ)", expect=float(error[-1]),
                 resolves=root - root**2)  # fmt: skip
 
