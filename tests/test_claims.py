@@ -70,7 +70,7 @@ def test_predicted_values_are_those_of_the_run(id_, results):
     config, predicted = CLAIMS[id_].predict(TOYS[id_])
     assert config == result.config
     measured = {m.name: m.predicted for m in result.measurements}
-    assert predicted
+    assert predicted or CLAIMS[id_].part("rows") is None  # all is measured then
     assert predicted.items() <= measured.items()
 
 
