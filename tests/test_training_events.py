@@ -304,6 +304,20 @@ def test_cross_entropy_leads_to_the_same_trajectory():
 
 
 @pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("size", [1e-40, 1e-46])
+def test_weights_too_small_for_single_precision_lead_to_the_same_trajectory(size):
+    rng = np.random.default_rng(0)
+    inputs, labels = rng.standard_normal((12, 6)), rng.choice((-1.0, 1.0), 12)
+    made = initialise(256, 6, seeds=[1], antisymmetric=False)
+    net = TwoLayerReLU(size * made.hidden, made.output)
+    one, other = (
+        train(net, inputs, labels, PLAIN, learning_rate=0.05, steps=100, form=form)
+        for form in ("event-driven", "dense")
+    )
+    np.testing.assert_allclose(one.outputs, other.outputs, rtol=0, atol=1e-12)
+    assert one.flipped_activations == pytest.approx(other.flipped_activations, abs=1e-12)
+
+
 def test_a_divergence_stops_at_the_same_step():
     net = initialise(64, INPUTS.shape[1], seeds=[1])
     dense, driven = both(net, 1, learning_rate=40.0)

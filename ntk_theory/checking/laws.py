@@ -13,6 +13,9 @@ from ntk_theory.predictions.fluctuations import FiniteWidthLaw, Teaching, finite
 
 _LAW_STREAM = 13
 
+_UNIT = 1e-9
+"""How far norms of inputs may be from 1."""
+
 _OUTPUTS = 600
 """Points times outputs of which draws of the kernel still take little memory."""
 
@@ -41,7 +44,8 @@ def known_law(training: Training) -> bool:
     recipe = training.recipe
     special = (recipe.init_scale, recipe.record, training.simulate, training.taught)
     known = special == (None,) * 4 and recipe.output_exponent == 0 and training.kernel_limit
-    return known and np.size(recipe.observed) <= _OUTPUTS
+    unit = np.allclose(np.linalg.norm(recipe.inputs, axis=1), 1.0, rtol=0, atol=_UNIT)
+    return known and unit and np.size(recipe.observed) <= _OUTPUTS
 
 
 def law_of(
@@ -73,8 +77,8 @@ def law_of(
     if not known_law(training):
         raise DeclarationError(
             f"training {training.name!r} has no law of finite width: that is one of nets trained "
-            f"from antisymmetric pairs, on labels that all share, of at most {_OUTPUTS} outputs on "
-            "the training points, recorded at every step"
+            "from antisymmetric pairs, on unit inputs and on labels that all share, of at most "
+            f"{_OUTPUTS} outputs on the training points, recorded at every step"
         )
     if count is None:
         count = int(np.clip(_NUMBERS // training.predicted.size, *_COUNTS))

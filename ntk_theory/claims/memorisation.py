@@ -101,6 +101,10 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     # A window that reaches step 0, or twice the best step, says nothing.
     yield curve("step of the best RMS error", at=nt.ALL_STEPS, reduce=np.argmin, expect=best,
                 resolves=best - 1)  # fmt: skip
+    # Half-way up a wrong rate shows most.
+    middle = best + int((error[best:] > (error[best] + error[-1]) / 2).argmax())
+    yield curve(f"RMS error after {middle} steps", at=middle, expect=float(error[middle]),
+                resolves=root - root**2, tell=False)  # fmt: skip
     yield curve(f"RMS error after {error.size - 1} steps (limit 2√ρ)", expect=float(error[-1]),
                 resolves=root - root**2)  # fmt: skip
 

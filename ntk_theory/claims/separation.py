@@ -143,11 +143,12 @@ def gains(run: nt.Run) -> Iterator[nt.Measurement]:
             for row in both
         )
         found = ended / stopped
-        off_final, off_best = (run.sides(row, widest)[0] for row in both)
+        ends, stops = (run.sides(row, widest) for row in both)
         gain, name = final.predicted / best.predicted, "self-distilled / best stopped"
-        # First-order propagation of both tolerances through the quotient.
+        # First-order propagation of both tolerances through the quotient, of the larger side.
         yield over_nets(_name(name, problem), gain, found[-1],
-                        (off_final + gain * off_best) / best.predicted, gain / 2)  # fmt: skip
+                        max(ends[0] + gain * stops[1], ends[1] + gain * stops[0])
+                        / best.predicted, gain / 2)  # fmt: skip
         yield nt.Measurement(_name(f"{name}, largest of any width", problem), 1.0,
                              float(found.max()), 0.0, relation=nt.Relation.AT_MOST)  # fmt: skip
     least = min(row.of_predicted / row.predicted for row in rows.values()

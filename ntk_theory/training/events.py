@@ -31,6 +31,9 @@ from ntk_theory.training.calendar import Calendar, Due
 from ntk_theory.training.neurons import Change, Drawn, Neurons
 from ntk_theory.training.points import Points
 
+_LEAST = 2.0**-125
+"""Distance of an active pair, at least: a smaller one would be 0 in float32, and inactive."""
+
 _SIGNED = 4
 """Outputs of which every combination of signs of their weights has movements of its own."""
 
@@ -141,8 +144,9 @@ class EventDriven(Neurons):
         self.coefficients = self._coefficients(self.halves)
 
     def _distance(self, z: Tensor, a: Tensor) -> Tensor:
-        """Signed, and infinite where nothing moves."""
+        """Signed, and infinite where nothing moves; kept in float32, which may not lose a sign."""
         scaled = z * (self.unit / a.abs().amax(dim=-1, keepdim=True))
+        scaled = torch.where(z > 0, scaled.clamp_min(_LEAST), scaled)
         return torch.where(self.gram.diagonal() > 0, scaled, -math.inf)
 
     def _coefficients(self, halves: Tensor) -> Tensor:
