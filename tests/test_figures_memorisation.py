@@ -28,7 +28,7 @@ def test_the_error_curve_is_the_u_of_the_closed_form(result):
     )
     np.testing.assert_allclose(dashed["y"], curve.rms_error(), rtol=1e-10)
     (nets,) = series[f"ρ = {rho:g}, r = {ratio:g}"]
-    row = next(m for m in result.measurements if "RMS error after" in m.name)
+    row = next(m for m in result.measurements if "limit 2√ρ" in m.name)
     assert nets["y"][-1] == pytest.approx(row.measured, rel=1e-12)
     assert series["2ρ"][0]["y"][0] == 2 * rho
     assert series["2√ρ"][0]["y"][0] == pytest.approx(2 * np.sqrt(rho))
