@@ -51,8 +51,8 @@ Array = NDArray[np.float64]
 _RISK = 1e-3
 """Probability that some bound of a run is exceeded by chance, if deviations are log-normal."""
 
-_CONTROL_DRAWS = 100
-"""Nets drawn from the law of a control."""
+_CONTROL_DRAWS = 60
+"""Nets drawn from the law of a control, where a rough one will do."""
 
 _GENERATION = 5
 """Streams between the seeds of nets and of those that they teach."""
@@ -294,7 +294,8 @@ class Run:
         """The law of finite width of a training, declared for the claim or for a control."""
         if id(one) not in self._laws:
             seed = self.nets.seed if one.seed is None else one.seed
-            self._laws[id(one)] = law_of(one, seed, count=count)
+            near = 64 if count is None else count // 4
+            self._laws[id(one)] = law_of(one, seed, count=count, draws=near)
         return self._laws[id(one)]
 
     def law_sides(self, row: Row, width: int, count: int | None = None) -> Sides:
