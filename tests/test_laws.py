@@ -1,0 +1,60 @@
+"""Tolerances by the law of finite width."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cases.memorisation import TOY
+from made_up import made_up
+from ntk_theory.checking.laws import known_law, law_of
+from ntk_theory.checking.verdicts import DeclarationError
+from ntk_theory.claims.memorisation import CLAIM
+
+
+@pytest.fixture(scope="module")
+def run():
+    return made_up(CLAIM, TOY)
+
+
+@pytest.fixture(scope="module")
+def row(run):
+    return next(row for row in run.declared.rows if row.name.startswith("best RMS error"))
+
+
+@pytest.mark.parametrize("nets", ["mean", "each"])
+def test_nets_of_the_law_fall_into_the_window_and_nearly_fill_it(run, row, nets):
+    row, width = replace(row, nets=nets), run.nets.widths[-1]
+    below, above = run.law_sides(row, width)
+    drawn = row.read(law_of(row.training, 7, count=3000).outputs(width)[..., 0]) - row.predicted
+    if nets == "mean":
+        count = run.nets.count
+        drawn = drawn[: len(drawn) // count * count].reshape(-1, count).mean(axis=1)
+    assert -below < drawn.min()
+    assert drawn.max() < above
+    # Some 4 standard errors of 5 to 7 are reached; the rest is what the law leaves out.
+    assert below + above < 3.5 * (drawn.max() - drawn.min())
+
+
+def test_a_step_may_be_one_off_and_a_share_may_not(run, row):
+    steps = next(row for row in run.declared.rows if row.name.startswith("step of the best"))
+    width = 10**9  # at which nets do not scatter
+    assert run.law_sides(steps, width) == pytest.approx((1, 1), abs=1e-6)
+    assert max(run.law_sides(row, width)) < 1e-3
+
+
+def test_nets_off_the_law_have_none(row):
+    long = replace(row.training.recipe, inputs=2 * row.training.recipe.inputs)
+    for training in (
+        replace(row.training, recipe=long),
+        replace(row.training, recipe=replace(row.training.recipe, init_scale=1.0)),
+    ):
+        assert not known_law(training)
+        with pytest.raises(DeclarationError, match="has no law of finite width"):
+            law_of(training, 0)
+
+
+def test_trainings_of_one_seed_have_the_same_draws(row):
+    one, other = (law_of(row.training, 3, count=4).scatter for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(one, law_of(row.training, 4, count=4).scatter)
