@@ -251,17 +251,11 @@ class NoisyClusters:
             1.0 if self.init_scale is None else self.init_scale,
         )
 
-    def first_wrong_step(self, margin: float = 0.0) -> int:
-        """Predicted first step of plain training with no larger relative margin; 1 without a rise.
-
-        Args:
-            margin: over the size of the outputs.
-        """
+    def first_wrong_step(self) -> int:
+        """Predicted first step of plain training with a wrong label; 1 without a rise."""
         if self.noise_rate >= 0.5 or self.learning_rate * self.spectrum.information >= 2:
             return 1
-        return nt.predictions.first_wrong_step(
-            self.spectrum, self.noise_rate, self.learning_rate, margin
-        )
+        return nt.predictions.first_wrong_step(self.spectrum, self.noise_rate, self.learning_rate)
 
     # ------------------------------------------------------------ ways to train
 

@@ -34,6 +34,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(claim))
 
 
+@pytest.fixture
+def no_matrix_fits(monkeypatch):
+    """Memory for 30 rows of 200 numbers of a kernel, which is half of it, and no whole matrix."""
+    monkeypatch.setattr("ntk_theory.image_size.memory_limit", lambda: 2 * 30 * 200 * 4.0)
+    for whole in ("kernels.ntk_limit", "spectrum.eigendecomposition"):
+        monkeypatch.setattr(f"ntk_theory.{whole}", None)  # calling one would raise
+
+
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ci", max_examples=25, derandomize=True, **_COMMON)
 settings.register_profile("thorough", max_examples=300, **_COMMON)

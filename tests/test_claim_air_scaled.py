@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cases import nets_at_rate
-from ntk_theory import image_size, kernels, predictions, spectrum, training
+from ntk_theory import image_size, kernels, predictions, training
 from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
@@ -120,10 +120,8 @@ def test_rounding_leaves_the_filter_to_be_told_at_every_size(preset):
     assert scaled.recursion_rounding(10 * size.points, size.steps, "float32") < 0.01
 
 
-def test_a_run_forms_no_matrix_that_does_not_fit(monkeypatch):
-    monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
-    monkeypatch.setattr(kernels, "ntk_limit", None)  # calling one would raise
-    monkeypatch.setattr(spectrum, "eigendecomposition", None)
+@pytest.mark.usefixtures("no_matrix_fits")
+def test_a_run_forms_no_matrix_that_does_not_fit():
     result = CLAIM.run(SMALL, Silent())
     assert result.verdict is Verdict.SUPPORTED, result.finding
     assert len(result.arrays["clusters: eigenvalues"]) == 12

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cases import nets_at_rate
-from ntk_theory import image_size, kernels, predictions, spectrum, verify
+from ntk_theory import image_size, kernels, predictions, verify
 from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
@@ -95,10 +95,8 @@ def test_little_memory_changes_nothing_but_the_way(problem, monkeypatch):
     assert "the 12 largest of its eigenvalues" in streamed.plan()
 
 
-def test_a_run_forms_no_matrix_that_does_not_fit(monkeypatch):
-    monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)
-    monkeypatch.setattr(kernels, "ntk_limit", None)  # calling one would raise
-    monkeypatch.setattr(spectrum, "eigendecomposition", None)
+@pytest.mark.usefixtures("no_matrix_fits")
+def test_a_run_forms_no_matrix_that_does_not_fit():
     result = CLAIM.run(SMALL, Silent())
     assert result.verdict is Verdict.SUPPORTED, result.finding
     assert len(result.arrays["eigenvalues"]) == 12

@@ -96,6 +96,18 @@ def test_workers_keep_to_the_memory_and_share_the_threads():
     assert threads == max(1, torch.get_num_threads() // 2)
 
 
+@pytest.mark.parametrize("said", [None, "3"])
+def test_numpy_of_workers_shares_the_threads_unless_somebody_has_said(said, monkeypatch):
+    if said is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", said)
+    with jobs.spread(2):
+        (found,) = jobs.in_workers(os.getenv, [("OPENBLAS_NUM_THREADS",)])
+    assert found == (said or str(max(1, torch.get_num_threads() // 2)))
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == said
+
+
 @pytest.mark.usefixtures("spread")
 def test_a_killed_worker_is_missed():
     with pytest.raises(LostProcessError, match="a worker of --jobs was killed"):

@@ -7,9 +7,11 @@ import pytest
 
 from cases.memorisation import TOY
 from made_up import made_up
-from ntk_theory.checking.laws import known_law, law_of
+from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.laws import _weights, known_law, law_of
 from ntk_theory.checking.verdicts import DeclarationError
 from ntk_theory.claims.memorisation import CLAIM
+from ntk_theory.distilled import on_clusters
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,31 @@ def test_nets_of_the_law_fall_into_the_window_and_nearly_fill_it(run, row, nets)
 
 
 def test_a_step_may_be_one_off_and_a_share_may_not(run, row):
-    steps = next(row for row in run.declared.rows if row.name.startswith("step of the best"))
     width = 10**9  # at which nets do not scatter
-    assert run.law_sides(steps, width) == pytest.approx((1, 1), abs=1e-6)
+    for name in ("step of the best", "first wrong step"):
+        steps = next(row for row in run.declared.rows if row.name.startswith(name))
+        assert run.law_sides(steps, width) == pytest.approx((1, 1), abs=1e-6)
     assert max(run.law_sides(row, width)) < 1e-3
+
+
+def test_a_row_by_the_law_is_refused_where_there_is_none(run, row):
+    for change in ({"on": "fresh"}, {"tolerance": lambda off: off}):
+        with pytest.raises(DeclarationError, match="looks at training points"):
+            replace(row, **change)
+    plain = replace(row.training, recipe=replace(row.training.recipe, init_scale=1.0))
+    broken = made_up(CLAIM, TOY)
+    broken.declared.__dict__["rows"] = (replace(row, training=plain),)
+    with pytest.raises(DeclarationError, match="has no law of finite width"):
+        broken.foresee()
+
+
+def test_the_weights_of_the_agreement_schedule_are_those_of_the_limit():
+    problem = declare(CLAIM, TOY).problem.chosen
+    training = on_clusters("agreement", problem.dataset, "agreement")
+    weights = _weights(training)
+    burn_in = training.recipe.distillation.schedule.steps
+    assert (weights[:burn_in] == 1).all()
+    assert weights[burn_in:] == pytest.approx(problem.noise_rate)  # all that right ones disagree on
 
 
 def test_nets_off_the_law_have_none(row):

@@ -98,10 +98,8 @@ def conduct(
         interrupted = True
     premises, measurements = tuple(evidence.premises), tuple(evidence.measurements)
     found_controls = tuple(evidence.controls)
-    verdict, made = (
-        judge(premises, measurements, found_controls),
-        [one.id for one in found_controls],
-    )
+    verdict = judge(premises, measurements, found_controls)
+    made = [one.id for one in found_controls]
     if verdict is Verdict.SUPPORTED and (interrupted or made != list(controls())):
         verdict = Verdict.INCONCLUSIVE
     if interrupted:

@@ -15,7 +15,6 @@ __all__ = [
     "Sides",
     "Taught",
     "Training",
-    "relative_to",
 ]
 
 import math
@@ -89,22 +88,6 @@ NORMS: Mapping[str, Norm] = {
 
 The relative one is the largest, over the root mean square of the predicted outputs of that step.
 """
-
-
-def relative_to(scale: Array, norm: str = "largest") -> Norm:
-    """A norm of the deviation in units of something predicted, step by step; 0 where that is 0.
-
-    Args:
-        scale: positive, shape (k,), but 0 where nothing deviates.
-        norm: of `NORMS`.
-    """
-    own = NORMS[norm]
-
-    def relative(difference: Array, predicted: Array) -> Array:
-        found = own(difference, predicted)
-        return np.asarray(found / np.where(scale[: found.shape[-1]] > 0, scale, np.inf))
-
-    return relative
 
 
 @dataclass(frozen=True)
@@ -262,10 +245,11 @@ class Row:
         reduce: what makes one number of several steps, as `np.min`.
         on: name of held-out points to look at in place of the training points, or `OWN_TEACHER`.
         norm: in which deviations of the outputs bound the functional: a name of `NORMS` or a
-            function (see `relative_to`). A functional that changes by no more than the outputs do
+            function. A functional that changes by no more than the outputs do
             in that norm may be as far off as they are. With `OWN` it is the functional's own
             deviation, step by step, that narrower nets bound; with `SIGNED` the row's own error.
-            With `LAW` no net sets the tolerance: it is the row's own law at that width.
+            With `LAW` no net sets the tolerance: it is the row's own law at that width, on the
+            training points.
         expect: the prediction as its own closed form. It is held against the functional of the
             predicted outputs, which stands in for it when left out.
         resolves: the largest tolerance under which the row still distinguishes what it is about;
@@ -279,6 +263,7 @@ class Row:
         tell: the sentence of the verdict has this number; the first three rows where none does.
         interpolation: by how much the number of the predicted outputs may miss `expect` where it is
             read off between steps.
+        jumps: 1 for a number that is a step, which may be one off where the draws of a law are not.
         claimed: what a control shows instead of its failure if the claim holds all the same.
         like: the claim's own row that a control's was made from; it says how far nets deviate.
     """
@@ -298,6 +283,7 @@ class Row:
     tolerance: Callable[[float], float | Sides] | None = None
     tell: bool = False
     interpolation: float = 0.0
+    jumps: float = 0.0
     claimed: float | None = None
     like: Row | None = None
 
@@ -307,6 +293,11 @@ class Row:
         if self.bound is not None and self.relation is Relation.EQUAL:
             raise DeclarationError(
                 f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST"
+            )
+        if self.norm == LAW and (self.on is not None or self.tolerance is not None):
+            raise DeclarationError(
+                f"row {self.name!r} of norm 'law' looks at training points, and has no tolerance= "
+                "of its own; leave out on= and tolerance=, or take another norm"
             )
         if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED, LAW}:
             names = ", ".join([*NORMS, OWN, SIGNED, LAW])

@@ -269,7 +269,7 @@ class Run:
             return 0.0
         name, one = next(iter(self.trainings.items()))
         exact = replace(one, predicted=self._exact(name, self.progress)[0])
-        norm = OWN if row.norm == SIGNED else row.norm
+        norm = OWN if row.norm in (SIGNED, LAW) else row.norm
         ever = replace(row, training=exact, norm=norm, at=ALL_STEPS, reduce=np.max)
         found = self.results[name][0]
         return float(ever.deviation(found.outputs()[:1])[0]) * math.sqrt(width / found.width)
@@ -283,12 +283,23 @@ class Run:
             from_all: use the widest nets as well.
             rounded: add the rounding that was measured.
         """
+        rounding = self.rounding_error(row, width) if rounded else 0.0
         if row.norm == LAW:
-            return self.law_sides(row, width)
-        bound = self.bound(row, width, from_all=from_all)
-        bound += self.rounding_error(row, width) if rounded else 0.0
+            low, high = self.law_sides(row, width)
+            return low + rounding, high + rounding
+        bound = self.bound(row, width, from_all=from_all) + rounding
         below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
         return below + row.interpolation, above + row.interpolation
+
+    def foresee(self) -> None:
+        """Draw the laws of all rows that take their tolerance from one, before a net is trained.
+
+        Raises:
+            DeclarationError: for a row on nets that have no such law.
+        """
+        for row in self.declared.rows:
+            if row.norm == LAW:
+                self.law(row.training)
 
     def law(self, one: Training, count: int | None = None) -> FiniteWidthLaw:
         """The law of finite width of a training, declared for the claim or for a control."""
@@ -302,8 +313,7 @@ class Run:
         """What the law of finite width lets the number of a row be off by, below and above.
 
         Nets that are drawn from it give mean and standard deviation of the number. Of what the law
-        leaves out, the part that is not lazy, sqrt(m_lazy/m) of both is allowed for (9.4, 9.6). A
-        number that is a step may be off by one more.
+        leaves out, the part that is not lazy, sqrt(m_lazy/m) of both is allowed for (9.4, 9.6).
 
         Args:
             row: with the norm `LAW`.
@@ -316,12 +326,10 @@ class Run:
         nets = row.training.nets_in(self.nets.count) if row.nets == "mean" else 1
         quantile = float(stdtrit(len(values) - 1, (1 + self.confidence()) / 2))
         reach = quantile * spread * math.sqrt(1 / nets + 1 / len(values))
-        more = math.sqrt(getattr(self.problem, "lazy_width", 0.0) / width)
-        room = (1 + more) * reach + more * abs(mean - row.of_predicted)
+        moved = math.sqrt(getattr(self.problem, "lazy_width", 0.0) / width)
+        room = (1 + moved) * reach + moved * abs(mean - row.of_predicted)
         room, off = room + self.nets.rounding_allowance(width), mean - row.predicted
-        whole = (values == np.rint(values)).all() and values.max() > 1
-        step = float(whole)  # rarer ones need not be among the draws
-        more = step + row.interpolation
+        more = row.jumps + row.interpolation
         return max(room - off, 0.0) + more, max(room + off, 0.0) + more
 
     # ------------------------------------------------------------ rows

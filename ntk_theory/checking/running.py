@@ -97,6 +97,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
     evidence.measurements += kernel_limit_rows(declared)
     if any(row.holds is not True for row in evidence.measurements):
         return ""  # a wrong formula costs no net
+    run.foresee()
     run.progress.start(declared.claim.id, _work(run))
     try:
         finite = run.climb()

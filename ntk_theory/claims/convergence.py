@@ -21,6 +21,7 @@ import ntk_theory as nt
 from ntk_theory.checking.functionals import least_margin, rms_error, wrong_signs
 from ntk_theory.checking.panels import Curves, OverWidth
 from ntk_theory.checking.rows import LAW
+from ntk_theory.checking.sweep import EARLY
 from ntk_theory.checking.verdicts import deferred
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
@@ -59,12 +60,7 @@ CLAIM = nt.Claim(
         "C5": "from antisymmetric pairs; also with several classes, other schedules, both layers, "
         "Gaussian clusters and a power law",
     },
-    presets={
-        "quick": nt.Sweep(256, 4096, 5, nets=4),
-        "standard": nt.Sweep(512, 2**17, 5, nets=6),
-        "wide": nt.Sweep(1024, 2**20, 6, nets=4),
-        "thorough": nt.Sweep(512, 2**18, 10, nets=16),
-    },
+    presets=EARLY,
 )
 CLAIM.problem(
     nt.noisy_clusters,

@@ -11,7 +11,6 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -110,11 +109,12 @@ class Law(NamedTuple):
         return np.asarray(off.reshape(len(off), -1) @ self.whiten - self.mean)
 
 
-@cache
-def _law(training: nt.Training, seed: int, other_layers: bool = False) -> Law:
+def _law(run: nt.Run, name: str, *, other_layers: bool = False) -> Law:
+    """Law of a training; draws go with the seed of its nets."""
     from ntk_theory.checking.laws import law_of
 
-    found = law_of(training, seed, count=_DRAWS, draws=_NEAR, other_layers=other_layers)
+    found = law_of(run.trainings[name], run.nets.seed, count=_DRAWS, draws=_NEAR,
+                   other_layers=other_layers)  # fmt: skip
     scatter, limit = found.scatter[..., 0], found.limit[..., 0]
     steps = np.unique(np.round(np.geomspace(1, len(limit) - 1, _STEPS)).astype(int))
     size = np.sqrt(np.square(scatter[:, steps]).mean(axis=(0, 2)))  # every step counts alike
@@ -128,8 +128,11 @@ def _law(training: nt.Training, seed: int, other_layers: bool = False) -> Law:
 
 
 def _of(run: nt.Run, name: str) -> Law:
-    """Law of a training; draws go with the seed of its nets."""
-    return _law(run.trainings[name], run.nets.seed)
+    """The same, made once in a run."""
+    if name not in run.notes:
+        run.notes[name] = _law(run, name)
+    law: Law = run.notes[name]
+    return law
 
 
 @CLAIM.trainings
@@ -265,7 +268,7 @@ def controls(_: nt.NoisyClusters) -> Iterator[nt.Control]:
         return nt.Measurement(name, count + shift, seen, shift / 2), float(count), shift / 2
 
     def both_layers(run: nt.Run) -> tuple[nt.Measurement, float, float]:
-        right, wrong = _of(run, PLAIN), _law(run.trainings[PLAIN], run.nets.seed, other_layers=True)
+        right, wrong = _of(run, PLAIN), _law(run, PLAIN, other_layers=True)
         drawn = right.draws[:, right.steps].reshape(_DRAWS, -1) @ wrong.whiten
         predicted = float(drawn.var(axis=0).mean())
         off = abs(1 - predicted) / 2

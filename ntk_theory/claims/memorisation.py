@@ -85,7 +85,7 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
         # A window that reaches half or twice the predicted step says nothing.
         yield nt.Row("first wrong step, of the net farthest off", training, least_margin,
                      at=nt.ALL_STEPS, reduce=first_wrong, expect=first, nets="each", norm=LAW,
-                     resolves=(first / 2, first))  # fmt: skip
+                     jumps=1, resolves=(first / 2, first))  # fmt: skip
     problem, training = grid.chosen, trainings[grid.reference]
     error, root = problem.plain.rms_error(), math.sqrt(problem.noise_rate)
     best = int(error.argmin())
@@ -100,7 +100,7 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
                 expect=float(error[best]), resolves=problem.noise_rate / 2)  # fmt: skip
     # A window that reaches step 0, or twice the best step, says nothing.
     yield curve("step of the best RMS error", at=nt.ALL_STEPS, reduce=np.argmin, expect=best,
-                resolves=best - 1)  # fmt: skip
+                jumps=1, resolves=best - 1)  # fmt: skip
     # Half-way up a wrong rate shows most.
     middle = best + int((error[best:] > (error[best] + error[-1]) / 2).argmax())
     yield curve(f"RMS error after {middle} steps", at=middle, expect=float(error[middle]),

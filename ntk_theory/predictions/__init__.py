@@ -14,6 +14,8 @@ __all__ = [
     "BoundaryLayer",
     "ClusterSpectrum",
     "ErrorCurve",
+    "FiniteWidthLaw",
+    "Teaching",
     "TreeSpectrum",
     "block_filter",
     "block_recursion",
@@ -31,6 +33,7 @@ __all__ = [
     "energy_dominance",
     "equivalent_learning_rates",
     "feature_gap",
+    "finite_width_law",
     "first_step_crossing",
     "first_wrong_step",
     "generalisation_measure",
@@ -92,6 +95,7 @@ from ntk_theory.predictions.curves import (
     self_distillation,
     soft_self_distillation,
 )
+from ntk_theory.predictions.fluctuations import FiniteWidthLaw, Teaching, finite_width_law
 from ntk_theory.predictions.movement import (
     BoundaryLayer,
     boundary_layer,

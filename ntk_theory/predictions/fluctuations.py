@@ -25,6 +25,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 Array = NDArray[np.float64]
 
@@ -39,8 +40,7 @@ _NUMBERS = 2**23
 
 
 def _softmax(outputs: Array) -> Array:
-    powers = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return np.asarray(softmax(outputs, axis=-1))
 
 
 def _softmax_slope(share: Array) -> Array:
@@ -195,7 +195,6 @@ def boundary_source(
     rng: np.random.Generator,
     *,
     draws: int = 64,
-    scale: float = 1.0,
 ) -> Array:
     """Mean outputs, times √m, that neurons add in each step by changing their activation.
 
@@ -209,7 +208,6 @@ def boundary_source(
         pulls: p_t = −η_t r_t of the kernel limit, shape (T, n, C).
         rng: draws the other activations, and ξ.
         draws: for each training point, each of four neurons.
-        scale: σ of the weights at the start.
 
     Returns:
         Shape (T, n + k, C).
@@ -239,7 +237,7 @@ def boundary_source(
             weight = (gained * own * signs[..., c]).transpose(1, 0, 2) / draws
             source[:, :, c] += (weight @ reach).sum(axis=0)
             source[:, of, c] += (kink * signs[..., c]).mean(axis=2)
-    return np.asarray(_DENSITY / scale * source)
+    return np.asarray(_DENSITY * source)
 
 
 def _layer(others: Array, own: Array, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -303,10 +301,8 @@ def finite_width_law(
     count: int = 400,
     draws: int = 64,
     both_layers: bool = False,
-    pairs: bool = True,
-    scale: float = 1.0,
 ) -> FiniteWidthLaw:
-    """The law of finite width of one way to train, from zero outputs.
+    """The law of finite width of one way to train, from antisymmetric pairs of w ~ N(0, I).
 
     Both parts obey δ_{t+1} = δ_t − η_t H ∂r_t[δ] + f_t: ∂r is how the residuals of the limit follow
     its outputs, and f is −η_t √m (H_m(0) − H) r_t for the scatter, and the boundary source for the
@@ -321,8 +317,6 @@ def finite_width_law(
         count: B, draws of the scatter.
         draws: neurons near each hyperplane, by four.
         both_layers: the output weights are trained, too.
-        pairs: antisymmetric initialisation.
-        scale: σ of the weights at the start.
 
     Reference: docs/theory.md, section 9.6.
     """
@@ -339,7 +333,7 @@ def finite_width_law(
     source = np.zeros((len(rates), *u.shape[1:]))
     ends = [t for t in range(len(rates)) if t == 0 or teaching.restarts(t)] + [len(rates)]
     for start, stop in pairwise(ends):
-        source[start:stop] = boundary_source(x, pulls[start:stop], rng, draws=draws, scale=scale)
+        source[start:stop] = boundary_source(x, pulls[start:stop], rng, draws=draws)
 
     def carried(forces: Array) -> Array:
         """Deviations (B, T + 1, n + k, C) of forces (B, T, n + k, C)."""
@@ -358,9 +352,7 @@ def finite_width_law(
         return np.moveaxis(found, 0, 1)
 
     scatter = []
-    for block in kernel_draws(
-        x, points, count, rng, outputs=outputs, both_layers=both_layers, pairs=pairs
-    ):
+    for block in kernel_draws(x, points, count, rng, outputs=outputs, both_layers=both_layers):
         forces = block @ pulls.reshape(len(rates), -1).T
         forces = np.moveaxis(forces, 2, 1).reshape(len(block), len(rates), *u.shape[1:])
         scatter.append(carried(forces))
