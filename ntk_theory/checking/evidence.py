@@ -37,6 +37,7 @@ class Evidence:
         controls: broken runs.
         metrics: one row for each trained net.
         arrays: curves, by name.
+        notices: the least relative error of each parameter of theory that the run would notice.
         progress_note: how far the run has come, in words, for the case of an interruption.
         stopped: explanation of a divergence, or None; it makes the claim VIOLATED.
     """
@@ -46,6 +47,7 @@ class Evidence:
     controls: list[Control] = field(default_factory=list)
     metrics: list[Mapping[str, Any]] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
+    notices: dict[str, float] = field(default_factory=dict)
     progress_note: str = ""
     stopped: str | None = None
 
@@ -121,6 +123,7 @@ def conduct(
         seconds=time.perf_counter() - started,
         metrics=tuple(evidence.metrics),
         arrays=evidence.arrays,
+        notices=evidence.notices,
         interrupted=interrupted,
     )
 
@@ -136,9 +139,13 @@ def _explanation(verdict: Verdict, evidence: Evidence) -> str:
     failed = [m.name for m in evidence.measurements if m.holds is False]
     if failed:
         return f"outside its tolerance: {'; '.join(failed)}"
-    left_open = [m.name for m in evidence.measurements if m.holds is None]
+    left_open = [m for m in evidence.measurements if m.holds is None]
+    off = [m.name for m in left_open if m.slack < 0]
+    if off:
+        return f"left open, outside its tolerance by what chance may still do: {'; '.join(off)}"
     if left_open:
-        return f"left open, its tolerance or interval being too wide: {'; '.join(left_open)}"
+        names = "; ".join(m.name for m in left_open)
+        return f"left open, its tolerance or interval being too wide: {names}"
     tame = [control.id for control in evidence.controls if not control.holds]
     if tame:
         return f"a control did not fail as it must: {', '.join(tame)}"

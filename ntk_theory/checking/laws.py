@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["known_law", "law_of"]
+__all__ = ["TrainingLaw", "known_law", "law_of"]
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ntk_theory import targets
-from ntk_theory.checking.rows import Training
+from ntk_theory.checking.rows import OWN_TEACHER, Array, Training
 from ntk_theory.checking.verdicts import DeclarationError
 from ntk_theory.predictions.fluctuations import FiniteWidthLaw, Teaching, finite_width_law
 
@@ -18,6 +20,9 @@ _UNIT = 1e-9
 
 _OUTPUTS = 600
 """Points times outputs of which draws of the kernel still take little memory."""
+
+_WIDE = 2.0**60
+"""Width of teachers whose deviations change their lessons in proportion."""
 
 _NUMBERS, _COUNTS = 2**23, (100, 200)
 """Of all outputs of the nets drawn from a law; and how many of these there are."""
@@ -39,13 +44,53 @@ def _weights(training: Training) -> np.ndarray:
     return np.asarray(found)
 
 
-def known_law(training: Training) -> bool:
-    """Whether nets of a training have the law: of gradient descent from zero, of a fair size."""
-    recipe = training.recipe
-    special = (recipe.init_scale, recipe.record, training.simulate, training.taught)
-    known = special == (None,) * 4 and recipe.output_exponent == 0 and training.kernel_limit
+def _looked_at(training: Training) -> int:
+    """Training points and held-out ones, times outputs."""
+    others = sum(len(points.inputs) for points in training.held_out.values())
+    outputs = np.size(training.recipe.observed) // len(training.recipe.inputs)
+    return (len(training.recipe.inputs) + others) * outputs
+
+
+def known_law(training: Training, on: str | None = None) -> bool:
+    """Whether nets of a training have the law: of gradient descent from zero, of a fair size.
+
+    Args:
+        training: declared by a claim.
+        on: held-out points that are looked at.
+    """
+    recipe, taught = training.recipe, training.taught
+    special = (recipe.init_scale, recipe.record, training.simulate)
+    known = special == (None,) * 3 and recipe.output_exponent == 0 and training.kernel_limit
     unit = np.allclose(np.linalg.norm(recipe.inputs, axis=1), 1.0, rtol=0, atol=_UNIT)
-    return known and unit and np.size(recipe.observed) <= _OUTPUTS
+    size = np.size(recipe.observed) if on is None else _looked_at(training)
+    by_known = taught is None or known_law(taught.by)
+    return known and unit and size <= _OUTPUTS and on != OWN_TEACHER and by_known
+
+
+@dataclass(frozen=True)
+class TrainingLaw:
+    """The law of finite width of a training, on its points and on those that it does not see.
+
+    Attributes:
+        training: declared by a claim.
+        of: outputs on all of these points.
+    """
+
+    training: Training
+    of: FiniteWidthLaw
+
+    def outputs(self, width: int, on: str | None = None) -> Array:
+        """Draws of the outputs of a net, shape (B, T + 1, n), of held-out points (B, 1, p)."""
+        found, start = self.of.outputs(width), len(self.training.recipe.inputs)
+        if on is None:
+            found = found[:, :, :start]
+        else:
+            for name, points in self.training.held_out.items():
+                if name == on:
+                    break
+                start += len(points.inputs)
+            found = found[:, -1:, start : start + len(self.training.held_out[on].inputs)]
+        return found[..., 0] if self.training.predicted.ndim == 2 else found
 
 
 def law_of(
@@ -55,10 +100,11 @@ def law_of(
     count: int | None = None,
     draws: int = 64,
     other_layers: bool = False,
-) -> FiniteWidthLaw:
+) -> TrainingLaw:
     """The law of nets that are trained by gradient descent from zero outputs.
 
-    Trainings of one seed on the same inputs have the same draws of the kernel, as their nets do.
+    Trainings of one seed on the same inputs have the same draws of the kernel, as their nets do;
+    those of students and of their teachers are independent.
 
     Args:
         training: declared by a claim.
@@ -77,8 +123,8 @@ def law_of(
     if not known_law(training):
         raise DeclarationError(
             f"training {training.name!r} has no law of finite width: that is one of nets trained "
-            "from antisymmetric pairs, on unit inputs and on labels that all share, of at most "
-            f"{_OUTPUTS} outputs on the training points, recorded at every step"
+            f"from antisymmetric pairs, on unit inputs, of at most {_OUTPUTS} outputs on the "
+            "training points, recorded at every step"
         )
     if count is None:
         count = int(np.clip(_NUMBERS // training.predicted.size, *_COUNTS))
@@ -87,8 +133,21 @@ def law_of(
         observed.reshape(len(observed), -1), _weights(training), taught.target, taught.temperature,
         taught.epoch, taught.restart, softmax=recipe.loss == "cross-entropy",
     )  # fmt: skip
-    return finite_width_law(
-        recipe.inputs, training.predicted, np.broadcast_to(recipe.learning_rate, recipe.steps),
-        teaching, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_LAW_STREAM,))),
+    inputs, limit, labels = [recipe.inputs], [training.predicted], None
+    if known_law(training, "held out"):
+        for points in training.held_out.values():
+            found = np.full((len(training.predicted), *points.labels.shape), np.nan)
+            found[-1] = points.points.predicted[0]  # the others are not looked at
+            inputs, limit = [*inputs, points.inputs], [*limit, found]
+    if training.taught is not None:
+        by = law_of(training.taught.by, seed, count=count, draws=draws).outputs(int(_WIDE))
+        off = training.taught.lesson(by) - observed
+        labels = _WIDE**0.5 * off.reshape(count, len(observed), -1)
+    key = np.random.SeedSequence(seed, spawn_key=(_LAW_STREAM, training.nets_stream))
+    law = finite_width_law(
+        np.concatenate(inputs), np.concatenate(limit, axis=1),
+        np.broadcast_to(recipe.learning_rate, recipe.steps), teaching, np.random.default_rng(key),
         count=count, draws=draws, both_layers=(recipe.layers == "both") != other_layers,
+        labels=labels,
     )  # fmt: skip
+    return TrainingLaw(training, law)

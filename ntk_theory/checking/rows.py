@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = [
     "ALL_STEPS",
-    "LAW",
     "NORMS",
     "OWN",
     "OWN_TEACHER",
@@ -48,11 +47,11 @@ SIGNED = "signed"
 """`norm=` of a row whose number is off by an error with a sign that is 0 in the mean: the mean
 square of those of narrower nets bounds it, and what falls is the RMS deviation of the outputs."""
 
-LAW = "law"
-"""`norm=` of a row whose number is drawn from the law of finite width (docs/theory.md, 9.6)."""
-
 OWN_TEACHER = "own teacher"
 """`on=` of a row that looks at how far taught nets are from the labels of their own teachers."""
+
+_GENERATION = 5
+"""Streams between the seeds of nets and of those that they teach."""
 
 ALL_STEPS = slice(None)
 """`at=` of a row that looks at every recorded step."""
@@ -219,6 +218,11 @@ class Training:
         """How many trainings come before it: of its teachers, of theirs, and so on."""
         return 0 if self.taught is None else 1 + self.taught.by.generation
 
+    @property
+    def nets_stream(self) -> int:
+        """Keeps its nets apart from those of other streams, and from those that teach them."""
+        return self.stream + self.generation * _GENERATION
+
     def shows(self, on: str | None) -> bool:
         """Whether a row can look at its nets there."""
         return on is None or on in self.held_out or (on == OWN_TEACHER and self.taught is not None)
@@ -244,12 +248,11 @@ class Row:
         at: index of a recorded step, or a slice of them; the last when left out.
         reduce: what makes one number of several steps, as `np.min`.
         on: name of held-out points to look at in place of the training points, or `OWN_TEACHER`.
-        norm: in which deviations of the outputs bound the functional: a name of `NORMS` or a
+        norm: for nets without a law of finite width, whose tolerance narrower ones have to tell: in
+            which deviations of the outputs bound the functional, a name of `NORMS` or a
             function. A functional that changes by no more than the outputs do
             in that norm may be as far off as they are. With `OWN` it is the functional's own
             deviation, step by step, that narrower nets bound; with `SIGNED` the row's own error.
-            With `LAW` no net sets the tolerance: it is the row's own law at that width, on the
-            training points.
         expect: the prediction as its own closed form. It is held against the functional of the
             predicted outputs, which stands in for it when left out.
         resolves: the largest tolerance under which the row still distinguishes what it is about;
@@ -259,7 +262,7 @@ class Row:
         nets: whose number is shown: the mean of the widest nets, or of "each" of them the one that
             leaves least room, or of "each of every width".
         tolerance: what follows for the functional from a bound on the deviation, if not the same;
-            a pair where the two sides differ.
+            a pair where the two sides differ. No law is asked then.
         tell: the sentence of the verdict has this number; the first three rows where none does.
         interpolation: by how much the number of the predicted outputs may miss `expect` where it is
             read off between steps.
@@ -294,13 +297,8 @@ class Row:
             raise DeclarationError(
                 f"row {self.name!r} has a bound, and needs relation=AT_LEAST or AT_MOST"
             )
-        if self.norm == LAW and (self.on is not None or self.tolerance is not None):
-            raise DeclarationError(
-                f"row {self.name!r} of norm 'law' looks at training points, and has no tolerance= "
-                "of its own; leave out on= and tolerance=, or take another norm"
-            )
-        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED, LAW}:
-            names = ", ".join([*NORMS, OWN, SIGNED, LAW])
+        if isinstance(self.norm, str) and self.norm not in {*NORMS, OWN, SIGNED}:
+            names = ", ".join([*NORMS, OWN, SIGNED])
             raise DeclarationError(f"norm must be one of {names}; got {self.norm!r}")
 
     @property

@@ -7,7 +7,7 @@ __all__ = ["Run"]
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,10 @@ from ntk_theory.checking.ladder import (
     first_step_ratios,
     first_step_row,
 )
-from ntk_theory.checking.laws import known_law, law_of
+from ntk_theory.checking.laws import TrainingLaw, known_law, law_of
 from ntk_theory.checking.nets import WidthResult, net_seeds, train_nets, train_students
 from ntk_theory.checking.rows import (
     ALL_STEPS,
-    LAW,
     NORMS,
     OWN,
     OWN_TEACHER,
@@ -42,20 +41,21 @@ from ntk_theory.checking.rows import (
     Sides,
     Training,
 )
+from ntk_theory.checking.scores import Estimate, estimates
 from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
 from ntk_theory.machine import jobs
-from ntk_theory.predictions.fluctuations import FiniteWidthLaw
 
 Array = NDArray[np.float64]
 
-_RISK = 1e-3
-"""Probability that some bound of a run is exceeded by chance, if deviations are log-normal."""
+_RISK, _DECISIVE_RISK = 1e-3, 1e-6
+"""Probability that a run of a right theory has some row outside its tolerance, and so far outside
+that it is VIOLATED."""
+
+_PARAMETERS = 3
+"""That outputs are estimates of, at most."""
 
 _CONTROL_DRAWS = 60
 """Nets drawn from the law of a control, where a rough one will do."""
-
-_GENERATION = 5
-"""Streams between the seeds of nets and of those that they teach."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Run:
     controlled: dict[str, WidthResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
-    _laws: dict[int, FiniteWidthLaw] = field(default_factory=dict)
+    _laws: dict[int, TrainingLaw] = field(default_factory=dict)
     _in_float64: dict[str, Array] = field(default_factory=dict)
 
     @property
@@ -112,7 +112,7 @@ class Run:
             count: how many.
         """
         seed = self.nets.seed if one.seed is None else one.seed
-        seeds = net_seeds(seed, width, count, stream + one.generation * _GENERATION)
+        seeds = net_seeds(seed, width, count, stream + one.nets_stream)
         if one.simulate is not None:
             outputs = np.stack([one.simulate(width, net) for net in seeds])
             self.progress.advance(one.recipe.steps * width * count)
@@ -169,7 +169,7 @@ class Run:
                 calls = (
                     partial(
                         self.train,
-                        *(one, width, NETS_STREAM + one.stream, one.nets_in(self.nets.count)),
+                        *(one, width, NETS_STREAM, one.nets_in(self.nets.count)),
                     )
                     for one in together
                 )
@@ -205,11 +205,11 @@ class Run:
             nets = row.training.nets_in(self.nets.count)
             every = nets * len(row.training.widths_in(self.nets.widths))
             total += {"mean": 1, "each": nets}.get(row.nets, every)
-        return total
+        return total + _PARAMETERS * len(self._estimating)
 
-    def confidence(self, bounds: int = 0) -> float:
+    def confidence(self, bounds: int = 0, risk: float = _RISK) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""
-        return 1 - _RISK / (self.bounds + bounds)
+        return 1 - risk / (self.bounds + bounds)
 
     def fit(self, values: Sequence[Array], sizes: Sequence[int] = ()) -> PowerLaw:
         """Power law of positive numbers of each net, in the width from the narrowest on.
@@ -226,7 +226,7 @@ class Run:
         """Of the nets of each width, in the norm and at the steps of a row, shape (S,) each."""
         return [row.deviation(one.outputs(row.on)) for one in self.results[row.training.name]]
 
-    def bound(self, row: Row, width: int, *, from_all: bool = False) -> float:
+    def bound(self, row: Row, width: int, *, from_all: bool = False, risk: float = _RISK) -> float:
         """Bound on the deviation of a net of some width, or on its mean over the nets.
 
         The narrower widths put it on the nets that the row looks at, and all of them on others.
@@ -235,15 +235,16 @@ class Run:
             row: it says in which norm and at which steps, and whether a mean is shown.
             width: m.
             from_all: use the widest nets as well.
+            risk: of the whole run.
         """
-        found = self.deviations(row)
+        found, confidence = self.deviations(row), self.confidence(risk=risk)
         known = found if from_all else found[:-1]
         together = len(found[-1]) if row.nets == "mean" and not from_all else 1
         widths = self.widths_of(row.training)
         if row.norm == SIGNED:
-            bound = signed_bound(widths, known, width, self.confidence(), together)
+            bound = signed_bound(widths, known, width, confidence, together)
         else:
-            bound = self.fit(known, widths).upper(width, self.confidence(), together)
+            bound = self.fit(known, widths).upper(width, confidence, together)
         return bound + self.nets.rounding_allowance(width)
 
     @property
@@ -269,39 +270,42 @@ class Run:
             return 0.0
         name, one = next(iter(self.trainings.items()))
         exact = replace(one, predicted=self._exact(name, self.progress)[0])
-        norm = OWN if row.norm in (SIGNED, LAW) else row.norm
+        norm = OWN if row.norm == SIGNED or self.by_law(row) else row.norm
         ever = replace(row, training=exact, norm=norm, at=ALL_STEPS, reduce=np.max)
         found = self.results[name][0]
         return float(ever.deviation(found.outputs()[:1])[0]) * math.sqrt(width / found.width)
 
-    def sides(self, row: Row, width: int, *, from_all: bool = False, rounded: bool = True) -> Sides:
+    def sides(self, row: Row, width: int, *, rounded: bool = True, risk: float = _RISK) -> Sides:
         """What a row may be off by at a width, below and above its prediction.
 
         Args:
             row: of the claim, or like one.
             width: m.
-            from_all: use the widest nets as well.
             rounded: add the rounding that was measured.
+            risk: of the whole run.
         """
         rounding = self.rounding_error(row, width) if rounded else 0.0
-        if row.norm == LAW:
-            low, high = self.law_sides(row, width)
-            return low + rounding, high + rounding
-        bound = self.bound(row, width, from_all=from_all) + rounding
+        if not self.by_law(row):
+            return self._fitted_sides(row, self.bound(row, width, risk=risk) + rounding)
+        low, high = self.law_sides(row, width, risk=risk)
+        return low + rounding, high + rounding
+
+    def _fitted_sides(self, row: Row, bound: float) -> Sides:
+        """What follows for a row from a bound on the deviation."""
         below, above = _both(bound if row.tolerance is None else row.tolerance(bound))
         return below + row.interpolation, above + row.interpolation
 
-    def foresee(self) -> None:
-        """Draw the laws of all rows that take their tolerance from one, before a net is trained.
+    def by_law(self, row: Row) -> bool:
+        """Whether the tolerance of a row is that of the law of finite width, and of no net."""
+        return row.tolerance is None and known_law(row.training, row.on)
 
-        Raises:
-            DeclarationError: for a row on nets that have no such law.
-        """
+    def foresee(self) -> None:
+        """Draw the laws of all rows that take their tolerance from one, before a net is trained."""
         for row in self.declared.rows:
-            if row.norm == LAW:
+            if self.by_law(row):
                 self.law(row.training)
 
-    def law(self, one: Training, count: int | None = None) -> FiniteWidthLaw:
+    def law(self, one: Training, count: int | None = None) -> TrainingLaw:
         """The law of finite width of a training, declared for the claim or for a control."""
         if id(one) not in self._laws:
             seed = self.nets.seed if one.seed is None else one.seed
@@ -309,28 +313,84 @@ class Run:
             self._laws[id(one)] = law_of(one, seed, count=count, draws=near)
         return self._laws[id(one)]
 
-    def law_sides(self, row: Row, width: int, count: int | None = None) -> Sides:
+    def law_sides(
+        self, row: Row, width: int, count: int | None = None, risk: float = _RISK
+    ) -> Sides:
         """What the law of finite width lets the number of a row be off by, below and above.
 
-        Nets that are drawn from it give mean and standard deviation of the number. Of what the law
-        leaves out, the part that is not lazy, sqrt(m_lazy/m) of both is allowed for (9.4, 9.6).
+        Nets that are drawn from it give mean and standard deviation of the number. What the law
+        leaves out is of order 1/m, and the narrowest nets bound it (9.6).
 
         Args:
-            row: with the norm `LAW`.
+            row: on a training that has a law.
             width: m.
             count: how many nets are drawn, if not as many as for a row of the claim.
+            risk: of the whole run.
         """
-        drawn = self.law(row.training, count).outputs(width)
-        values = row.read(drawn[..., 0] if row.training.predicted.ndim == 2 else drawn)
-        mean, spread = float(values.mean()), float(values.std(ddof=1))
-        nets = row.training.nets_in(self.nets.count) if row.nets == "mean" else 1
-        quantile = float(stdtrit(len(values) - 1, (1 + self.confidence()) / 2))
-        reach = quantile * spread * math.sqrt(1 / nets + 1 / len(values))
-        moved = math.sqrt(getattr(self.problem, "lazy_width", 0.0) / width)
-        room = (1 + moved) * reach + moved * abs(mean - row.of_predicted)
-        room, off = room + self.nets.rounding_allowance(width), mean - row.predicted
+        law, confidence = self.law(row.training, count), self.confidence(risk=risk)
+        nets = row.training.nets_in(self.nets.count)
+
+        def of_nets(width: int, nets: int) -> tuple[float, float]:
+            """What the number is off by in the mean, and how far from that it may be."""
+            values = row.read(law.outputs(width, row.on))
+            quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
+            spread = float(values.std(ddof=1)) * math.sqrt(1 / nets + 1 / len(values))
+            return float(values.mean()) - row.predicted, quantile * spread
+
+        off, room = of_nets(width, nets if row.nets == "mean" else 1)
+        narrowest = next(iter(self.results.get(row.training.name, ())), None)
+        if narrowest is not None and narrowest.width < width:
+            seen = float(row.read(narrowest.outputs(row.on)).mean()) - row.predicted
+            narrow_off, narrow_room = of_nets(narrowest.width, nets)
+            share = narrowest.width / width
+            room = abs(seen - narrow_off) * share + math.hypot(room, narrow_room * share)
+        room += self.nets.rounding_allowance(width)
         more = row.jumps + row.interpolation
         return max(room - off, 0.0) + more, max(room + off, 0.0) + more
+
+    # ------------------------------------------------------------ what it would notice
+
+    @cached_property
+    def _estimating(self) -> list[Training]:
+        """Trainings whose nets show parameters of theory: those that rows look at, by their law."""
+        known = [
+            one
+            for one in self.trainings.values()
+            if known_law(one) and len(self.widths_of(one)) > 1
+        ]
+        looked_at = {id(row.training) for row in self.declared.rows if self.by_law(row)}
+        return [one for one in known if id(one) in looked_at] or known
+
+    def parameters(self) -> Iterator[Measurement]:
+        """Each parameter as the outputs show it, of the training that is farthest off.
+
+        How wrong it may be unnoticed goes to the evidence, for the training that is sharpest.
+        """
+        found: dict[str, list[Measurement]] = {}
+        notices = self.evidence.notices
+        for one in self._estimating:
+            narrow, wide = self.results[one.name][0], self.widest(one)
+            nets, widths = len(wide.outputs()), (narrow.width, wide.width)
+            for shown in estimates(self.law(one), wide.width, nets):
+                values, seen = (shown.read(made.outputs(), made.width) for made in (wide, narrow))
+
+                def within(
+                    risk: float, shown: Estimate = shown, seen: float = float(seen.mean()) - 1,
+                    nets: int = nets, widths: Sequence[int] = widths,
+                ) -> float:  # fmt: skip
+                    reach = [shown.reach(m, nets, self.confidence(risk=risk)) for m in widths]
+                    share = widths[0] / widths[1]
+                    room = abs(seen) * share + math.hypot(reach[1], reach[0] * share)
+                    return room + self.nets.rounding_allowance(widths[1])
+
+                title = f"{one.name}: {shown.parameter} that outputs show, over that of theory"
+                entry = over_nets(title, 1.0, values, within(_RISK))
+                decisive = within(_DECISIVE_RISK)
+                found.setdefault(shown.parameter, []).append(replace(entry, decisive=decisive))
+                least = decisive + shown.scatter(wide.width, nets)
+                notices[shown.parameter] = min(least, notices.get(shown.parameter, math.inf))
+        for entries in found.values():
+            yield min(entries, key=lambda entry: entry.slack / entry.tolerance)
 
     # ------------------------------------------------------------ rows
 
@@ -341,12 +401,15 @@ class Run:
         entries = []
         for one in looked_at:
             values, sides = row.read(one.outputs(row.on)), self.sides(row, one.width)
+            decisive = self.sides(row, one.width, risk=_DECISIVE_RISK)
             shown = [values.mean()] if row.nets == "mean" else values
             resolves = _both(row.resolves(self) if callable(row.resolves) else row.resolves)
             if self.measures_rounding:  # which may take no more than the width does
                 own = self.sides(row, one.width, rounded=False)
                 resolves = min(resolves[0], 2 * own[0]), min(resolves[1], 2 * own[1])
-            entries += [_entry(row, float(value), sides, resolves, values) for value in shown]
+            entries += [
+                _entry(row, float(value), sides, resolves, values, decisive) for value in shown
+            ]
         return min(entries, key=lambda entry: entry.slack)
 
     def exponent(
@@ -431,7 +494,7 @@ class Run:
         """
         chosen: dict[tuple[str, str | None, Any], Row] = {}
         for one in self.declared.rows:
-            if one.norm == LAW:
+            if self.by_law(one):
                 continue  # no net sets its tolerance
             signed = one.norm == SIGNED
             row = replace(one, norm="rms", at=ALL_STEPS, reduce=np.max) if signed else one
@@ -480,7 +543,7 @@ class Run:
         Without a law, as nets of any training of the claim at any step: theirs is not one of the
         claim's, whose deviation at the same step may be smaller.
         """
-        if row.on is None and known_law(row.training):
+        if self.by_law(row):
             return max(self.law_sides(replace(row, nets="each"), width, _CONTROL_DRAWS))
         own = row.like or row
         alike = [
@@ -491,7 +554,9 @@ class Run:
             and one.kernel_limit == own.training.kernel_limit
             and one.recipe.loss == row.training.recipe.loss
         ]
-        return max(max(self.sides(one, width, from_all=True)) for one in alike)
+        off = [self.bound(one, width, from_all=True) + self.rounding_error(one, width)
+               for one in alike]  # fmt: skip
+        return max(max(self._fitted_sides(one, by)) for one, by in zip(alike, off, strict=True))
 
     # ------------------------------------------------------------ what is kept
 
@@ -528,7 +593,9 @@ def _both(sides: float | Sides) -> Sides:
     return sides if isinstance(sides, tuple) else (sides, sides)
 
 
-def _entry(row: Row, value: float, sides: Sides, resolves: Sides, values: Array) -> Measurement:
+def _entry(
+    row: Row, value: float, sides: Sides, resolves: Sides, values: Array, decisive: Sides
+) -> Measurement:
     """A row, with one value for the number it shows."""
     predicted = row.predicted
     side = int(value > predicted)
@@ -544,4 +611,5 @@ def _entry(row: Row, value: float, sides: Sides, resolves: Sides, values: Array)
         (float(values.min()), float(values.max())),
         row.relation,
         resolution=resolves[side],
+        decisive=decisive[side],
     )

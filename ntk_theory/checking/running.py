@@ -112,6 +112,7 @@ def _gather(run: Run, evidence: Evidence) -> str:
             narrowest = run.results[one.name][0].outputs()
             evidence.premises.append(_predicted_signs_premise(one, narrowest))
     evidence.measurements += [run.measure(row) for row in declared.rows]
+    evidence.measurements += run.parameters()
     measure = declared.claim.part("measure")
     for found in (measure and measure(run)) or ():  # one by one: it may look at the others
         if isinstance(found, Premise):

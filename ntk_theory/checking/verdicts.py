@@ -80,6 +80,8 @@ class Measurement:
             nothing can be concluded.
         resolution: the largest tolerance that still distinguishes success from failure; under a
             wider one nothing can be concluded.
+        decisive: how far the two may lie apart before the claim is VIOLATED; farther apart than the
+            tolerance nothing can be concluded. The tolerance itself when left out.
         kind: "row" of the claim; "formula" that is held against another computation of it, without
             nets; or "falling", a deviation that must fall with the width.
     """
@@ -93,6 +95,7 @@ class Measurement:
     whole_interval: bool = False
     resolution: float = math.inf
     kind: Literal["row", "formula", "falling"] = "row"
+    decisive: float | None = None
 
     def _slack_of(self, value: float) -> float:
         difference = value - self.predicted
@@ -111,7 +114,8 @@ class Measurement:
     def holds(self) -> bool | None:
         """True, False, or None where interval or tolerance leave it open. NaN never holds."""
         if not self.slack >= 0:
-            return False
+            beyond = 0.0 if self.decisive is None else self.decisive - self.tolerance
+            return None if -self.slack <= beyond else False
         if self.tolerance > self.resolution:
             return None
         if self.whole_interval and self.interval is not None:
@@ -185,6 +189,8 @@ class ClaimResult:
         seconds: wall-clock time.
         metrics: one row for each trained net.
         arrays: curves, by name.
+        notices: the least relative error of each parameter of theory, by name, that would have made
+            the verdict VIOLATED with the power .99.
         interrupted: whether the run was cut short.
     """
 
@@ -199,6 +205,7 @@ class ClaimResult:
     seconds: float = 0.0
     metrics: tuple[Mapping[str, Any], ...] = ()
     arrays: Mapping[str, Any] = field(default_factory=dict)
+    notices: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
 
 

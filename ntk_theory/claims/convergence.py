@@ -20,7 +20,6 @@ import numpy as np
 import ntk_theory as nt
 from ntk_theory.checking.functionals import least_margin, rms_error, wrong_signs
 from ntk_theory.checking.panels import Curves, OverWidth
-from ntk_theory.checking.rows import LAW
 from ntk_theory.checking.sweep import EARLY
 from ntk_theory.checking.verdicts import deferred
 
@@ -121,7 +120,7 @@ def rows(
                 resolves=math.sqrt(rho) - rho)  # fmt: skip
     yield final("best RMS error of any net of any width at any step (bound 2ρ)", plain,
                 at=nt.ALL_STEPS, reduce=np.min, nets="each of every width", bound=2 * rho,
-                norm=LAW, relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
+                relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
     yield final("RMS error of any of the widest nets (below 2ρ)", distilled, nets="each",
                 bound=2 * rho, relation=nt.Relation.AT_MOST, tolerance=lambda _: 0.0)  # fmt: skip
     for variant in variants:

@@ -74,7 +74,7 @@ CLAIM = nt.Claim(
         "C2": "dark knowledge as output on sibling classes; square loss; synthetic trees of classes"
     },
     presets={
-        "quick": nt.Sweep(256, 2**12, 5, nets=4),
+        "quick": nt.Sweep(256, 2**12, 5, nets=6),
         "standard": nt.Sweep(256, 2**17, 6, nets=6),
         "thorough": nt.Sweep(256, 2**18, 7, nets=10),
     },

@@ -113,9 +113,9 @@ def _law(run: nt.Run, name: str, *, other_layers: bool = False) -> Law:
     """Law of a training; draws go with the seed of its nets."""
     from ntk_theory.checking.laws import law_of
 
-    found = law_of(run.trainings[name], run.nets.seed, count=_DRAWS, draws=_NEAR,
-                   other_layers=other_layers)  # fmt: skip
-    scatter, limit = found.scatter[..., 0], found.limit[..., 0]
+    law = law_of(run.trainings[name], run.nets.seed, count=_DRAWS, draws=_NEAR,
+                 other_layers=other_layers).of  # fmt: skip
+    scatter, limit, mean = law.scatter[..., 0], law.limit[..., 0], law.mean[..., 0]
     steps = np.unique(np.round(np.geomspace(1, len(limit) - 1, _STEPS)).astype(int))
     size = np.sqrt(np.square(scatter[:, steps]).mean(axis=(0, 2)))  # every step counts alike
     size = np.repeat(size, limit.shape[1])[:, None]
@@ -123,8 +123,7 @@ def _law(run: nt.Run, name: str, *, other_layers: bool = False) -> Law:
     values, vectors = np.linalg.eigh(flat.T @ flat / _DRAWS)
     kept = values > _SEEN * values[-1]
     whiten = vectors[:, kept] / np.sqrt(values[kept]) / size
-    mean = found.mean[steps, :, 0].reshape(-1) @ whiten
-    return Law(scatter + found.mean[..., 0], limit, steps, whiten, mean)
+    return Law(scatter + mean, limit, steps, whiten, mean[steps].reshape(-1) @ whiten)
 
 
 def _of(run: nt.Run, name: str) -> Law:

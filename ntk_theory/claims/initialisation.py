@@ -264,7 +264,7 @@ def _name(scale: float) -> str:
 
 def _few(count: int) -> int:
     """Nets at a width where nothing is random but the deviation."""
-    return max(3, count // 8)
+    return max(3, count // 4)
 
 
 @CLAIM.trainings

@@ -22,7 +22,7 @@ from ntk_theory.checking.functionals import (
     rms_error,
 )
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import LAW, Array
+from ntk_theory.checking.rows import Array
 from ntk_theory.checking.sweep import PRESETS, with_nets
 
 CLAIM = nt.Claim(
@@ -84,7 +84,7 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
         first = problem.first_wrong_step()
         # A window that reaches half or twice the predicted step says nothing.
         yield nt.Row("first wrong step, of the net farthest off", training, least_margin,
-                     at=nt.ALL_STEPS, reduce=first_wrong, expect=first, nets="each", norm=LAW,
+                     at=nt.ALL_STEPS, reduce=first_wrong, expect=first, nets="each",
                      jumps=1, resolves=(first / 2, first))  # fmt: skip
     problem, training = grid.chosen, trainings[grid.reference]
     error, root = problem.plain.rms_error(), math.sqrt(problem.noise_rate)
@@ -93,7 +93,7 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     def distance(outputs: Array, points: LabelledPoints) -> Array:
         return np.abs(rms_error(outputs, points) - error)
 
-    curve = partial(nt.Row, training=training, functional=rms_error, norm=LAW, tell=True)
+    curve = partial(nt.Row, training=training, functional=rms_error, tell=True)
     yield curve("error curve: largest distance", functional=distance, at=nt.ALL_STEPS, tell=False,
                 reduce=np.max, resolves=(min(1.0, 2 * root) - float(error[best])) / 2)  # fmt: skip
     yield curve("best RMS error (bound 2ρ)", at=nt.ALL_STEPS, reduce=np.min,

@@ -19,7 +19,6 @@ import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import rescaled_rms_error, rms_error
 from ntk_theory.checking.panels import Curves, Dots
-from ntk_theory.checking.rows import LAW
 
 DISTILLED, PLAIN = "self-distillation", "plain training"
 FINAL, BEST = "RMS error in the end", "best RMS error at any step"
@@ -110,12 +109,12 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     count = len(grid.problems)
     for training in trainings[:count]:
         final = float(training.curves["rms_error"][-1])
-        yield nt.Row(FINAL, training, rms_error, norm=LAW, expect=final, resolves=final / 2,
+        yield nt.Row(FINAL, training, rms_error, expect=final, resolves=final / 2,
                      tell=True)  # fmt: skip
     for place, training in enumerate(trainings[count:]):
         problem = grid.problems[place] if place < count else grid.chosen
         rho, best = problem.noise_rate, float(training.curves["rms_error"].min())
-        row = partial(nt.Row, training=training, functional=rms_error, norm=LAW)
+        row = partial(nt.Row, training=training, functional=rms_error)
         any_net = partial(row, nets="each of every width", bound=2 * rho)
         yield row(BEST, at=nt.ALL_STEPS, reduce=np.min, expect=best, resolves=rho,
                   tell=place < count)  # fmt: skip

@@ -15,11 +15,19 @@ Derivation and order of the error: docs/theory.md, section 9.6.
 
 from __future__ import annotations
 
-__all__ = ["FiniteWidthLaw", "Teaching", "boundary_source", "finite_width_law", "kernel_draws"]
+__all__ = [
+    "FiniteWidthLaw",
+    "LinearResponse",
+    "Teaching",
+    "boundary_source",
+    "finite_width_law",
+    "kernel_draws",
+]
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -273,18 +281,92 @@ def _layer(others: Array, own: Array, rng: np.random.Generator) -> tuple[Array, 
 
 
 @dataclass(frozen=True)
+class LinearResponse:
+    """How the outputs of the kernel limit follow small changes of what they are made of.
+
+    All changes obey δ_{t+1} = δ_t − η_t H ∂r_t[δ] + f_t: ∂r is how the residuals of the limit
+    follow its outputs, f what the change adds in a step. A change of hard targets is none, while
+    signs are right.
+
+    Attributes:
+        limit: u_t of the kernel limit, shape (T + 1, n + k, C).
+        kernel: H, rows by training points and their outputs, shape ((n + k) C, n C).
+        learning_rates: η_t, shape (T,).
+        teaching: targets of the n training points.
+    """
+
+    limit: Array
+    kernel: Array
+    learning_rates: Array
+    teaching: Teaching
+
+    @cached_property
+    def _begun(self) -> list[Array]:
+        trained = self.limit[:, : len(self.teaching.observed)]
+        return [np.zeros_like(trained[0]) if self.teaching.restarts(t) else trained[t]
+                for t in range(len(self.learning_rates))]  # fmt: skip
+
+    @cached_property
+    def _taught(self) -> list[Array]:
+        trained = self.limit[:, : len(self.teaching.observed)]
+        return [trained[self.teaching.teacher(t)] for t in range(len(self.learning_rates))]
+
+    @cached_property
+    def pulls(self) -> Array:
+        """−η_t r_t of the kernel limit, shape (T, n, C)."""
+        both = zip(self._begun, self._taught, strict=True)
+        residuals = [self.teaching.residual(t, *outputs) for t, outputs in enumerate(both)]
+        return np.asarray(-self.learning_rates[:, None, None] * np.stack(residuals))
+
+    def to_sources(self, forces: Array) -> Array:
+        """δ, shape (B, T + 1, n + k, C), of what is added in each step, (B, T, n + k, C)."""
+        points, teaching = len(self.teaching.observed), self.teaching
+        found = np.zeros((len(self.limit), len(forces), *self.limit.shape[1:]))
+        for t, rate in enumerate(self.learning_rates):
+            now = np.zeros_like(found[t]) if teaching.restarts(t) else found[t]
+            own, of_teacher = teaching.response(t, self._begun[t], self._taught[t])
+            change = now[:, :points]
+            if own is not None:
+                change = np.einsum("icd,bid->bic", own, change)
+            if of_teacher is not None:
+                before = found[teaching.teacher(t), :, :points]
+                change = change + np.einsum("icd,bid->bic", of_teacher, before)
+            flat = change.reshape(len(forces), -1) @ self.kernel.T
+            found[t + 1] = now - rate * flat.reshape(now.shape) + forces[:, t]
+        return np.moveaxis(found, 0, 1)
+
+    def to_kernels(self, changes: Array) -> Array:
+        """δ of changes of the kernel, shape (B, (n + k) C, n C); H itself is one of log η."""
+        pulled = changes @ self.pulls.reshape(len(self.pulls), -1).T
+        shape = (len(changes), len(self.pulls), *self.limit.shape[1:])
+        return self.to_sources(np.moveaxis(pulled, 2, 1).reshape(shape))
+
+    def to_labels(self, changes: Array) -> Array:
+        """δ of changes of the observed labels, shape (B, n, C)."""
+        taught = changes.reshape(len(changes), -1) @ self.kernel.T
+        weights = self.learning_rates * self.teaching.weights
+        forces = weights[:, None] * taught[:, None]
+        return self.to_sources(forces.reshape(len(changes), len(weights), *self.limit.shape[1:]))
+
+
+@dataclass(frozen=True)
 class FiniteWidthLaw:
     """Outputs of wide nets, to leading order: limit + m^{-1/2} (mean + scatter).
 
     Attributes:
-        limit: u_t of the kernel limit, shape (T + 1, n + k, C).
+        response: of the kernel limit to small changes.
         mean: shape (T + 1, n + k, C).
         scatter: independent draws of the Gaussian part, shape (B, T + 1, n + k, C).
     """
 
-    limit: Array
+    response: LinearResponse
     mean: Array
     scatter: Array
+
+    @property
+    def limit(self) -> Array:
+        """u_t of the kernel limit, shape (T + 1, n + k, C)."""
+        return self.response.limit
 
     def outputs(self, width: int) -> Array:
         """Draws of the outputs of a net of that width, shape (B, T + 1, n + k, C)."""
@@ -301,12 +383,12 @@ def finite_width_law(
     count: int = 400,
     draws: int = 64,
     both_layers: bool = False,
+    labels: Array | None = None,
 ) -> FiniteWidthLaw:
     """The law of finite width of one way to train, from antisymmetric pairs of w ~ N(0, I).
 
-    Both parts obey δ_{t+1} = δ_t − η_t H ∂r_t[δ] + f_t: ∂r is how the residuals of the limit follow
-    its outputs, and f is −η_t √m (H_m(0) − H) r_t for the scatter, and the boundary source for the
-    mean. A deviation of hard targets is none, while signs are right.
+    Both parts are the response of the limit: the scatter to √m (H_m(0) − H), and to √m times what
+    labels of a net's own differ by, the mean to the boundary source.
 
     Args:
         inputs: unit rows, shape (n + k, d): training points first, then others that are looked at.
@@ -317,43 +399,20 @@ def finite_width_law(
         count: B, draws of the scatter.
         draws: neurons near each hyperplane, by four.
         both_layers: the output weights are trained, too.
+        labels: √m times the difference of each net's labels from the observed, shape (B, n, C).
 
     Reference: docs/theory.md, section 9.6.
     """
     x, u = np.asarray(inputs, dtype=float), np.asarray(limit, dtype=float)
     rates, points, outputs = np.asarray(learning_rates, dtype=float), *teaching.observed.shape
-    u = u.reshape(len(u), len(x), outputs)
-    trained = u[:, :points]
-    begun = [np.zeros_like(trained[0]) if teaching.restarts(t) else trained[t]
-             for t in range(len(rates))]  # fmt: skip
-    taught = [trained[teaching.teacher(t)] for t in range(len(rates))]
-    residuals = np.stack([teaching.residual(t, begun[t], taught[t]) for t in range(len(rates))])
-    pulls = -rates[:, None, None] * residuals
     kernel = _limit(x, points, outputs, both_layers)
-    source = np.zeros((len(rates), *u.shape[1:]))
+    response = LinearResponse(u.reshape(len(u), len(x), outputs), kernel, rates, teaching)
+    source = np.zeros((len(rates), len(x), outputs))
     ends = [t for t in range(len(rates)) if t == 0 or teaching.restarts(t)] + [len(rates)]
     for start, stop in pairwise(ends):
-        source[start:stop] = boundary_source(x, pulls[start:stop], rng, draws=draws)
-
-    def carried(forces: Array) -> Array:
-        """Deviations (B, T + 1, n + k, C) of forces (B, T, n + k, C)."""
-        found = np.zeros((len(rates) + 1, len(forces), *u.shape[1:]))
-        for t, rate in enumerate(rates):
-            now = np.zeros_like(found[t]) if teaching.restarts(t) else found[t]
-            own, of_teacher = teaching.response(t, begun[t], taught[t])
-            change = now[:, :points]
-            if own is not None:
-                change = np.einsum("icd,bid->bic", own, change)
-            if of_teacher is not None:
-                before = found[teaching.teacher(t), :, :points]
-                change = change + np.einsum("icd,bid->bic", of_teacher, before)
-            flat = change.reshape(len(forces), -1) @ kernel.T
-            found[t + 1] = now - rate * flat.reshape(now.shape) + forces[:, t]
-        return np.moveaxis(found, 0, 1)
-
-    scatter = []
-    for block in kernel_draws(x, points, count, rng, outputs=outputs, both_layers=both_layers):
-        forces = block @ pulls.reshape(len(rates), -1).T
-        forces = np.moveaxis(forces, 2, 1).reshape(len(block), len(rates), *u.shape[1:])
-        scatter.append(carried(forces))
-    return FiniteWidthLaw(u, carried(source[None])[0], np.concatenate(scatter))
+        source[start:stop] = boundary_source(x, response.pulls[start:stop], rng, draws=draws)
+    blocks = kernel_draws(x, points, count, rng, outputs=outputs, both_layers=both_layers)
+    scatter = np.concatenate([response.to_kernels(block) for block in blocks])
+    if labels is not None:
+        scatter += response.to_labels(labels)
+    return FiniteWidthLaw(response, response.to_sources(source[None])[0], scatter)
