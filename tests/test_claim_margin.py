@@ -89,6 +89,19 @@ def test_the_gain_on_fresh_points_is_what_the_labels_lost_to_noise(declared):
     assert gained > 1
 
 
+@pytest.mark.parametrize(("ratio", "noise_rate"), [(4.0, 0.2), (8.0, 0.2), (8.0, 0.4), (40.0, 0.2)])
+def test_a_smaller_training_margin_of_plain_training_goes_with_a_larger_fresh_one(
+    ratio, noise_rate
+):
+    problem = CLAIM.build(replace(SMALL, ratio=ratio, noise_rate=noise_rate))
+    curve, training = problem.plain, problem.plain.margin()
+    fresh = predictions.unseen_margin(problem.spectrum, curve.mean_error, curve.information_error)
+    best = int(training.argmax())
+    assert (np.diff(training)[best:] < 0).all()
+    assert (np.diff(fresh) > -1e-14).all()
+    assert fresh[-1] > 1.01 * fresh[best] > 0
+
+
 @pytest.mark.parametrize(
     ("change", "premise"),
     [

@@ -59,6 +59,13 @@ def test_the_ledger_says_what_the_checks_say_of_every_claim():
         assert f"| {found} |" in text
 
 
+def test_the_ledger_says_what_the_abstract_says_and_the_checks_do_not_show():
+    assert set(paper_checks.NOT_SHOWN) == set(paper_checks.PAPER_CLAIMS)
+    text = (ROOT / "paper_checks.md").read_text(encoding="utf-8")
+    for left_open in paper_checks.NOT_SHOWN.values():
+        assert f"| {left_open} |\n" in text
+
+
 def test_a_missing_picture_is_stale(ledger):
     (ledger / "figures" / "claims" / "convergence.png").unlink()
     assert any("picture" in reason for reason in paper_checks.stale(ledger))
@@ -68,6 +75,36 @@ def test_an_edited_ledger_is_stale(ledger):
     path = ledger / "paper_checks.md"
     path.write_text(path.read_text(encoding="utf-8").replace("SUPPORTED", "PROVED"))
     assert paper_checks.main(["--check", "--directory", str(ledger)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("paper_claim", "id_", "name", "shown"),
+    [
+        (
+            "C2",
+            "dark-knowledge",
+            "accuracy gained from the stopped teacher over hard labels",
+            "measured",
+        ),
+        (
+            "C2",
+            "dark-knowledge",
+            "accuracy gained from its averages over the tree alone",
+            "measured",
+        ),
+        ("C5", "convergence", "agreement schedule: final RMS error", "measured"),
+        ("C6", "margin", "plain training: best least margin at any step", "predicted"),
+        ("C6", "margin", "plain training: least margin in the end (limit −1)", "predicted"),
+        ("C6", "margin", "best stopping: mean margin on fresh points", "predicted"),
+        ("C6", "margin", "plain training: mean margin on fresh points", "predicted"),
+    ],
+)
+def test_numbers_in_the_words_of_the_ledger_are_those_of_the_record(paper_claim, id_, name, shown):
+    record = json.loads((ROOT / "paper_checks.json").read_text(encoding="utf-8"))
+    (entry,) = [one for one in record["claims"] if one["id"] == id_]
+    (row,) = [one for one in entry["measurements"] if one["name"] == name]
+    number = f"{row[shown]:.3f}".replace("-", "−")
+    assert number in paper_checks.BEARING[paper_claim]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ NETS_STREAM, CONTROL_STREAM, BOOTSTRAP_STREAM = 0, 1, 2
 """Keep the seeds of the claim's nets, of its control nets and of resampling apart."""
 
 EXPONENT_TOLERANCE = 0.15
-"""Room for some curvature at these widths, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
+"""About -1/2: room for some curvature, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
 
 
 def falling_row(widths: Sequence[int], deviations: Sequence[Array], title: str) -> Measurement:

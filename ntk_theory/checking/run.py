@@ -488,9 +488,10 @@ class Run:
         )
 
     def falling_rows(self) -> Iterator[Measurement]:
-        """Each deviation that sets a tolerance falls with the width.
+        """Deviations that set the tolerances of declared rows fall with the width.
 
-        Once for each training, norm and set of points: at all steps if some row looks at several.
+        Once for each training, norm and set of points: at all steps if some row looks at several,
+        else at those of the first. Rows by the law of finite width need none.
         """
         chosen: dict[tuple[str, str | None, Any], Row] = {}
         for one in self.declared.rows:

@@ -41,7 +41,7 @@ CLAIM = nt.Claim(
     assumptions=(
         "H positive definite, η < 2/λ_max (for the 2ρ bound η ≤ 1/λ_max)",
         "ρ < ρ* = (r − 2)/(2(r − 1)) and a burn-in shorter than t_mem",
-        "the weight α_t of the observed labels tends to 0",
+        "the weight α_t of the observed labels tends to 0 (by agreement: to ρ, error 2ρ^{3/2})",
         "the sign of every output is right at every step after the burn-in",
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
     ),
@@ -56,8 +56,8 @@ CLAIM = nt.Claim(
     paper_claims={
         "C3": "taught by the current prediction, or that of an epoch before, or with restarts",
         "C4": "ℓ2 error on the training inputs, against every stopping time",
-        "C5": "from antisymmetric pairs; also with several classes, other schedules, both layers, "
-        "Gaussian clusters and a power law",
+        "C5": "from antisymmetric pairs, with weights that fade out (agreement weights end at "
+        "2ρ^{3/2}); also with several classes, both layers, Gaussian clusters and a power law",
     },
     presets=EARLY,
 )

@@ -68,7 +68,8 @@ CLAIM = nt.Claim(
         "and 7.10"
     ),
     paper_claims={
-        "C6": "norm and measure that a larger margin comes with; the bound is often vacuous",
+        "C6": "norm and measure of self-distilled and memorised nets; the bound on the test error "
+        "that they and the margin enter is often vacuous",
         "C7": "synthetic data, no images: ahead of the memorised net on three families; of the "
         "best stopping time on one, Gaussian clusters, behind it on overlapping ones and on two "
         "power laws, so that stopping is needed there",

@@ -35,12 +35,12 @@ CLAIM = nt.Claim(
         "The wider the net, the less training moves it: the largest movement of a neuron, the "
         "share of flipped activations, the change of the empirical NTK, its distance from its "
         "limit at the start and the deviation of the net from its own linearisation all fall like "
-        "m^{-1/2} to leading order; the kernel limit gives the constants, those of the change of "
-        "the NTK and of the deviation with a part of order m^{-3/4}, which the exponents alone "
-        "would not show."
+        "m^{-1/2} to leading order; the kernel limit gives the constants, but for that of the "
+        "largest movement under self-distillation; those of the change of the NTK and of the "
+        "deviation have a part of order m^{-3/4}, which the exponents alone would not show."
     ),
     formulas=(
-        "max_r ‖w_r(T) − w_r(0)‖ ≈ m^{-1/2} max_r ‖Xᵀ(A_r ∘ c)‖,  c = Σ_t η (z_t − u_t)",
+        "plain: max_r ‖w_r(T) − w_r(0)‖ ≈ m^{-1/2} max_r ‖Xᵀ(A_r ∘ c)‖,  c = Σ_t η (z_t − u_t)",
         "‖W_T − W_0‖_F² → uᵀH⁻¹u = n [(1+E)²/λ_+ + 4ρ(1−ρ) q²/λ_−]",
         "E m ‖H_m(0) − H‖_F² = 2 Σ_ij cos²θ_ij p (1 − p),  p = (π − θ_ij)/2π",
         "√m × share of flipped activations → φ(0) E[length of ξ that changes sign]",

@@ -47,8 +47,8 @@ CLAIM = nt.Claim(
     derivation=(
         "The kernel retrieves g_λ(t) along an eigenvector: the clean part of the observed labels "
         "along λ_+, the wrong labels' contrasts along λ_−. The margin of a flipped point over the "
-        "size of the outputs falls strictly, so outputs within ν of theory, which narrower nets "
-        "bound, go wrong first while the predicted relative margin is within ±ν (section 6.7)."
+        "size of the outputs falls strictly, so there is one first wrong step (section 6.7); how "
+        "far from it that of a wide net may be, its law of finite width says (section 9.6)."
     ),
     source="arXiv 1910.01255, abstract, claims C1 and C2; derivation: docs/theory.md, section 6.7",
     paper_claims={

@@ -26,11 +26,11 @@ FINAL, BEST = "RMS error in the end", "best RMS error at any step"
 CLAIM = nt.Claim(
     "separation",
     statement=(
-        "No stopping time of plain training, at any learning rate without overshoot or on soft "
-        "targets of any schedule, brings the outputs of a wide net closer to the clean labels than "
-        "2ρ (RMS); hard self-distillation of the same nets does, by the predicted factor. The "
-        "bound is one of size: hardened, or divided by their mean size, the outputs of a stopped "
-        "net are closer than 2ρ, too."
+        "No stopping time of plain training, at any learning rate without overshoot or on its own "
+        "current soft targets, brings the outputs of a net of width m closer to the clean labels "
+        "than 2ρ − O(m^{-1/2}) (RMS); hard self-distillation of the same nets comes closer than "
+        "2ρ by the predicted factor. The bound is one of size: hardened, or divided by their mean "
+        "size, the outputs of a stopped net are closer than 2ρ, too."
     ),
     formulas=(
         "min_t ‖u_t − y‖²/n = min_t (1 − (1−2ρ) g_+)² + 4ρ(1−ρ) g_−² > (2ρ)²",
@@ -44,6 +44,7 @@ CLAIM = nt.Claim(
         "as many clusters of either label, the same share ρ < ρ* of wrong labels in each",
         "a burn-in shorter than t_mem, weights α_t → 0, every sign right after the burn-in",
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
+        "2ρ itself bounds the infinitely wide net; how many wide nets pass it, `finite-width` says",
     ),
     derivation=(
         "A filter with 0 ≤ g ≤ 1 shrinks the clean labels to at most 1 − 2ρ, because that is "
@@ -53,7 +54,7 @@ CLAIM = nt.Claim(
     ),
     source="arXiv 1910.01255, abstract, claim C4; derivation: docs/theory.md, section 6.3",
     paper_claims={
-        "C2": "what early stopping gains at most; soft targets gain no more",
+        "C2": "what early stopping gains at most; a net's own current soft targets gain no more",
         "C4": "ℓ2 error on the training inputs, against every stopping time in hindsight, which "
         "rescaled or hardened outputs of a stopped net pass as well",
     },

@@ -73,7 +73,10 @@ CLAIM = nt.Claim(
         "5.1, 5.2 and 5.3)."
     ),
     source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 5",
-    paper_claims={"C2": "soft targets only: what they add to plain training is a stopping time"},
+    paper_claims={
+        "C2": "soft targets of the current outputs only, no student: what they add to plain "
+        "training is a schedule of rates"
+    },
     presets={
         "quick": nt.Sweep(256, 4096, 5, nets=8),
         "standard": nt.Sweep(512, 2**17, 5, nets=10),
