@@ -108,7 +108,7 @@ class Recovery(nt.ClusterGrid):
 
 
 def clusters(
-    *, seed: int, clusters: int = 4, points: int = 10, ratio: float = 15.0, wide_ratio: float = 5.0
+    *, seed: int, clusters: int = 4, points: int = 10, ratio: float = 15.0, wide_ratio: float = 4.5
 ) -> Recovery:
     """Tight and wide clusters, stopped in time; a reference is trained on until it memorises.
 
@@ -129,7 +129,7 @@ def clusters(
     ]  # fmt: skip
     grid = Recovery(tuple(problems), seed, reference, taught=False, recoverable=False)
     steps = [grid.time(problem) for problem in problems]
-    steps[reference] = max(steps[reference], math.ceil(2.5 * grid.chosen.memorisation_time))
+    steps[reference] = max(steps[reference], math.ceil(2 * grid.chosen.memorisation_time))
     return replace(
         grid,
         problems=tuple(replace(one, steps=t) for one, t in zip(problems, steps, strict=True)),

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ntk_theory.checking.claim import Panel
-
     from ntk_theory.checking.verdicts import ClaimResult
 
 LONG, DISTILLED = "trained on", "self-distillation"
@@ -35,7 +34,7 @@ def _promised_and_true(axes: Axes, result: ClaimResult) -> None:
     ):
         errors, true = arrays[f"{name}_zero_one"], config["threshold"][name == "wide"]
         drawing.dots(axes, rates, errors, colour, f"nets, {name} clusters", marker, size=size)
-        drawing.mark(axes, true, f"$\\rho^*$, {name}", 0.35)
+        drawing.mark(axes, true, f"$\\rho^*$, {name}", 0.4 if name == "wide" else 0.25)
         label = r"theory: 0 up to $\rho^*$, then $\rho$" if name == "wide" else None
         drawing.prediction(axes, [0, true, true, 0.5], [0, 0, true, 0.5], label, of=name)
     axes.set(xlabel=r"noise rate $\rho$", ylabel="0-1 error of stopped nets")
