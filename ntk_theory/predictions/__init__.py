@@ -12,6 +12,7 @@ raise on underflow.
 
 __all__ = [
     "BoundaryLayer",
+    "Centres",
     "ClusterSpectrum",
     "ErrorCurve",
     "FiniteWidthLaw",
@@ -23,6 +24,7 @@ __all__ = [
     "chain_threshold",
     "circle_eigenvalues",
     "cluster_angle",
+    "cluster_centres",
     "cluster_gap",
     "cluster_matrix",
     "cluster_outputs",
@@ -64,6 +66,8 @@ __all__ = [
     "random_label_spread",
     "recoverability_threshold",
     "recoverable_share",
+    "recovery_error",
+    "recovery_time",
     "relative_margin",
     "retrieval_filter",
     "retrieval_gap",
@@ -74,6 +78,7 @@ __all__ = [
     "soft_self_distillation",
     "student_distance",
     "student_training",
+    "tolerated_noise",
     "tree_angles",
     "tree_outputs",
     "tree_spectrum",
@@ -166,4 +171,11 @@ from ntk_theory.predictions.trees import (
     dark_knowledge_peak,
     label_confusion,
     tree_outputs,
+)
+from ntk_theory.predictions.zero_one import (
+    Centres,
+    cluster_centres,
+    recovery_error,
+    recovery_time,
+    tolerated_noise,
 )
