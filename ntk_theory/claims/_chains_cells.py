@@ -33,18 +33,24 @@ CLEAR = 0.15
 
 
 def recovered(problem: nt.NoisyClusters, k: int) -> bool:
+    """Whether the noise rate is below ρ*_k."""
     return problem.noise_rate < nt.predictions.chain_threshold(problem.ratio, k)
 
 
-def cells(ratio: float, points: int) -> list[float]:
-    """Noise rates next to every ρ*_k, on either side, as far as there are some."""
+def cells(ratio: float, points: int) -> tuple[float, list[float]]:
+    """Noise rates: one that needs two nets most clearly, and those next to where k nets fail.
+
+    Margins of the latter are clear after any number of nets.
+    """
     every = range(1, ROUNDS + 1)
-    clear = [rho for rho in (j / points for j in range(1, (points + 1) // 2)) if all(
-        abs(nt.predictions.chain_margin(ratio, rho, k)) > CLEAR for k in every)]  # fmt: skip
-    sides = ([rho < nt.predictions.chain_threshold(ratio, k) for rho in clear].count(True)
-             for k in every)  # fmt: skip
-    places = {place for below in sides for place in (below - 1, below)}
-    return [rho for place, rho in enumerate(clear) if place in places]
+    rates = np.arange(1, (points + 1) // 2) / points
+    margins = np.array([[nt.predictions.chain_margin(ratio, rho, k) for k in every]
+                        for rho in rates])  # fmt: skip
+    closely = rates[np.minimum(-margins[:, 0], margins[:, 1]).argmax()]
+    clear = (np.abs(margins) > CLEAR).all(axis=1)
+    last = (margins[clear] > 0).sum(axis=0)  # margins fall with the noise rate
+    chosen = {place for one in last for place in (one - 1, one)}
+    return float(closely), [float(rho) for place, rho in enumerate(rates[clear]) if place in chosen]
 
 
 def clustered(
@@ -58,10 +64,12 @@ def clustered(
 
 
 def name_of(problem: nt.NoisyClusters) -> str:
+    """Noise rate and ratio."""
     return f"ρ = {problem.noise_rate:g}, r = {problem.ratio:g}"
 
 
 def after(k: int) -> str:
+    """So many nets, as rows say it."""
     return f"after {k} nets" if k > 1 else "after 1 net"
 
 
@@ -80,18 +88,20 @@ def chain(problem: nt.NoisyClusters, name: str, stop: int, **more: Any) -> nt.Tr
     soft = nt.targets.Distillation(schedule, "soft", epoch=stop, restart=True)
     recipe = replace(problem.recipe, distillation=soft, steps=ROUNDS * stop)
     first, *others = (curve(problem, stop, k) for k in range(1, ROUNDS + 1))
-    joined = {part: np.concatenate([getattr(first, part), *(getattr(k, part)[1:] for k in others)])
-              for part in ("mean_error", "information_error", "memorised_noise")}  # fmt: skip
+    joined: dict[str, Any] = {
+        part: np.concatenate([getattr(first, part), *(getattr(one, part)[1:] for one in others)])
+        for part in ("mean_error", "information_error", "memorised_noise")
+    }
     return problem.training(name, recipe, replace(first, **joined), **more)
 
 
 def student(
-    problem: nt.NoisyClusters, name: str, by: nt.Training, on: ErrorCurve, **more: Any
-) -> nt.Training:
-    """Another net on a curve, taught the outputs at step `STOP`; if trained out, their signs."""
-    steps = on.mean_error.size - 1
-    taught = Taught(by, lambda u: u[..., STOP, :] if steps == STOP else np.sign(u[..., STOP, :]))
-    recipe = problem.plain_recipe(steps).relabelled(taught.labels)
+    problem: nt.NoisyClusters, name: str, by: nt.Training, on: ErrorCurve, *,
+    signs: bool = False, **more: Any,
+) -> nt.Training:  # fmt: skip
+    """Other nets, on a curve, taught what their teachers output at step `STOP`, or its signs."""
+    taught = Taught(by, lambda u: np.sign(u[..., STOP, :]) if signs else u[..., STOP, :])
+    recipe = problem.plain_recipe(on.mean_error.size - 1).relabelled(taught.labels)
     return problem.training(name, recipe, on, taught=taught, **more)
 
 
