@@ -203,7 +203,7 @@ def controls(
             replace(rounds, name=id_, recipe=recipe, predicted=predicted)))  # fmt: skip
     yield nt.Control("trained-out", f"nets are stopped: here each takes {problem.steps} steps",
                      end.under(chain(problem, "trained out", problem.steps), at=-1))  # fmt: skip
-    # Half-way from 1 to the ratio of filters at which ρ would be ρ*.
+    # Half-way from 1 to the r^k at which ρ is ρ*_k.
     ratio = ((1 + 2 * (1 - rho) / (1 - 2 * rho)) / 2) ** (1 / ROUNDS)
     low = clustered(problem.spectrum.clusters, problem.spectrum.points, ratio, rho, grid.seed)
     below = nt.Premise("recoverable", rho, recovered(low, ROUNDS), f"ρ < ρ*_{ROUNDS}")
