@@ -162,6 +162,34 @@ def test_a_chain_undoes_noise_up_to_its_threshold_and_no_further(ratio, noise_ra
     assert noise_rate < threshold or (margins < 0).all()
 
 
+@given(some_wrong, st.floats(0.05, 1), st.integers(1, 4))
+def test_the_relative_margin_of_a_chain_is_that_of_one_step_a_round(problem, share, rounds):
+    assume(problem.label_mean == 0)
+    kernel, outputs = kernel_of(problem), problem.observed
+    for _ in range(rounds):
+        outputs = trained(kernel, outputs, share / spectrum_of(problem).mean, 1)[-1]
+    size = np.sqrt(np.square(outputs).mean())
+    margin = predictions.chain_margin(spectrum_of(problem).ratio, problem.noise_rate, rounds)
+    # Outputs shrink from round to round, and what was rounded before need not.
+    off = abs((problem.clean * outputs).min() / size - margin)
+    assert off <= rounding(problem, rounds) / size
+
+
+@given(st.floats(1.05, 6), st.floats(0.02, 0.48), st.integers(1, 5))
+def test_a_relative_margin_is_positive_below_the_threshold_and_grows_with_the_rounds(
+    ratio, noise_rate, rounds
+):
+    threshold = predictions.chain_threshold(ratio, rounds)
+    assume(abs(noise_rate - threshold) > 1e-6)
+    margin = predictions.chain_margin(ratio, noise_rate, rounds)
+    assert (margin > 0) == (noise_rate < threshold)
+    assert predictions.chain_margin(ratio, noise_rate, rounds + 1) > margin
+    spectrum = predictions.ClusterSpectrum(2, 5, 1.0, ratio, ratio)
+    one = predictions.relative_margin(spectrum, noise_rate, 0.5 / ratio, 1)
+    first = predictions.chain_margin(ratio, noise_rate, 1)
+    assert first == pytest.approx(float(one), rel=1e-9, abs=1e-12)
+
+
 def test_one_round_has_the_threshold_of_plain_training_and_many_have_one_half():
     assert predictions.chain_threshold(9.0, 1) == predictions.recoverability_threshold(9.0)
     assert predictions.chain_threshold(1.5, 60) == pytest.approx(0.5, abs=1e-9)

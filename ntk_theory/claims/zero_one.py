@@ -19,7 +19,7 @@ import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import rms_bound
 from ntk_theory.checking.functionals import distance_from, rms_error, wrong_signs
-from ntk_theory.checking.rows import LAW, Array, Taught
+from ntk_theory.checking.rows import Array, Taught
 from ntk_theory.checking.sweep import PRESETS, Sweep, with_nets
 from ntk_theory.claims._zero_one_clusters import RATES, SEPARATION, Recovery, clusters, mixed
 from ntk_theory.claims._zero_one_panels import DISTILLED, LONG, PANELS
@@ -123,7 +123,7 @@ def rows(grid: Recovery, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Signs of all, and on tight clusters the errors in both norms, against what bounds them."""
     for place, (problem, training) in enumerate(zip(grid.problems, trainings, strict=False)):
         rho, margin = problem.noise_rate, float(problem.plain.margin()[grid.time(problem)])
-        row = partial(nt.Row, training=training, norm=LAW)
+        row = partial(nt.Row, training=training)
         yield row("0-1 error", functional=wrong_signs, expect=0.0 if margin > 0 else rho,
                   resolves=rho / 2)  # fmt: skip
         if place >= len(RATES):
@@ -142,12 +142,12 @@ def rows(grid: Recovery, *trainings: nt.Training) -> Iterator[nt.Row]:
                       bound=2 * rho, relation=nt.Relation.AT_LEAST)  # fmt: skip
     problem, (on, distilled, student) = grid.chosen, trainings[-3:]
     form = math.ceil(grid.config()["stopping_time_of_form"])
-    right = partial(nt.Row, functional=wrong_signs, norm=LAW, expect=0.0,
+    right = partial(nt.Row, functional=wrong_signs, expect=0.0,
                     resolves=problem.noise_rate / 2)  # fmt: skip
     yield right(f"0-1 error after {form} steps, those of ‖C‖²/λ(C)", on, at=form)
     yield right("0-1 error in the end", distilled)
     final = float(distilled.curves["rms_error"][-1])
-    yield nt.Row("RMS error in the end", distilled, rms_error, norm=LAW, expect=final,
+    yield nt.Row("RMS error in the end", distilled, rms_error, expect=final,
                  resolves=final / 2)  # fmt: skip
     # Signs follow from margins that exceed what nets scatter; a mean of shares rounds by n eps.
     rounding = student.predicted.shape[1] * float(np.finfo(float).eps)

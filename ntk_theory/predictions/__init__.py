@@ -21,6 +21,7 @@ __all__ = [
     "block_filter",
     "block_recursion",
     "boundary_layer",
+    "chain_margin",
     "chain_threshold",
     "circle_eigenvalues",
     "cluster_angle",
@@ -161,6 +162,7 @@ from ntk_theory.predictions.spectra import (
     tree_spectrum,
 )
 from ntk_theory.predictions.students import (
+    chain_margin,
     chain_threshold,
     hardened_student_training,
     student_distance,

@@ -7,12 +7,14 @@ Every curve here is the triple (mean error, information error, memorised noise) 
 from __future__ import annotations
 
 __all__ = [
+    "chain_margin",
     "chain_threshold",
     "hardened_student_training",
     "student_distance",
     "student_training",
 ]
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -147,3 +149,20 @@ def chain_threshold(ratio: float, rounds: int) -> float:
     """
     sharpened = ratio**rounds
     return (sharpened - 2) / (2 * (sharpened - 1))
+
+
+def chain_margin(ratio: float, noise_rate: float, rounds: int) -> float:
+    """Least y_i u_i over ‖u‖/√n after k rounds of one step each, the largest of all chains.
+
+    [(1 − 2ρ) r^k − 2(1 − ρ)] / sqrt((1 − 2ρ)² r^{2k} + 4ρ(1 − ρ)), for ȳ = 0 at any learning rate:
+    positive iff ρ < ρ*_k.
+
+    Args:
+        ratio: r = λ_+/λ_− > 1.
+        noise_rate: ρ.
+        rounds: k >= 1, the nets of the chain.
+
+    Reference: docs/theory.md, section 6.8.
+    """
+    signal, noise = (1 - 2 * noise_rate) * ratio**rounds, 2 * (1 - noise_rate)
+    return (signal - noise) / math.hypot(signal, math.sqrt(2 * noise_rate * noise))
