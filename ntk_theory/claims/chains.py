@@ -12,6 +12,7 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -159,14 +160,14 @@ def rows(grid: nt.ClusterGrid, rounds: nt.Training, *others: nt.Training) -> Ite
         own, longer = curve(problem, STOP, k), curve(problem, STOP, k + 1)
         margin, error = float(own.margin()[-1]), float(own.rms_error()[-1])
         signal, less = (1 + float(one.information_error[-1]) for one in (own, longer))
-        law: dict[str, Any] = {"training": rounds, "at": k * STOP, "norm": LAW}
+        row = partial(nt.Row, training=rounds, at=k * STOP)
         # Half of what one net more takes away.
-        yield nt.Row(f"mean margin {after(k)}", functional=mean_margin(), expect=signal,
-                     resolves=(signal - less) / 2, **law)  # fmt: skip
-        yield nt.Row(f"least margin {after(k)}", functional=least_margin, expect=margin,
-                     nets="each", resolves=abs(margin), **law)  # fmt: skip
-        yield nt.Row(f"RMS error {after(k)} (bound 2ρ)", functional=rms_error, expect=error,
-                     resolves=error - 2 * rho, **law)  # fmt: skip
+        yield row(f"mean margin {after(k)}", functional=mean_margin(), expect=signal,
+                  resolves=(signal - less) / 2)  # fmt: skip
+        yield row(f"least margin {after(k)}", functional=least_margin, expect=margin,
+                  nets="each", resolves=abs(margin))  # fmt: skip
+        yield row(f"RMS error {after(k)} (bound 2ρ)", functional=rms_error, expect=error,
+                  resolves=error - 2 * rho)  # fmt: skip
     # Signs follow from margins that exceed what nets scatter, a premise; shares round by n eps.
     rounding = rho * rounds.predicted.shape[1] * float(np.finfo(float).eps)
     signs: dict[str, Any] = {"functional": wrong_signs, "nets": "each",
