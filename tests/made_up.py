@@ -5,20 +5,27 @@ import math
 import numpy as np
 
 from ntk_theory.checking.declaration import declare
+from ntk_theory.checking.laws import known_law
 from ntk_theory.checking.running import Run, WidthResult
 from ntk_theory.training import Trajectory
 from progress import Silent
 
+_DRAWN = 100
+"""Nets drawn from a law, at least."""
 
-def made_up(claim, options, distort=None, scatter=0.01, seed=0):
+
+def made_up(claim, options, distort=None, scatter=None, seed=0):
     """A run whose nets have the predicted outputs, distorted, and scatter like m^{-1/2}.
+
+    They scatter as the law of finite width says, where there is one and no `scatter` is given.
 
     Args:
         claim: declared in one file.
         options: of the run.
         distort: f(outputs, width, training, on) gives what nets output in place of the predicted
             outputs of the training, on its points (on=None) or on held-out ones.
-        scatter: standard deviation of an output at the last step and the largest width.
+        scatter: standard deviation of an output at the last step and the largest width; 0.01 for
+            nets without a law.
         seed: of the scatter.
     """
     run, rng = Run(declare(claim, options), Silent()), np.random.default_rng(seed)
@@ -27,11 +34,14 @@ def made_up(claim, options, distort=None, scatter=0.01, seed=0):
         count = training.nets_in(run.nets.count)
         zeros = np.zeros(count)
         for width in run.widths_of(training):
-            size = scatter * math.sqrt(run.nets.widths[-1] / width)
+            size = (scatter or 0.01) * math.sqrt(run.nets.widths[-1] / width)
 
             def nets(on=None, width=width, size=size, training=training, count=count):
                 exact = training.looked_at(on).predicted
                 outputs = exact if distort is None else distort(exact, width, training, on)
+                if scatter is None and known_law(training, on):
+                    chosen = rng.choice(_DRAWN, count, replace=False)
+                    return outputs + run.law(training).outputs(width, on)[chosen] - exact
                 shared = rng.standard_normal((count, 1, *exact.shape[1:]))
                 grows = np.linspace(0, 1, len(exact)) if on is None else np.ones(len(exact))
                 return outputs + size * shared * grows.reshape(-1, *(1,) * (exact.ndim - 1))
