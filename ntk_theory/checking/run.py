@@ -330,23 +330,25 @@ class Run:
         law, confidence = self.law(row.training, count), self.confidence(risk=risk)
         nets = row.training.nets_in(self.nets.count)
 
-        def of_nets(width: int, nets: int) -> tuple[float, float]:
-            """What the number is off by in the mean, and how far from that it may be."""
+        def of_nets(width: int, nets: int) -> tuple[float, Array]:
+            """What the number is off by in the mean, and how far below and above that it may be."""
             values = row.read(law.outputs(width, row.on))
-            quantile = float(stdtrit(len(values) - 1, (1 + confidence) / 2))
-            spread = float(values.std(ddof=1)) * math.sqrt(1 / nets + 1 / len(values))
-            return float(values.mean()) - row.predicted, quantile * spread
+            mean, quantile = values.mean(), stdtrit(len(values) - 1, (1 + confidence) / 2)
+            # A least or a largest number is skewed.
+            parts = np.minimum(values - mean, 0), np.maximum(values - mean, 0)
+            spread = np.sqrt([2 * np.square(part).mean() for part in parts])
+            reach = quantile * spread * math.sqrt(1 / nets + 1 / len(values))
+            return float(mean) - row.predicted, reach
 
         off, room = of_nets(width, nets if row.nets == "mean" else 1)
         narrowest = next(iter(self.results.get(row.training.name, ())), None)
         if narrowest is not None and narrowest.width < width:
             seen = float(row.read(narrowest.outputs(row.on)).mean()) - row.predicted
-            narrow_off, narrow_room = of_nets(narrowest.width, nets)
-            share = narrowest.width / width
-            room = abs(seen - narrow_off) * share + math.hypot(room, narrow_room * share)
-        room += self.nets.rounding_allowance(width)
+            room = _with_left_out(room, seen, *of_nets(narrowest.width, nets),
+                                  narrowest.width / width)  # fmt: skip
+        below, above = room + self.nets.rounding_allowance(width)
         more = row.jumps + row.interpolation
-        return max(room - off, 0.0) + more, max(room + off, 0.0) + more
+        return max(below - off, 0.0) + more, max(above + off, 0.0) + more
 
     # ------------------------------------------------------------ what it would notice
 
@@ -379,9 +381,8 @@ class Run:
                     nets: int = nets, widths: Sequence[int] = widths,
                 ) -> float:  # fmt: skip
                     reach = [shown.reach(m, nets, self.confidence(risk=risk)) for m in widths]
-                    share = widths[0] / widths[1]
-                    room = abs(seen) * share + math.hypot(reach[1], reach[0] * share)
-                    return room + self.nets.rounding_allowance(widths[1])
+                    room = _with_left_out(reach[1], seen, 0.0, reach[0], widths[0] / widths[1])
+                    return float(room) + self.nets.rounding_allowance(widths[1])
 
                 title = f"{one.name}: {shown.parameter} that outputs show, over that of theory"
                 entry = over_nets(title, 1.0, values, within(_RISK))
@@ -592,6 +593,23 @@ class Run:
 
 def _both(sides: float | Sides) -> Sides:
     return sides if isinstance(sides, tuple) else (sides, sides)
+
+
+def _with_left_out(
+    room: float | Array, seen: float, off: float, reach: float | Array, share: float
+) -> Array:
+    """What nets may be off by with what the law leaves out, of order 1/m: the narrowest ones say.
+
+    Twice what they show is allowed for, as at their width it need not go like 1/m yet.
+
+    Args:
+        room: to leading order, about the law's mean.
+        seen: what the narrowest nets are off by in the mean.
+        off: what the law's mean is off by at their width.
+        reach: what their mean may be off from that.
+        share: their width over that of the others.
+    """
+    return np.asarray(2 * abs(seen - off) * share + np.hypot(room, 2 * np.multiply(reach, share)))
 
 
 def _entry(
