@@ -9,7 +9,8 @@ from cases.memorisation import TOY
 from made_up import made_up
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.laws import _weights, known_law, law_of
-from ntk_theory.checking.verdicts import DeclarationError
+from ntk_theory.checking.rows import OWN_TEACHER
+from ntk_theory.checking.verdicts import DeclarationError, Relation
 from ntk_theory.claims.memorisation import CLAIM
 from ntk_theory.distilled import on_clusters
 
@@ -28,7 +29,7 @@ def row(run):
 def test_nets_of_the_law_fall_into_the_window_and_nearly_fill_it(run, row, nets):
     row, width = replace(row, nets=nets), run.nets.widths[-1]
     below, above = run.law_sides(row, width)
-    drawn = row.read(law_of(row.training, 7, count=3000).outputs(width)[..., 0]) - row.predicted
+    drawn = row.read(law_of(row.training, 7, count=3000).outputs(width)) - row.predicted
     if nets == "mean":
         count = run.nets.count
         drawn = drawn[: len(drawn) // count * count].reshape(-1, count).mean(axis=1)
@@ -46,15 +47,18 @@ def test_a_step_may_be_one_off_and_a_share_may_not(run, row):
     assert max(run.law_sides(row, width)) < 1e-3
 
 
-def test_a_row_by_the_law_is_refused_where_there_is_none(run, row):
-    for change in ({"on": "fresh"}, {"tolerance": lambda off: off}):
-        with pytest.raises(DeclarationError, match="looks at training points"):
-            replace(row, **change)
+def test_a_row_is_by_the_law_where_there_is_one(run, row):
     plain = replace(row.training, recipe=replace(row.training.recipe, init_scale=1.0))
-    broken = made_up(CLAIM, TOY)
-    broken.declared.__dict__["rows"] = (replace(row, training=plain),)
-    with pytest.raises(DeclarationError, match="has no law of finite width"):
-        broken.foresee()
+    assert run.by_law(row)
+    assert not run.by_law(replace(row, training=plain))
+    assert not run.by_law(replace(row, tolerance=lambda off: off))
+    assert not run.by_law(replace(row, on=OWN_TEACHER))
+
+
+def test_a_bound_is_not_widened_by_the_distance_of_the_limit_from_it(run, row):
+    wrong = replace(row, relation=Relation.AT_MOST, bound=row.predicted / 2, expect=None)
+    assert run.measure(wrong).holds is False
+    assert max(run.law_sides(wrong, TOY.widths[-1])) < row.predicted / 4
 
 
 def test_the_weights_of_the_agreement_schedule_are_those_of_the_limit():
@@ -78,6 +82,6 @@ def test_nets_off_the_law_have_none(row):
 
 
 def test_trainings_of_one_seed_have_the_same_draws(row):
-    one, other = (law_of(row.training, 3, count=4).scatter for _ in range(2))
+    one, other = (law_of(row.training, 3, count=4).of.scatter for _ in range(2))
     np.testing.assert_array_equal(one, other)
-    assert not np.array_equal(one, law_of(row.training, 4, count=4).scatter)
+    assert not np.array_equal(one, law_of(row.training, 4, count=4).of.scatter)

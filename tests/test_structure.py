@@ -55,7 +55,7 @@ LAYERS = [
     {"problems", "machine.jobs"},
     {"checking.nets", "checking.laws", "grids", "distilled", "tasks"},
     {"checking.ladder"},
-    {"checking.declaration", "checking.panels"},
+    {"checking.declaration", "checking.panels", "checking.scores"},
     {"checking.limits", "checking.run"},
     {"checking.running", "image_size"},
     CLAIMS,

@@ -145,7 +145,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, capsys):
             "held_out of training 'gradient descent' must be a dict of HeldOut",
         ),
         (
-            lambda s: s.replace('norm="l2"', 'norm="l3"'),
+            lambda s: s.replace("at=t,", 'at=t, norm="l3",'),
             "norm must be one of largest, rms, l2",
         ),
     ],

@@ -328,7 +328,7 @@ class Run:
             risk: of the whole run.
         """
         law, confidence = self.law(row.training, count), self.confidence(risk=risk)
-        nets = row.training.nets_in(self.nets.count)
+        nets, limit = row.training.nets_in(self.nets.count), row.of_predicted
 
         def of_nets(width: int, nets: int) -> tuple[float, Array]:
             """What the number is off by in the mean, and how far below and above that it may be."""
@@ -338,12 +338,12 @@ class Run:
             parts = np.minimum(values - mean, 0), np.maximum(values - mean, 0)
             spread = np.sqrt([2 * np.square(part).mean() for part in parts])
             reach = quantile * spread * math.sqrt(1 / nets + 1 / len(values))
-            return float(mean) - row.predicted, reach
+            return float(mean) - limit, reach
 
         off, room = of_nets(width, nets if row.nets == "mean" else 1)
         narrowest = next(iter(self.results.get(row.training.name, ())), None)
         if narrowest is not None and narrowest.width < width:
-            seen = float(row.read(narrowest.outputs(row.on)).mean()) - row.predicted
+            seen = float(row.read(narrowest.outputs(row.on)).mean()) - limit
             room = _with_left_out(room, seen, *of_nets(narrowest.width, nets),
                                   narrowest.width / width)  # fmt: skip
         below, above = room + self.nets.rounding_allowance(width)

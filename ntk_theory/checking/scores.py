@@ -116,6 +116,8 @@ def estimates(law: TrainingLaw, width: int, nets: int) -> Iterator[Estimate]:
     size = np.square(rate).sum(axis=1)
     late = np.arange(shape[0]) > size.argmax()
     telling = np.flatnonzero(size > np.where(late, _LATE, _LEAST) * size.max())
+    if not telling.size:
+        return  # nothing is learned
     steps = telling[np.unique(np.geomspace(1, telling.size, _STEPS).round().astype(int)) - 1]
     first = (drawn.mean(axis=0) * rate).sum(axis=1)[steps] / size[steps]
     for name, change in changes.items():
