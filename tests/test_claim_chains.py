@@ -9,29 +9,19 @@ from cases.chains import TOY
 from made_up import failing, made_up
 from ntk_theory import predictions
 from ntk_theory.checking.declaration import declare
-from ntk_theory.checking.laws import law_of
 from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims._chains_cells import CLEAR, HARDENED, ROUNDS, STOP, cells, curve, recovered
 from ntk_theory.claims.chains import CLAIM, measure
 from progress import Silent
 
 
-def lawful(outputs, width, training, on):
-    """What nets do by their law of finite width, where there is one."""
-    if training.taught is not None:
-        return outputs
-    law = law_of(training, 0, count=2)
-    return law.limit[..., 0] + law.mean[..., 0] / np.sqrt(width)
-
-
 def changed(what, change):
     """Nets by their law but those of a training, which do something else with their outputs."""
 
     def distort(outputs, width, training, on):
-        exact = lawful(outputs, width, training, on)
-        return change(exact, training) if what in training.name else exact
+        return change(outputs, training) if what in training.name else outputs
 
-    return made_up(CLAIM, TOY, distort, scatter=1e-5)
+    return made_up(CLAIM, TOY, distort)
 
 
 def measured(run):
@@ -39,7 +29,7 @@ def measured(run):
 
 
 def test_nets_that_do_as_predicted_satisfy_every_row():
-    run = made_up(CLAIM, TOY, lawful, scatter=1e-5)
+    run = made_up(CLAIM, TOY)
     assert failing(run) == set()
     assert all(row.holds for row in measured(run).values())
 
@@ -70,7 +60,7 @@ def test_one_net_with_one_wrong_sign_is_counted():
     assert count == run.trainings["ρ = 0.0625, r = 2.6"].nets_in(run.nets.count)
 
 
-@pytest.mark.parametrize("factor", [0.95, 1.05])
+@pytest.mark.parametrize("factor", [0.9, 1.1])
 def test_outputs_of_another_size_are_seen_where_margins_are_not_relative(factor):
     failed = failing(changed("rounds", lambda exact, training: factor * exact))
     assert failed >= {f"rounds: mean margin after {k}" for k in ("1 net", "2 nets", "3 nets")}

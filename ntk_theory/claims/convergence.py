@@ -123,6 +123,14 @@ def rows(
                 relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
     yield final("RMS error of any of the widest nets (below 2ρ)", distilled, nets="each",
                 bound=2 * rho, relation=nt.Relation.AT_MOST, tolerance=lambda _: 0.0)  # fmt: skip
+    half, last = problem.weights[steps // 2 - 1], problem.weights[-1]
+    if last > 0:  # a schedule that underflows has no order
+        fall = math.log(half / last)
+        order = math.log(curve[steps // 2] / curve[steps]) / fall
+        yield final(f"order of the error in α_t from {steps // 2} to {steps} steps", distilled,
+                    at=slice(steps // 2, None), reduce=lambda errors, axis: np.log(
+                        errors.take(0, axis) / errors.take(-1, axis)) / fall,
+                    expect=order, resolves=order / 2)  # fmt: skip
     for variant in variants:
         row = final("final RMS error", variant)
         yield replace(row, resolves=row.predicted / 2)
@@ -131,8 +139,6 @@ def rows(
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """Exponent, order of the error, and signs of all nets."""
-    from ntk_theory.checking.evidence import over_nets
-
     problem, rows = run.problem, {row.title: row for row in run.declared.rows}
     half, end = (rows[f"{DISTILLED}: {_after(t)}"] for t in (problem.steps // 2, problem.steps))
     yield from run.rounding(DISTILLED)
@@ -142,15 +148,6 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     for row, when in ((ever, "sup over t"), (half, f"after {half.at} steps"), (end, "at the end"),
                       (memorised, "at the end")):  # fmt: skip
         yield run.falls(row, f"{row.training.name}, {when}")
-    before, last = problem.weights[problem.steps // 2 - 1], problem.weights[-1]
-    if last > 0:  # a schedule that underflows has no order
-        fall = math.log(before / last)
-        order = math.log(half.predicted / end.predicted) / fall
-        found = np.log(run.measured(half) / run.measured(end)) / fall
-        # First-order propagation of both tolerances through the logarithm.
-        room = sum(run.sides(row, run.nets.widths[-1])[0] / row.predicted for row in (half, end))
-        name = f"order of the error in α_t from {half.at} to {end.at} steps"
-        yield over_nets(name, order, found, room / fall, order / 2)
     taught, wrong = [], []
     for name, nets in run.results.items():
         training, outputs = run.trainings[name], np.concatenate([one.outputs() for one in nets])
