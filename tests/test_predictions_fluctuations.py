@@ -13,6 +13,7 @@ from ntk_theory.predictions.fluctuations import (
     boundary_source,
     finite_width_law,
     kernel_draws,
+    law_from_starts,
 )
 
 Hard, Burn = nt.targets.Distillation, nt.targets.BurnIn
@@ -26,15 +27,19 @@ def problem():
     )
 
 
-def law_of(recipe, **more):
-    observed = recipe.observed.reshape(len(recipe.observed), -1)
+def teaching_of(recipe):
     taught = recipe.distillation
-    teaching = Teaching(
-        observed, nt.targets.weights(taught.schedule, recipe.steps), taught.target,
-        taught.temperature, taught.epoch, taught.restart, recipe.loss == "cross-entropy",
+    return Teaching(
+        recipe.observed.reshape(len(recipe.observed), -1),
+        nt.targets.weights(taught.schedule, recipe.steps), taught.target, taught.temperature,
+        taught.epoch, taught.restart, recipe.loss == "cross-entropy",
     )  # fmt: skip
+
+
+def law_of(recipe, **more):
     return finite_width_law(
-        recipe.inputs, recipe.kernel_limit(), np.full(recipe.steps, recipe.rate), teaching,
+        recipe.inputs, recipe.kernel_limit(), np.full(recipe.steps, recipe.rate),
+        teaching_of(recipe),
         np.random.default_rng(0), both_layers=recipe.layers == "both", **more,
     )  # fmt: skip
 
@@ -82,6 +87,21 @@ def test_nets_scatter_and_are_off_as_the_law_says(problem, way):
     if way in ("plain", "soft", "cross-entropy"):  # where the mean stands out of that scatter
         along = (mean * law.mean)[-1].sum() / np.square(law.mean[-1]).sum()
         assert along == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize("way", ["plain", "tempered", "soft, restarted", "both layers"])
+def test_independent_neurons_deviate_from_the_recursion_from_their_own_start(problem, way):
+    recipe = replace(problem.recipe, **(WAYS[way] | {"steps": 25, "init_scale": 1.0}))
+    width, nets = 8192, 40
+    made = train_nets(recipe, width, net_seeds(7, width, nets, 0)).outputs
+    limits, drawn = law_from_starts(
+        recipe.inputs, made[:, 0], np.full(recipe.steps, recipe.rate), teaching_of(recipe),
+        np.random.default_rng(0), draws=4, both_layers=recipe.layers == "both",
+    )  # fmt: skip
+    off = (made - limits[..., 0]) * np.sqrt(width)
+    assert np.abs(off[:, 0]).max() < 1e-9
+    for t in (5, 25):  # a standard deviation of 40 nets is off by 6 % (one sigma)
+        assert rms(off[:, t], None) == pytest.approx(rms(drawn[:, t], None), rel=0.2)
 
 
 def test_fresh_points_follow_from_the_training_points(problem):

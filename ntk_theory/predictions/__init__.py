@@ -52,6 +52,7 @@ __all__ = [
     "label_confusion",
     "label_gap",
     "largest_movement",
+    "law_from_starts",
     "lazy_width",
     "least_ratio",
     "linearised_distance",
@@ -101,7 +102,12 @@ from ntk_theory.predictions.curves import (
     self_distillation,
     soft_self_distillation,
 )
-from ntk_theory.predictions.fluctuations import FiniteWidthLaw, Teaching, finite_width_law
+from ntk_theory.predictions.fluctuations import (
+    FiniteWidthLaw,
+    Teaching,
+    finite_width_law,
+    law_from_starts,
+)
 from ntk_theory.predictions.movement import (
     BoundaryLayer,
     boundary_layer,

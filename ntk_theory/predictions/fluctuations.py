@@ -22,6 +22,7 @@ __all__ = [
     "boundary_source",
     "finite_width_law",
     "kernel_draws",
+    "law_from_starts",
 ]
 
 import math
@@ -303,7 +304,7 @@ class LinearResponse:
     @cached_property
     def _begun(self) -> list[Array]:
         trained = self.limit[:, : len(self.teaching.observed)]
-        return [np.zeros_like(trained[0]) if self.teaching.restarts(t) else trained[t]
+        return [trained[0] if self.teaching.restarts(t) else trained[t]
                 for t in range(len(self.learning_rates))]  # fmt: skip
 
     @cached_property
@@ -407,12 +408,72 @@ def finite_width_law(
     rates, points, outputs = np.asarray(learning_rates, dtype=float), *teaching.observed.shape
     kernel = _limit(x, points, outputs, both_layers)
     response = LinearResponse(u.reshape(len(u), len(x), outputs), kernel, rates, teaching)
-    source = np.zeros((len(rates), len(x), outputs))
-    ends = [t for t in range(len(rates)) if t == 0 or teaching.restarts(t)] + [len(rates)]
-    for start, stop in pairwise(ends):
-        source[start:stop] = boundary_source(x, response.pulls[start:stop], rng, draws=draws)
+    source = _boundary(response, x, rng, draws)
     blocks = kernel_draws(x, points, count, rng, outputs=outputs, both_layers=both_layers)
     scatter = np.concatenate([response.to_kernels(block) for block in blocks])
     if labels is not None:
         scatter += response.to_labels(labels)
     return FiniteWidthLaw(response, response.to_sources(source[None])[0], scatter)
+
+
+def _boundary(response: LinearResponse, x: Array, rng: np.random.Generator, draws: int) -> Array:
+    """What neurons add to the outputs by changing their activation, in each step, times √m."""
+    steps, teaching = len(response.learning_rates), response.teaching
+    source = np.zeros((steps, *response.limit.shape[1:]))
+    ends = [t for t in range(steps) if t == 0 or teaching.restarts(t)] + [steps]
+    for start, stop in pairwise(ends):
+        source[start:stop] = boundary_source(x, response.pulls[start:stop], rng, draws=draws)
+    return source
+
+
+def law_from_starts(
+    inputs: ArrayLike,
+    starts: ArrayLike,
+    learning_rates: ArrayLike,
+    teaching: Teaching,
+    rng: np.random.Generator,
+    *,
+    draws: int = 64,
+    both_layers: bool = False,
+) -> tuple[Array, Array]:
+    """The law of finite width of independent neurons, given the outputs that each net starts with.
+
+    Each net deviates by m^{-1/2} times a Gaussian and a mean of its own from the recursion that
+    starts where it does. Neurons of both signs make its outputs at the start and H_m(0) − H
+    uncorrelated, and independent as m → ∞.
+
+    Args:
+        inputs: unit rows, shape (n, d).
+        starts: outputs at the start, shape (B, n) or (B, n, C).
+        learning_rates: η_t, shape (T,).
+        teaching: targets.
+        rng: of all draws.
+        draws: neurons near each hyperplane, by four, for each start.
+        both_layers: the output weights are trained, too.
+
+    Returns:
+        The recursion from each start, and √m times a draw of the deviation from it, shape
+        (B, T + 1, n, C) each.
+
+    Reference: docs/theory.md, section 9.6.
+    """
+    x, rates = np.asarray(inputs, dtype=float), np.asarray(learning_rates, dtype=float)
+    points, outputs = teaching.observed.shape
+    begun = np.asarray(starts, dtype=float).reshape(-1, points, outputs)
+    kernel = _limit(x, points, outputs, both_layers)
+    limits = np.zeros((len(begun), len(rates) + 1, points, outputs))
+    off = np.zeros_like(limits)
+    blocks = kernel_draws(
+        x, points, len(begun), rng, outputs=outputs, both_layers=both_layers, pairs=False
+    )
+    changes = (change for block in blocks for change in block)
+    for limit, deviation, start, change in zip(limits, off, begun, changes, strict=True):
+        limit[0] = start
+        for t, rate in enumerate(rates):
+            now = start if teaching.restarts(t) else limit[t]
+            residual = teaching.residual(t, now, limit[teaching.teacher(t)])
+            limit[t + 1] = now - rate * (kernel @ residual.reshape(-1)).reshape(now.shape)
+        response = LinearResponse(limit, kernel, rates, teaching)
+        source = _boundary(response, x, rng, draws)
+        deviation[:] = response.to_kernels(change[None])[0] + response.to_sources(source[None])[0]
+    return limits, off
