@@ -496,8 +496,8 @@ class Run:
         """
         chosen: dict[tuple[str, str | None, Any], Row] = {}
         for one in self.declared.rows:
-            if self.by_law(one):
-                continue  # no net sets its tolerance
+            if known_law(one.training, one.on):
+                continue  # no net sets a tolerance
             signed = one.norm == SIGNED
             row = replace(one, norm="rms", at=ALL_STEPS, reduce=np.max) if signed else one
             key = (row.training.name, row.on, row.norm)

@@ -149,10 +149,7 @@ def rows(grid: Recovery, *trainings: nt.Training) -> Iterator[nt.Row]:
     final = float(distilled.curves["rms_error"][-1])
     yield nt.Row("RMS error in the end", distilled, rms_error, expect=final,
                  resolves=final / 2)  # fmt: skip
-    # Signs follow from margins that exceed what nets scatter; a mean of shares rounds by n eps.
-    rounding = student.predicted.shape[1] * float(np.finfo(float).eps)
-    yield nt.Row("0-1 error", student, wrong_signs, norm="rms", expect=0.0,
-                 tolerance=lambda _: rounding)  # fmt: skip
+    yield nt.Row("0-1 error", student, wrong_signs, expect=0.0)
 
 
 def _moved(run: nt.Run, name: str) -> list[Array]:
