@@ -127,7 +127,8 @@ class Case:
 
     def off(self, outputs: Array, points: LabelledPoints) -> Array:
         """By how much the share of any band is off its filter, at most."""
-        return np.abs(self.shares(outputs) - self.shares(points.predicted)).max(axis=-1)
+        distance = np.abs(self.shares(outputs) - self.shares(points.predicted))
+        return np.asarray(distance.max(axis=-1))
 
     def lead(self, outputs: Array, _: object = None) -> Array:
         """Information minus noise: shares weighted by the clean energy, less by dimension."""
