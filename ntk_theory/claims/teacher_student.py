@@ -347,8 +347,6 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     wrong = [wrong_signs(found.outputs()[:, -1:], points) for found in run.results[HARDENED]]
     name = f"{HARDENED}: 0-1 error, worst net of all widths"
     yield nt.Measurement(name, 0.0, float(np.max(wrong)), 0.0)
-    yield run.first_step(HARDENED)
-    yield run.first_step(best)
 
 
 @CLAIM.finding
