@@ -221,11 +221,11 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
              "lead_over_memorised": memorised - own, "lead_over_best_stopping": best - own}
             for net, (own, best, memorised) in enumerate(compared.nets[-1:].reshape(-1, 3).tolist())
         ]  # fmt: skip
-    yield falling_row(
-        widths,
-        list(np.hstack([run.notes[family.name].turned for family in FAMILIES[:-1]])),
-        "families: share of fresh points decided otherwise than in the limit",
-    )
+    trained: list[Comparison] = [run.notes[family.name] for family in FAMILIES[:-1]]
+    yield falling_row(widths, list(np.hstack([one.turned for one in trained])),
+                      "families: share of fresh points decided otherwise than in the limit")  # fmt: skip
+    leads = np.concatenate([one.nets[-1] @ _MEMORISED for one in trained])
+    yield _signed("families: nets ahead of the memorised net", leads)
     run.evidence.progress_note = "families done; at the sign of the lead and at other noise rates"
     first: Comparison = run.notes[FIRST.name]
     separated = first.ratio > first.least
