@@ -222,8 +222,8 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
             for net, (own, best, memorised) in enumerate(compared.nets[-1:].reshape(-1, 3).tolist())
         ]  # fmt: skip
     trained: list[Comparison] = [run.notes[family.name] for family in FAMILIES[:-1]]
-    yield falling_row(widths, list(np.hstack([one.turned for one in trained])),
-                      "families: share of fresh points decided otherwise than in the limit")  # fmt: skip
+    title = "families: share of fresh points decided otherwise than in the limit"
+    yield falling_row(widths, list(np.hstack([one.turned for one in trained])), title)
     leads = np.concatenate([one.nets[-1] @ _MEMORISED for one in trained])
     yield _signed("families: nets ahead of the memorised net", leads)
     run.evidence.progress_note = "families done; at the sign of the lead and at other noise rates"
