@@ -276,7 +276,8 @@ def rows(
             yield nt.Row("RMS distance to its own teacher", student, size, on=OWN_TEACHER,
                          norm="rms", expect=float(problem.distance(stop)[-1]),
                          resolves=partial(_half_a_teacher, stop))  # fmt: skip
-    # ρ distinguishes an error of 0 from 2ρ, and a margin of 1 from 1 − 2ρ.
+    # ρ distinguishes an error of 0 from 2ρ, and a margin of 1 from 1 − 2ρ. Of errors that are 0 by
+    # then a tolerance is no share.
     yield nt.Row("RMS error", hardened, rms_error, resolves=rho,
                  expect=float(problem.hardened.rms_error()[-1]))  # fmt: skip
     yield nt.Row("margin", hardened, least_margin, resolves=rho,
