@@ -90,16 +90,6 @@ def test_information_and_noise_are_orthogonal_and_noise_has_no_mean_in_a_class(p
     assert [share(labels.observed) for share in shares] == pytest.approx([1, 1, 0])
 
 
-def test_the_bound_on_a_gap_is_that_of_cauchy_and_schwarz(problem):
-    labels, (_, noise) = problem.labels, problem.labels.parts
-    direction = labels.clean / np.linalg.norm(labels.clean) - noise / np.linalg.norm(noise)
-    rms = np.linalg.norm(direction) / np.sqrt(len(direction))
-    assert labels.ahead(direction) / rms <= labels.sensitivity * (1 + 1e-12)
-    # Along one part alone it is reached but for the other part's term.
-    alone = labels.noise(noise) / (np.linalg.norm(noise) / np.sqrt(len(direction)))
-    assert labels.sensitivity / 3 < alone < labels.sensitivity
-
-
 def test_largest_eigenpairs_alone_leave_a_bound_for_the_rest(problem, monkeypatch):
     _, all_ = problem.closed_forms()
     monkeypatch.setattr(image_size, "memory_limit", lambda: 2 * 30 * 200 * 4.0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from ntk_theory import predictions
-from strategies import EPS, clustered, rngs
+from strategies import EPS, clustered
 
 some_wrong = clustered(
     even=True,
@@ -114,31 +114,6 @@ def test_the_first_wrong_step_is_that_of_the_recursion(design, share):
     assume((np.abs(measured[-2:]) > rounding(spectrum, rate, step)).all())
     assert (measured[:-1] > 0).all()
     assert measured[-1] <= 0
-
-
-@given(some_wrong, shares, st.floats(1e-6, 0.9), rngs)
-def test_outputs_within_the_allowed_deviation_go_wrong_within_the_window(design, share, nu, rng):
-    design = orthogonal(design)
-    assume(design.noise_rate < 0.5)
-    spectrum, rate = setting(design, share)
-    first, last = (
-        predictions.first_wrong_step(spectrum, design.noise_rate, rate, margin)
-        for margin in (nu, -nu)
-    )
-    assume(last < 500)
-    path = outputs(spectrum, design.observed, rate, last)
-    size = np.sqrt(np.square(path).mean(axis=1, keepdims=True))
-    # 1e-9 keeps rounding from deciding at the ends of the window.
-    deviation = (nu - 1e-9) * size * rng.choice([-1.0, 0.0, 1.0], path.shape)
-    wrong = ((path + deviation) * design.clean).min(axis=1) <= 0
-    assert wrong[last - 1]
-    assert first <= 1 + int(np.argmax(wrong)) <= last
-
-
-def test_a_margin_that_is_never_reached_is_refused():
-    spectrum = predictions.cluster_spectrum(2, 4, 0.5)
-    with pytest.raises(ValueError, match="margin must be above −1, which is never reached"):
-        predictions.first_wrong_step(spectrum, 0.25, 0.1, -1.0)
 
 
 def test_beyond_the_threshold_the_first_step_is_wrong():

@@ -10,7 +10,6 @@ __all__ = [
     "NetPlan",
     "control_width",
     "falling_row",
-    "first_step_ratios",
     "first_step_row",
     "planned",
 ]
@@ -25,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from ntk_theory import kernels, predictions
 from ntk_theory.checking.evidence import chosen
 from ntk_theory.checking.nets import check_nets, check_widths, net_seeds, train_nets
 from ntk_theory.checking.verdicts import Measurement, Options, Progress, Relation
@@ -99,31 +97,6 @@ def first_step_row(
         (float(ratios[-1].min()), float(ratios[-1].max())),
         resolution=0.05,
     )
-
-
-def first_step_ratios(
-    recipe: Recipe, outputs: Array, labels: Array | None = None
-) -> tuple[Array, float]:
-    """Outputs after one step of plain training, along and over ηHz, and c of section 9.5.
-
-    Args:
-        recipe: for the square loss.
-        outputs: of each net after one step, shape (S, n) or (S, n, C).
-        labels: z of each net, if not all have the observed ones.
-
-    Returns:
-        Ratios, shape (S,), and c.
-    """
-    observed = np.asarray(recipe.observed, dtype=float)
-    given = observed if labels is None else labels
-    own = given.ndim - observed.ndim  # axes of nets
-    gram = np.asarray(kernels.ntk_limit(recipe.inputs, layers=recipe.layers))
-    first = recipe.rate * np.moveaxis(np.tensordot(gram, given, (1, own)), 0, own)
-    axes = tuple(range(-observed.ndim, 0))
-    ratios = (outputs * first).sum(axis=axes) / np.square(first).sum(axis=axes)
-    pull = recipe.rate * observed
-    inner = recipe.inputs @ recipe.inputs.T
-    return np.asarray(ratios), predictions.first_step_crossing(inner, pull, gram @ pull)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,6 @@ from ntk_theory.checking.ladder import (
     NetPlan,
     control_width,
     falling_row,
-    first_step_ratios,
-    first_step_row,
 )
 from ntk_theory.checking.laws import TrainingLaw, known_law, law_of
 from ntk_theory.checking.nets import WidthResult, net_seeds, train_nets, train_students
@@ -431,23 +429,6 @@ class Run:
         return Measurement(
             title, predicted, law.exponent, EXPONENT_TOLERANCE, law.interval, whole_interval=True
         )
-
-    def first_step(self, name: str) -> Measurement:
-        """Outputs after one step of plain training, along and over their prediction ηHz.
-
-        Students that are trained out have forgotten their learning rate, and their outputs may
-        drown it in their deviation; those after one step have not (section 9.5).
-
-        Args:
-            name: of a training on labels z that are given, or taught, for the square loss.
-        """
-        recipe = self.trainings[name].recipe
-        every = [
-            first_step_ratios(recipe, found.outputs()[:, 1], found.taught)
-            for found in self.results[name]
-        ]
-        ratios = np.array([of_width for of_width, _ in every])
-        return first_step_row(self.widths_of(self.trainings[name]), ratios, name, every[0][1])
 
     def deviation_exponent(self, name: str) -> Measurement:
         """The largest RMS deviation from the infinitely wide net at any step falls like m^{-1/2}.

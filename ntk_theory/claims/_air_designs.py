@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Case", "Labels"]
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.checking.rows import OWN
 
 if TYPE_CHECKING:
+    from ntk_theory.checking.functionals import LabelledPoints
     from ntk_theory.data import Dataset
     from ntk_theory.spectrum import Spectrum
 
@@ -58,21 +59,10 @@ class Labels:
         """Share of information less that of noise."""
         return self.information(outputs) - self.noise(outputs)
 
-    @property
-    def sensitivity(self) -> float:
-        """By how much a difference of shares is off at most, over the RMS error of the outputs.
-
-        By Cauchy and Schwarz a share along a vector v of ỹ is off by at most ‖δ‖/‖v‖.
-        """
-        points = len(self.clean)
-        return sum(math.sqrt(points / float(np.square(part).sum())) for part in self.parts)
-
     def broken(self, training: nt.Training, step: int, claimed: float) -> nt.Row:
         """Row of a control: the lead of the information in another training on these labels."""
-        off = self.sensitivity
         return nt.Row(f"R(information) − R(noise) after {step} steps", training, self.ahead,
-                      at=step, norm="rms", tolerance=lambda deviation: off * deviation,
-                      claimed=claimed)  # fmt: skip
+                      at=step, norm=OWN, claimed=claimed)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,6 +124,11 @@ class Case:
         observed = self.spectrum.project(self.dataset.observed)
         along = self._band_sums(self.spectrum.project(outputs) * observed)
         return np.asarray(along / self._band_sums(observed**2))
+
+    def off(self, outputs: Array, points: LabelledPoints) -> Array:
+        """By how much the share of any band is off its filter, at most."""
+        distance = np.abs(self.shares(outputs) - self.shares(points.predicted))
+        return np.asarray(distance.max(axis=-1))
 
     def lead(self, outputs: Array, _: object = None) -> Array:
         """Information minus noise: shares weighted by the clean energy, less by dimension."""

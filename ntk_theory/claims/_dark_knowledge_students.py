@@ -142,7 +142,6 @@ class World:
 
 def _teach(run: nt.Run, index: int) -> dict[str, float]:
     """Train teachers and students in one world; says what is seen in it, by name."""
-    from ntk_theory.checking.ladder import first_step_ratios
     from ntk_theory.checking.nets import net_seeds, train_nets
 
     nets, wide = run.nets, run.problem.student_width
@@ -182,8 +181,11 @@ def _teach(run: nt.Run, index: int) -> dict[str, float]:
         ("teachers", world.teacher, teacher, teach(narrow, stop), limits[0]),
         ("students", world.student, learnt[HARD], learn(narrow, np.eye(COUNT)), world.predictor),
     ):
-        ratio, found[f"{who}: crossing"] = first_step_ratios(recipe, first)
-        found[f"{who}: first step"] = float(ratio[0])
+        pull, cosines = recipe.rate * recipe.observed, recipe.inputs @ recipe.inputs.T
+        step = nt.kernels.ntk_limit(recipe.inputs) @ pull
+        crossing = nt.predictions.first_step_crossing(cosines, pull, step)
+        ratio = float((first * step).sum() / np.square(step).sum())
+        found |= {f"{who}: crossing": crossing, f"{who}: first step": ratio}
         for name, outputs in (("off", last), ("narrow, off", narrower[1])):
             distance = np.square(outputs - limit).sum(axis=1)
             found[f"{who}: {name}"] = float(np.sqrt(distance.mean()))
@@ -229,6 +231,7 @@ def rows(found: Found, width: int) -> Iterator[nt.Measurement]:
         reach = mean_of(found[name] - predicted, _CONFIDENCE)[1]
         yield over_nets(f"student of {name}: accuracy on fresh points", predicted.mean(),
                         found[name], reach, gain / 2)  # fmt: skip
+    # Worlds scatter by more than a twentieth of a gain; their number is what a run has time for.
     title = "accuracy gained from the stopped teacher over hard labels"
     yield over_nets(title, gain, gains, allowed, gain / 2)
     yield nt.Measurement(f"{title}, lower end of its interval over worlds", 0.0,

@@ -89,15 +89,11 @@ def pooled(run: nt.Run) -> list[Array]:
             for cells in zip(*map(run.deviations, run.declared.rows), strict=True)]  # fmt: skip
 
 
-def deviation(run: nt.Run, *, of_means: bool = False) -> float:
-    """Relative deviation that narrower nets lead one to expect of any of the widest, at most.
-
-    Or else of the mean over the nets of a cell, whose bounds the run counts anyhow.
-    """
-    values = [cells.mean(axis=1) if of_means else cells.ravel() for cells in pooled(run)[:-1]]
-    bounds = 0 if of_means else run.nets.count * len(run.declared.rows)
-    widest = run.nets.widths[-1]
-    bound = run.fit(values).upper(widest, run.confidence(bounds))
+def deviation(run: nt.Run) -> float:
+    """Relative deviation that narrower nets lead one to expect of any of the widest, at most."""
+    values, widest = [cells.ravel() for cells in pooled(run)[:-1]], run.nets.widths[-1]
+    confidence = run.confidence(run.nets.count * len(run.declared.rows))
+    bound = run.fit(values).upper(widest, confidence)
     return bound + run.nets.rounding_allowance(widest)
 
 
@@ -110,11 +106,11 @@ def boundaries(
     next to it, below and above: the root of the line through the closed forms is ρ* itself.
 
     The best relative margin of any step decides whether nets recover. Theory has its best at step
-    1: times the size of that step, in units of ηλ_−, it is r − 2 − 2ρ(r − 1) (section 6.4). Outputs
-    within ν of their size at every step have a best margin within ν; so a root with weight s of the
-    upper rate is within ν [(1−s) a_low + s a_high] over the slope 2(r − 1) of ρ*, a being those
-    sizes. The flipped points' mean margin after one step is without bias to leading order (section
-    6.7): its tolerance is that of the nets' scatter, by Student's law.
+    1: times the size of that step, in units of ηλ_−, it is r − 2 − 2ρ(r − 1) (section 6.4). With
+    best margins within ν_low and ν_high, the tolerances of their rows, a root with weight s of the
+    upper rate is within [(1−s) ν_low a_low + s ν_high a_high] over the slope 2(r − 1) of ρ*, a
+    being those sizes. The flipped points' mean margin after one step is without bias to leading
+    order (section 6.7): its tolerance is that of the nets' scatter, by Student's law.
 
     A tolerance above half a step of the grid says no more than the signs of the cells do.
     """
@@ -138,8 +134,8 @@ def boundaries(
     sizes = np.array([size(points.predicted[1], points) / (one.learning_rate * one.spectrum.noise)
                       for _, points, one in cells])  # fmt: skip
     best = sizes * [run.measured(row).mean() for row in rows]
-    off = deviation(run, of_means=True)
-    yield found("best margin of any step", best, lambda weights: off * abs(weights) @ sizes / slope)
+    off = sizes * [max(run.sides(row, run.nets.widths[-1])) for row in rows]
+    yield found("best margin of any step", best, lambda weights: abs(weights) @ off / slope)
     first = np.array([
         mean_margin(one.dataset.flipped)(run.widest(row.training).outputs(), points)[:, 1]
         for row, points, one in cells

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.panels import Curves
-from ntk_theory.checking.rows import SIGNED
 from ntk_theory.claims._air_designs import Case, Labels
 from ntk_theory.problems import lazy_premise
 
@@ -217,57 +216,32 @@ def half_time(shares: Array, axis: int = -1) -> Array:
 @CLAIM.rows
 def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Half-times on clusters; retrieved shares and the lead of information on every design."""
-    clusters, levels, labels = designs.cases[0], designs.levels, designs.cases[0].labels
-    rate, half = clusters.recipe.rate, nt.predictions.half_time
+    levels, labels, rate = designs.levels, designs.cases[0].labels, designs.cases[0].recipe.rate
 
     def factor(outputs: Array, _: object) -> Array:
         information, noise = map(half_time, (labels.information(outputs), labels.noise(outputs)))
         return np.broadcast_to((noise / information)[..., None], outputs.shape[:-1])
 
-    # Outputs off by δ (RMS) move a share along v by up to √n δ/‖v‖, and the logarithm of what is
-    # left, at least (1 − ηλ_+)/2, by that over it; interpolation adds up three such errors, over a
-    # slope that makes a half-time log 2, and a quotient those of two half-times.
-    off = clusters.rounding / min(labels.kept, math.sqrt(1 - labels.kept**2))
-    error = 6 * off / ((1 - rate * levels.information) / 2) / math.log(2)
-    quotient = nt.predictions.half_time_ratio(levels.information, levels.noise, rate)
+    half, both = nt.predictions.half_time, (levels.information, levels.noise)
     every: dict[str, Any] = {"at": nt.ALL_STEPS, "reduce": half_time}
     for name, functional, expect, part, more in (
         ("information", labels.information, half(levels.information, rate), 2, every),
         ("noise", labels.noise, half(levels.noise, rate), 2, every),
-        ("noise over that of information", factor, quotient, 4, {}),
-    ):
-        yield nt.Row(f"half-time of {name}", trainings[0], functional, norm=SIGNED, expect=expect,
-                     resolves=expect / part, interpolation=expect * error, **more)  # fmt: skip
+        ("noise over that of information", factor, nt.predictions.half_time_ratio(*both, rate), 4,
+         {}),
+    ):  # fmt: skip
+        yield nt.Row(f"half-time of {name}", trainings[0], functional, expect=expect,
+                     resolves=expect / part, **more)  # fmt: skip
     for case, training in zip(designs.cases, trainings, strict=True):
         lead, peak = case.lead(case.outputs), case.peak
         yield nt.Row(f"R(clean) − E R(noise) after {peak} steps, where it is largest", training,
-                     case.lead, at=peak, norm=SIGNED, resolves=float(lead[peak]) / 2)  # fmt: skip
-        yield nt.Row("least R(clean) − E R(noise) at any step", training, case.lead,
-                     at=slice(1, None), reduce=np.min, norm=SIGNED,
-                     resolves=float(lead[1:].min()))  # fmt: skip
-
-
-@CLAIM.measure
-def measure(run: nt.Run) -> Iterator[nt.Measurement]:
-    """Retrieved shares, the exponent on clusters, and the fall of deviations while outputs rise.
-
-    Their supremum is mostly that of slow eigenspaces, late in the run, where a wrong rate hardly
-    shows. While outputs rise it moves them by that factor, to first order.
-    """
-    yield run.deviation_exponent(CLUSTERS)
-    for case in run.problem.cases:
-        rising, training = math.ceil(case.peak / 2), run.trainings[case.name]
-        row = nt.Row("", training, case.lead, at=rising, norm="rms")
-        yield run.falls(row, f"{case.name}, after {rising} steps")
+                     case.lead, at=peak, resolves=float(lead[peak]) / 2)  # fmt: skip
+        late = partial(nt.Row, training=training, at=slice(1, None))
+        yield late("least R(clean) − E R(noise) at any step", functional=case.lead, reduce=np.min,
+                   resolves=float(lead[1:].min()))  # fmt: skip
         # A share of ¼ off could be that of another eigenspace.
-        filtered, widths = case.shares(case.outputs), run.widths_of(training)
-        nets = [case.shares(one.outputs()) for one in run.results[case.name]]
-        off = [np.abs(one - filtered).max(axis=(1, 2)) for one in nets[:-1]]
-        bound = run.fit(off, widths).upper(widths[-1], run.confidence(len(run.problem.cases)))
-        largest = float(np.abs(nets[-1].mean(axis=0) - filtered).max())
-        yield nt.Measurement(f"{case.name}: retrieved share − filter, worst eigenspace and step",
-                             0.0, largest, bound + run.nets.rounding_allowance(widths[-1]),
-                             resolution=0.25)  # fmt: skip
+        yield late("retrieved share off its filter, worst eigenspace and step", reduce=np.max,
+                   functional=case.off, relation=nt.Relation.AT_MOST, resolves=0.25)  # fmt: skip
 
 
 @CLAIM.controls
@@ -295,10 +269,8 @@ def controls(designs: Designs) -> Iterator[nt.Control]:
     yield nt.Control(
         "random-labels",
         "clean labels lean to the top eigenspaces: here they are random signs",
-        replace(
-            whole.broken(random, step, claimed), tolerance=None,
-            functional=lambda u, _: (u * signs).mean(axis=(-2, -1)) - mean[: u.shape[-3]],
-        ),
+        replace(whole.broken(random, step, claimed), norm="rms",
+                functional=lambda u, _: (u * signs).mean(axis=(-2, -1)) - mean[: u.shape[-3]]),
     )  # fmt: skip
     half = replace(recipe, inputs=np.eye(clean.size), learning_rate=1.0)
     orthogonal = nt.Training("orthogonal inputs", half, filtered([0.5], 1.0) * observed)

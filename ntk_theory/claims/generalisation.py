@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import rms_bound
-from ntk_theory.checking.functionals import LabelledPoints, learned_measure, margins
+from ntk_theory.checking.functionals import learned_measure, margins
 from ntk_theory.claims import _generalisation_families as families
 
 if TYPE_CHECKING:
@@ -144,15 +144,10 @@ def trainings(problem: nt.NoisyClusters) -> Iterator[nt.Training]:
 
 @CLAIM.rows
 def rows(problem: nt.NoisyClusters, *trainings: nt.Training) -> Iterator[nt.Row]:
-    """Measures of the trained outputs, which are off by no more than that of their deviation."""
-    of = learned_measure(problem.gram)
-
-    def in_measure(difference: Array, predicted: Array) -> Array:
-        return of(difference, LabelledPoints(predicted[0], predicted))
-
+    """Measures of the trained outputs."""
     for training in trainings[:2]:
         predicted = float(measure_of(problem, distance(problem, training.name)))
-        yield nt.Row(MEASURE, training, of, norm=in_measure, expect=predicted,
+        yield nt.Row(MEASURE, training, learned_measure(problem.gram), expect=predicted,
                      resolves=_RESOLVED * predicted)  # fmt: skip
 
 
@@ -191,7 +186,6 @@ def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
         yield over_nets(f"{name}: {DISTANCE}", there, distances(run, name)[-1],
                         share * max(1.0, there / norm) * there, _RESOLVED * there)  # fmt: skip
     yield falling_row(run.nets.widths, [np.abs(one - norm) for one in moved], f"{way}, {DISTANCE}")
-    yield run.deviation_exponent(way)
 
 
 def bound(run: nt.Run, way: str) -> nt.Measurement:
@@ -202,7 +196,7 @@ def bound(run: nt.Run, way: str) -> nt.Measurement:
     First-order propagation: the norm enters linearly, the margin γ as 1/γ. It may fail with a
     probability of 5 %.
     """
-    problem, points = run.problem, run.trainings[way].points
+    problem, points, widest = run.problem, run.trainings[way].points, run.nets.widths[-1]
     learnt = ~problem.dataset.flipped if way == PLAIN else slice(None)
 
     def of(norm: float, margins: Array) -> float:
@@ -210,16 +204,16 @@ def bound(run: nt.Run, way: str) -> nt.Measurement:
         below = float((margins < least).mean())
         return nt.predictions.margin_bound(scale, least, len(margins), below, confidence=0.95)
 
-    norm, moved = distance(problem, way), distances(run, way)
-    expected = margins(points.predicted[-1], points)
-    reached = [margins(one.outputs()[:, -1], points) for one in run.results[way]]
-    margin, least = float(expected[learnt].min()), [one[:, learnt].min(axis=1) for one in reached]
-    relative = allowance(run, moved, norm) + allowance(run, least, margin)
-    predicted, slope = of(norm, expected), float(measure_of(problem, norm)) / margin
+    row = nt.Row("margin", run.trainings[way], lambda u, p: margins(u, p)[..., learnt].min(axis=-1))
+    norm, moved, reached = distance(problem, way), distances(run, way), run.widest(way).outputs()
+    off = allowance(run, moved, norm) + max(run.sides(row, widest)) / row.predicted
+    predicted = of(norm, margins(points.predicted[-1], points))
+    slope = float(measure_of(problem, norm)) / row.predicted
     name, state = "memorised" if way == PLAIN else way, "" if predicted >= 1 else "not "
     return over_nets(
         f"{name}: margin bound of the kernel limit, at the nets' norm and margin ({state}vacuous)",
-        predicted, list(map(of, moved[-1], reached[-1])), relative * slope, 2 * _RESOLVED * slope,
+        predicted, list(map(of, moved[-1], margins(reached[:, -1], points))), off * slope,
+        2 * _RESOLVED * slope,
     )  # fmt: skip
 
 

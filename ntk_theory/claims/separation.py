@@ -9,9 +9,10 @@ from __future__ import annotations
 __all__ = ["CLAIM"]
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -60,10 +61,8 @@ CLAIM = nt.Claim(
     },
 )
 
-CLAIM.problem(
-    nt.cluster_grid,
-    fixed={"ratios": (12.0,), "rates": (0.1, 0.2, 0.3), "reference": (0.2, 12.0), "taught": True},
-)
+CLAIM.problem(nt.cluster_grid, fixed={"ratios": (12.0,), "rates": (0.1, 0.2, 0.3),
+                                      "reference": (0.2, 12.0), "taught": True})  # fmt: skip
 
 
 def _name(way: str, problem: nt.NoisyClusters) -> str:
@@ -72,29 +71,28 @@ def _name(way: str, problem: nt.NoisyClusters) -> str:
 
 @CLAIM.trainings
 def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
-    """Self-distillation of all problems, plain training of all, and other oracles of one.
+    """Self-distillation and plain training of all problems, and other oracles of one.
 
     These are two more learning rates, and soft schedules with an infinite and with a finite sum.
     """
-    pairs = list(zip(grid.problems, grid.seeds, strict=True))
-    halves = [replace(problem, steps=math.ceil(problem.steps / 2)) for problem in grid.problems]
-    for problem, seed in pairs:
+    for place, (problem, seed) in enumerate(zip(grid.problems, grid.seeds, strict=True)):
+        half = replace(problem, steps=math.ceil(problem.steps / 2))
         yield problem.distilled_training(_name(DISTILLED, problem), seed=seed)
-    for half, (_, seed) in zip(halves, pairs, strict=True):
         yield half.plain_training(_name(PLAIN, half), seed=seed)
-    (problem, seed), half = pairs[grid.reference], halves[grid.reference]
-    for share in (1.0, 0.25):
-        rate = share / problem.spectrum.mean
-        steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
-        other = replace(problem, learning_rate=rate, steps=steps)
-        yield other.plain_training(_name(f"{PLAIN}, ηλ_0 = {share:g}", other), seed=seed)
-    time = max(problem.memorisation_time, 1.0)
-    for name, schedule in (
-        ("soft, Σα = ∞", nt.targets.Power(time)),
-        ("soft, Σα < ∞, power", nt.targets.Power(time, 2.0)),
-        ("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2)),
-    ):
-        yield half.soft_training(_name(name, problem), schedule, seed=seed)
+        if place != grid.reference:
+            continue
+        for share in (1.0, 0.25):
+            rate = share / problem.spectrum.mean
+            steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
+            other = replace(problem, learning_rate=rate, steps=steps)
+            yield other.plain_training(_name(f"{PLAIN}, ηλ_0 = {share:g}", other), seed=seed)
+        time = max(problem.memorisation_time, 1.0)
+        for name, schedule in (
+            ("soft, Σα = ∞", nt.targets.Power(time)),
+            ("soft, Σα < ∞, power", nt.targets.Power(time, 2.0)),
+            ("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2)),
+        ):
+            yield half.soft_training(_name(name, problem), schedule, seed=seed)
 
 
 @CLAIM.premises
@@ -107,48 +105,42 @@ def premises(grid: nt.ClusterGrid) -> Iterator[nt.Premise]:
 @CLAIM.rows
 def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
     """Errors at the end of self-distillation, and at the best step of every oracle."""
-    count = len(grid.problems)
-    for training in trainings[:count]:
-        final = float(training.curves["rms_error"][-1])
-        yield nt.Row(FINAL, training, rms_error, expect=final, resolves=final / 2,
-                     tell=True)  # fmt: skip
-    for place, training in enumerate(trainings[count:]):
-        problem = grid.problems[place] if place < count else grid.chosen
-        rho, best = problem.noise_rate, float(training.curves["rms_error"].min())
+    for training in trainings:
+        errors, plain = training.curves["rms_error"], training.name.startswith(f"{PLAIN}, ρ")
         row = partial(nt.Row, training=training, functional=rms_error)
-        any_net = partial(row, nets="each of every width", bound=2 * rho)
-        yield row(BEST, at=nt.ALL_STEPS, reduce=np.min, expect=best, resolves=rho,
-                  tell=place < count)  # fmt: skip
-        yield any_net("best RMS error of any net of any width (bound 2ρ)", at=nt.ALL_STEPS,
-                      reduce=np.min, relation=nt.Relation.AT_LEAST, resolves=rho)  # fmt: skip
-        if place < count:
+        if training.name.startswith(DISTILLED):
+            yield row(FINAL, expect=float(errors[-1]), resolves=errors[-1] / 2, tell=True)
+            continue
+        rho = float((training.recipe.observed != training.points.labels).mean())
+        least = partial(row, at=nt.ALL_STEPS, reduce=np.min, resolves=rho)
+        of_any: dict[str, Any] = {"nets": "each of every width", "bound": 2 * rho}
+        yield least(BEST, expect=float(errors.min()), tell=plain)
+        yield least("best RMS error of any net of any width (bound 2ρ)",
+                    relation=nt.Relation.AT_LEAST, **of_any)  # fmt: skip
+        if plain:
             # In a stopped net the noise beside the signal is least at the first step.
-            least = nt.predictions.overshoot_error(problem.ratio, rho)
-            yield row("best RMS error, rescaled", functional=rescaled_rms_error, expect=least,
-                      at=slice(1, None), reduce=np.min, resolves=2 * rho - least)  # fmt: skip
-            yield any_net("RMS error after one step, rescaled, of any net of any width", at=1,
-                          functional=rescaled_rms_error, expect=least,
-                          relation=nt.Relation.AT_MOST)  # fmt: skip
+            first = nt.predictions.overshoot_error(grid.chosen.ratio, rho)
+            rescaled = partial(row, functional=rescaled_rms_error, expect=first)
+            yield rescaled("best RMS error, rescaled", at=slice(1, None), reduce=np.min,
+                           resolves=2 * rho - first)  # fmt: skip
+            yield rescaled("RMS error after one step, rescaled, of any net of any width", at=1,
+                           relation=nt.Relation.AT_MOST, **of_any)  # fmt: skip
 
 
 @CLAIM.measure
 def gains(run: nt.Run) -> Iterator[nt.Measurement]:
     """Self-distillation against the best stopping time of the same net."""
-    rows, widest = {row.title: row for row in run.declared.rows}, run.nets.widths[-1]
+    rows = {row.title: row for row in run.declared.rows}
     for problem in run.problem.problems:
-        both = final, best = [rows[f"{_name(way, problem)}: {row}"]
-                              for way, row in ((DISTILLED, FINAL), (PLAIN, BEST))]  # fmt: skip
-        ended, stopped = (
-            np.array([row.read(one.outputs()) for one in run.results[row.training.name]])
-            for row in both
-        )
-        found = ended / stopped
-        ends, stops = (run.sides(row, widest) for row in both)
-        gain, name = final.predicted / best.predicted, "self-distilled / best stopped"
-        # First-order propagation of both tolerances through the quotient, of the larger side.
-        yield over_nets(_name(name, problem), gain, found[-1],
-                        max(ends[0] + gain * stops[1], ends[1] + gain * stops[0])
-                        / best.predicted, gain / 2)  # fmt: skip
+        both = [rows[f"{_name(way, problem)}: {row}"]
+                for way, row in ((DISTILLED, FINAL), (PLAIN, BEST))]  # fmt: skip
+        ended, stopped = ([row.read(one.outputs()) for one in run.results[row.training.name]]
+                          for row in both)  # fmt: skip
+        found, gain = np.divide(ended, stopped), both[0].predicted / both[1].predicted
+        name = "self-distilled / best stopped"
+        # First-order propagation of both tolerances.
+        off = sum(max(run.sides(row, run.nets.widths[-1])) / row.predicted for row in both)
+        yield over_nets(_name(name, problem), gain, found[-1], gain * off, gain / 2)
         yield nt.Measurement(_name(f"{name}, largest of any width", problem), 1.0,
                              float(found.max()), 0.0, relation=nt.Relation.AT_MOST)  # fmt: skip
     least = min(row.of_predicted / row.predicted for row in rows.values()
@@ -158,36 +150,32 @@ def gains(run: nt.Run) -> Iterator[nt.Measurement]:
 
 
 @CLAIM.controls
-def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
+def controls(grid: nt.ClusterGrid, _: Any, rows: Mapping[str, nt.Row]) -> Iterator[nt.Control]:
     """Each breaks one premise."""
     problem, levels = grid.chosen, grid.chosen.spectrum
-    final = float(problem.distilled.rms_error()[-1])
     rho = math.ceil(levels.points / 4 - 1) / levels.points  # stable below a quarter
-    other = nt.noisy_clusters(clusters=levels.clusters, points=levels.points, ratio=problem.ratio,
-                              noise_rate=rho, seed=grid.seed)  # fmt: skip
     share = 1 / (1 - 2 * rho)
-    step = replace(other, learning_rate=share / levels.information, steps=1).plain_training()
+    other = replace(problem, learning_rate=share / levels.information, steps=1)
     yield nt.Control(
         "overshoot",
         f"ηλ_+ <= 1: here {share:.3g}, for one step, at ρ = {rho:g}",
-        nt.Row("RMS error after one step", step, rms_error, norm="rms", claimed=2 * rho,
-               expect=nt.predictions.overshoot_error(levels.ratio, rho)),
+        nt.Row("RMS error after one step", other.with_noise_rate(rho).plain_training(), rms_error,
+               claimed=2 * rho, expect=nt.predictions.overshoot_error(levels.ratio, rho)),
         unmet=nt.Premise("no overshoot", share, share <= 1, "ηλ_+ <= 1"),
     )  # fmt: skip
+    final = rows[f"{_name(DISTILLED, problem)}: {FINAL}"]
     yield nt.Control(
         "soft-targets",
         "targets are hardened: here h(u) = u, which only slows plain training down",
-        nt.Row(BEST, problem.soft_training(), rms_error, at=nt.ALL_STEPS, reduce=np.min,
-               norm="rms", claimed=final),
-    )  # fmt: skip
+        final.under(problem.soft_training(), name=BEST, at=nt.ALL_STEPS, reduce=np.min),
+    )
     broken = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
     yield nt.Control(
         "late-burn-in",
         f"burn-in < t_mem: here it takes {broken.burn_in} steps, twice t_mem",
-        nt.Row(FINAL, broken.training("late burn-in", broken.recipe, broken.plain), rms_error,
-               norm="rms", claimed=final),
+        final.under(broken.training("late burn-in", broken.recipe, broken.plain)),
         unmet=broken.early_burn_in,
-    )  # fmt: skip
+    )
 
 
 CLAIM.panels = {

@@ -67,34 +67,21 @@ def relative_margin(
     return np.asarray((signal - 2 * (1 - noise_rate) * noise) / size)
 
 
-def first_wrong_step(
-    spectrum: ClusterSpectrum,
-    noise_rate: float,
-    learning_rate: float,
-    margin: float = 0.0,
-) -> int:
+def first_wrong_step(spectrum: ClusterSpectrum, noise_rate: float, learning_rate: float) -> int:
     """First step t >= 1 of plain training with (1−2ρ) g_+ <= 2(1−ρ) g_−, for ȳ = 0.
 
-    From it on the flipped points show their wrong labels. With another `margin`: the first step at
-    which the relative margin has fallen to it. The steps between those of margin ν and −ν are where
-    outputs that deviate by the relative amount ν may have their first wrong sign.
+    From it on the flipped points show their wrong labels.
 
     Args:
         spectrum: eigenvalues of the clusters.
         noise_rate: ρ in (0, 1/2).
         learning_rate: η, at most 1/λ_+.
-        margin: in (−1, 1); the relative margin tends to −1.
-
-    Raises:
-        ValueError: for a margin that is never reached.
 
     Reference: docs/theory.md, section 6.4.
     """
-    if not margin > -1:
-        raise ValueError(f"margin must be above −1, which is never reached; got {margin}")
 
     def fallen(step: int) -> bool:
-        return bool(relative_margin(spectrum, noise_rate, learning_rate, step) <= margin)
+        return bool(relative_margin(spectrum, noise_rate, learning_rate, step) <= 0)
 
     last = 1
     while not fallen(last):
