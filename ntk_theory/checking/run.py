@@ -387,7 +387,8 @@ class Run:
                 title = f"{one.name}: {shown.parameter} that outputs show, over that of theory"
                 entry = over_nets(title, 1.0, values, within(_RISK))
                 decisive = within(_DECISIVE_RISK)
-                found.setdefault(shown.parameter, []).append(replace(entry, decisive=decisive))
+                entry = replace(entry, decisive=decisive, source="law")
+                found.setdefault(shown.parameter, []).append(entry)
                 least = decisive + shown.scatter(wide.width, nets)
                 notices[shown.parameter] = min(least, notices.get(shown.parameter, math.inf))
         for entries in found.values():
@@ -411,7 +412,8 @@ class Run:
             entries += [
                 _entry(row, float(value), sides, resolves, values, decisive) for value in shown
             ]
-        return min(entries, key=lambda entry: entry.slack)
+        least = min(entries, key=lambda entry: entry.slack)
+        return replace(least, source="law" if self.by_law(row) else "fitted")
 
     def exponent(
         self, title: str, values: Sequence[Array], predicted: float = -0.5, of: str = ""
