@@ -53,6 +53,11 @@ class Checked:
         """What was found, in a sentence."""
         return self.result.finding
 
+    @property
+    def notices(self) -> dict[str, float]:
+        """The least relative error of each parameter of theory that would have been VIOLATED."""
+        return dict(self.result.notices)
+
     def __repr__(self) -> str:
         return f"{self.verdict.value} {self.result.claim.id}: {self.finding}."
 
@@ -89,6 +94,7 @@ class Checked:
         return picture(self.result)
 
     def _repr_html_(self) -> str:
+        from ntk_theory.report.document import noticed
         from ntk_theory.report.pictures import svg_pictures
 
         heads = ("name", "predicted", "measured", "tolerance", "holds")
@@ -99,7 +105,9 @@ class Checked:
         drawn = "".join(svg_pictures(self.result).values()) if self.result.arrays else ""
         return (
             f"<p><b>{self.verdict.value}</b> {escape(self.result.claim.id)}: "
-            f"{escape(self.finding)}.</p>\n<div>{drawn}</div>\n<table>\n"
+            f"{escape(self.finding)}.</p>\n"
+            + (f"<p>It {noticed(self.notices)}.</p>\n" if self.notices else "")
+            + f"<div>{drawn}</div>\n<table>\n"
             f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>\n"
             + "".join(f"<tr>{line}</tr>\n" for line in lines)
             + "</table>\n"

@@ -11,6 +11,7 @@ import ntk_theory as nt
 from cases import toy
 from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.notebook import Checked, NotSupportedError
+from ntk_theory.report.document import noticed
 from progress import Silent
 
 TOY = toy("residual-law")
@@ -46,6 +47,8 @@ def test_a_notebook_shows_verdict_picture_and_numbers(checked):
     assert "<b>SUPPORTED</b> residual-law" in html
     assert "<svg" in html
     assert html.count("<tr>") == len(checked.rows()) + 1
+    assert f"<p>It {noticed(checked.notices)}.</p>" in html
+    assert checked.notices["learning rate"] > 0
     assert len(checked.plot().axes) == 1
 
 

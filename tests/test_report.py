@@ -1,22 +1,28 @@
 """The report of a run: what the page and the Markdown say, and that a browser shows it."""
 
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from rich.console import Console
 
 from cases.lazy import TOY as LAZY
 from cases.margin import TOY as MARGIN
+from made_up import made_up
 from ntk_theory import verify
 from ntk_theory.claims import all_claims
 from ntk_theory.machine.environment import describe_environment
-from ntk_theory.report.document import to_document
+from ntk_theory.report.console import print_result
+from ntk_theory.report.document import FITTED, noticed, to_document
 from ntk_theory.report.files import report_files
+from ntk_theory.report.markdown import section, to_markdown
 from ntk_theory.report.page import gauge, to_page
 from ntk_theory.report.pictures import svg_pictures
 from progress import Impatient, Silent
@@ -279,3 +285,50 @@ def test_the_page_fits_a_phone_and_a_desk(page, browse, tmp_path, width):
     assert seen["page"] <= width
     assert len(seen["pictures"]) >= 3
     assert all(280 < picture <= width for picture in seen["pictures"])
+
+
+def test_every_form_says_what_the_run_would_notice_and_what_narrower_nets_have_set(results):
+    margin, lazy = results
+    assert set(margin.notices) == {"learning rate", "noise eigenvalues", "noise rate"}
+    line = noticed(margin.notices)
+    first = f"{100 * margin.notices['learning rate']:.2g}"
+    assert line.startswith(f"would notice (99 %): learning rate off by {first} %, noise eigenval")
+    (row, *_) = (m for m in margin.measurements if m.source == "law")
+    fitted = replace(margin, measurements=(*margin.measurements, replace(row, source="fitted")))
+    for result, times in ((margin, 0), (fitted, 1)):
+        document = to_document([result], describe_environment())
+        assert document["claims"][0]["notices"] == margin.notices
+        page, markdown = to_page(document, {}, COMMAND), to_markdown(document, {}, COMMAND)
+        for text in (page, markdown, printed(result), printed(result, verbose=True)):
+            assert line in text
+        assert page.count(" fitted<") == markdown.count(" fitted |") == times
+        assert (f"({FITTED})" in markdown) == bool(times)
+        assert printed(result, verbose=True).count(" fitted ") == times
+        assert f"({FITTED})" in printed(result, verbose=True) or not times
+        assert "fitted" not in printed(result)
+    sources = {m.source for m in lazy.measurements}
+    assert "" in sources  # what a claim measures by itself
+
+
+def test_a_record_that_does_not_say_what_it_would_notice_has_a_dash(results):
+    (entry,) = to_document(results[:1], describe_environment())["claims"]
+    old = {key: value for key, value in entry.items() if key != "notices"}
+    for row in old["measurements"]:
+        del row["source"]
+    assert "It would notice (99 %): –\n" in section(old, [])
+    assert noticed({"learning rate": None}) == "would notice (99 %): –"
+
+
+def test_a_tolerance_says_whether_narrower_nets_have_set_it():
+    run = made_up(all_claims()["margin"], MARGIN)
+    (row, *_) = run.declared.rows
+    assert run.measure(row).source == "law"
+    assert run.measure(replace(row, tolerance=lambda bound: bound)).source == "fitted"
+    assert {found.source for found in run.parameters()} == {"law"}
+
+
+def printed(result, **how):
+    """What the console shows."""
+    console = Console(file=io.StringIO(), width=200)
+    print_result(console, result, **how)
+    return console.file.getvalue()

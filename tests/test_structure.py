@@ -31,7 +31,7 @@ LAYERS = [
     },
     {"arguments.arrays", "arguments.scalars", "predictions.spectra"},
     {"arguments.labels", "checking.functionals", "checking.knobs", "checking.sweep"},
-    {"checking.claim", "checking.rows"},
+    {"checking.claim", "checking.rows", "toys"},
     {"checking.foreign"},
     {
         "machine.ranks",
@@ -55,17 +55,20 @@ LAYERS = [
     {"problems", "machine.jobs"},
     {"checking.nets", "checking.laws", "grids", "distilled", "tasks"},
     {"checking.ladder"},
-    {"checking.declaration", "checking.panels", "checking.scores"},
+    {"checking.declaration", "checking.panels"},
+    {"checking.scores"},
+    {"checking.planting"},
     {"checking.limits", "checking.run"},
     {"checking.running", "image_size"},
+    {"checking.trials"},
     CLAIMS,
     {"report.explain", "report.document"},
     {"report.console", "report.markdown", "report.page"},
-    {"report.files", "report.pictures"},
+    {"report.files", "report.pictures", "report.calibration"},
     {"command.parser"},
     {"command.recording", "notebook", "testing"},
     {"verify"},
-    {"paper_checks"},
+    {"paper_checks", "calibrate"},
 ]
 MEASUREMENT = {"kernels", "spectrum", "extreme", "network", "targets", "streaming"} | {
     name for name in MODULES if name.startswith("training.")

@@ -294,9 +294,22 @@ class Claim:
         rows = () if other.costly else declared.rows
         return declared.config, {row.title: row.predicted for row in rows}
 
-    def run(self, options: Options, progress: Progress) -> ClaimResult:
-        """Check it: train the nets, hold rows and controls against what is predicted."""
-        result: ClaimResult = _run(self.at(options), options, progress)
+    def run(
+        self, options: Options, progress: Progress, planted: tuple[str, float] | None = None
+    ) -> ClaimResult:
+        """Check it: train the nets, hold rows and controls against what is predicted.
+
+        Args:
+            options: of the run.
+            progress: told how far it has come.
+            planted: a parameter of theory, one of "learning rate", "noise eigenvalues" and "noise
+                rate", and the relative error by which that of the nets is to be larger: a run of a
+                wrong theory.
+
+        Raises:
+            ValueError: for a parameter that there is not, or that no net of the claim shows.
+        """
+        result: ClaimResult = _run(self.at(options), options, progress, planted)
         return result
 
 

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Event
 from typing import Any
@@ -126,6 +126,12 @@ class WidthResult:
         zeros, weights = np.zeros(len(outputs)), np.ones((len(outputs), outputs.shape[1] - 1))
         steps = np.arange(outputs.shape[1])
         return cls(width, Trajectory(steps, outputs, weights, None, zeros, zeros, zeros), {})
+
+    def moved(self, change: Array) -> WidthResult:
+        """The same nets with outputs that are changed at every step, by (k, n) or (k, n, C)."""
+        outputs = self.trajectory.outputs
+        changed = outputs + change[: outputs.shape[1]]
+        return replace(self, trajectory=replace(self.trajectory, outputs=changed))
 
     def outputs(self, on: str | None = None) -> Array:
         """Outputs at the recorded steps, on held-out points, or less what was taught."""

@@ -28,6 +28,7 @@ from ntk_theory.checking.ladder import (
 )
 from ntk_theory.checking.laws import TrainingLaw, known_law, law_of
 from ntk_theory.checking.nets import WidthResult, net_seeds, train_nets, train_students
+from ntk_theory.checking.planting import Planted, check_planted, in_outputs, in_recipe
 from ntk_theory.checking.rows import (
     ALL_STEPS,
     NORMS,
@@ -39,7 +40,7 @@ from ntk_theory.checking.rows import (
     Sides,
     Training,
 )
-from ntk_theory.checking.scores import Estimate, estimates
+from ntk_theory.checking.scores import LEARNING_RATE, Estimate, estimates
 from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
 from ntk_theory.machine import jobs
 
@@ -67,6 +68,8 @@ class Run:
         results: nets of each width, by the name of the training.
         controlled: nets of the controls so far, by the name of the training.
         notes: what one part of the claim leaves for those that come after it, by name.
+        planted: a parameter of theory and a relative error, by which the nets of the claim, but
+            not of its controls, have another one.
     """
 
     declared: Declaration
@@ -75,6 +78,7 @@ class Run:
     results: dict[str, list[WidthResult]] = field(default_factory=dict)
     controlled: dict[str, WidthResult] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    planted: Planted | None = None
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
     _laws: dict[int, TrainingLaw] = field(default_factory=dict)
     _in_float64: dict[str, Array] = field(default_factory=dict)
@@ -121,13 +125,14 @@ class Run:
             "progress": self.progress,
             "keep_network": bool(one.held_out) or one.inspect is not None,
         }
+        recipe = in_recipe(one.recipe, self.planted if stream == NETS_STREAM else None)
         taught = None
         if one.taught is None:
-            trajectory = train_nets(one.recipe, width, seeds, **how)
+            trajectory = train_nets(recipe, width, seeds, **how)
         else:
             teachers = self._teachers(one.taught.by, width, stream, count)
             taught = one.taught.lesson(teachers.outputs())
-            trajectory = train_students(one.recipe, width, taught, seeds, **how)
+            trajectory = train_students(recipe, width, taught, seeds, **how)
         held_out, inspected = {}, {}
         if trajectory.network is not None and trajectory.diverged is None:
             held_out = {
@@ -155,8 +160,29 @@ class Run:
             for generation in range(last + 1)
         ]
 
+    def planting(self, parameter: str, error: float) -> Run:
+        """This run once more, after it has trained its nets, with an error that is planted.
+
+        It shares the laws with this one, and the nets where the error is planted in their outputs.
+        """
+        nets = {} if parameter == LEARNING_RATE else self.results
+        return Run(
+            self.declared, self.progress, results=nets, planted=(parameter, error), _laws=self._laws
+        )
+
     def climb(self) -> bool:
-        """Train nets of all widths in all ways; says whether they all stayed finite."""
+        """Have nets of all widths in all ways; says whether they all stayed finite."""
+        if self.planted is not None:
+            check_planted(self.planted, self.trainings)
+            if self.measures_rounding:
+                raise ValueError("planted: errors are planted in nets of float64 only")
+        if not (self.results or self._train_all()):
+            return False
+        self.results = in_outputs(self.planted, self.trainings, self.results, self.law)
+        return True
+
+    def _train_all(self) -> bool:
+        """The same, of nets that have not been trained."""
         for name in self.trainings:
             self.results[name] = []
         every = {name: self.widths_of(one) for name, one in self.trainings.items()}
@@ -385,7 +411,8 @@ class Run:
                 title = f"{one.name}: {shown.parameter} that outputs show, over that of theory"
                 entry = over_nets(title, 1.0, values, within(_RISK))
                 decisive = within(_DECISIVE_RISK)
-                found.setdefault(shown.parameter, []).append(replace(entry, decisive=decisive))
+                entry = replace(entry, decisive=decisive, source="law")
+                found.setdefault(shown.parameter, []).append(entry)
                 least = decisive + shown.scatter(wide.width, nets)
                 notices[shown.parameter] = min(least, notices.get(shown.parameter, math.inf))
         for entries in found.values():
@@ -409,7 +436,8 @@ class Run:
             entries += [
                 _entry(row, float(value), sides, resolves, values, decisive) for value in shown
             ]
-        return min(entries, key=lambda entry: entry.slack)
+        least = min(entries, key=lambda entry: entry.slack)
+        return replace(least, source="law" if self.by_law(row) else "fitted")
 
     def exponent(
         self, title: str, values: Sequence[Array], predicted: float = -0.5, of: str = ""

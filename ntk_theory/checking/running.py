@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Run", "WidthResult", "run_claim"]
+__all__ = ["Run", "WidthResult", "conducted", "run_claim"]
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from ntk_theory.checking.functionals import margins
 from ntk_theory.checking.ladder import control_width
 from ntk_theory.checking.limits import kernel_limit_rows
 from ntk_theory.checking.nets import WidthResult
+from ntk_theory.checking.planting import Planted
 from ntk_theory.checking.rows import Training
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import (
@@ -134,13 +135,20 @@ def _gather(run: Run, evidence: Evidence) -> str:
     return run.finding()
 
 
-def run_claim(claim: Claim, options: Options, progress: Progress) -> ClaimResult:
-    """Check a claim."""
-    declared = declare(claim, options)
+def conducted(run: Run) -> ClaimResult:
+    """What comes of a run."""
+    declared = run.declared
     return conduct(
-        claim,
-        options,
+        declared.claim,
+        declared.options,
         declared.config,
-        lambda evidence: _gather(Run(declared, progress), evidence),
+        lambda evidence: _gather(run, evidence),
         lambda: [control.id for control in declared.controls],
     )
+
+
+def run_claim(
+    claim: Claim, options: Options, progress: Progress, planted: Planted | None = None
+) -> ClaimResult:
+    """Check a claim, on nets for which theory is wrong if an error is planted."""
+    return conducted(Run(declare(claim, options), progress, planted=planted))

@@ -6,7 +6,7 @@ outputs of nets are an estimate of the parameter, whose law is that of finite wi
 
 from __future__ import annotations
 
-__all__ = ["POWER", "Estimate", "estimates"]
+__all__ = ["LEARNING_RATE", "PARAMETERS", "POWER", "Estimate", "estimates", "tangents"]
 
 import math
 from collections.abc import Iterator
@@ -17,6 +17,13 @@ from scipy.special import ndtri, stdtrit
 
 from ntk_theory.checking.laws import TrainingLaw
 from ntk_theory.checking.rows import Array, Training
+
+PARAMETERS = LEARNING_RATE, _NOISE, _NOISE_RATE = (
+    "learning rate",
+    "noise eigenvalues",
+    "noise rate",
+)
+"""That outputs may be estimates of."""
 
 POWER = 0.99
 """Probability with which an error is noticed."""
@@ -32,16 +39,27 @@ _UNSURE = 0.1
 """Share of the variance of each step that the law may leave out, as it does O(m^{-1/2}) of it."""
 
 
-def _tangents(law: TrainingLaw) -> Iterator[tuple[str, Array]]:
-    """Parameters, and derivatives of the limit's outputs by their logarithms, (T + 1, n, C)."""
-    response, recipe = law.of.response, law.training.recipe
+def tangents(law: TrainingLaw) -> Iterator[tuple[str, Array]]:
+    """Parameters, and derivatives of the predicted outputs by their logarithms.
+
+    Args:
+        law: of a training.
+
+    Yields:
+        Names, and arrays of the shape of the training's prediction.
+    """
+    response, recipe, shape = law.of.response, law.training.recipe, law.training.predicted.shape
     points = np.size(recipe.observed)
     values, vectors = np.linalg.eigh(response.kernel[:points])
     below = values < values.mean()
     noise = np.zeros_like(response.kernel)
     noise[:points] = (vectors[:, below] * values[below]) @ vectors[:, below].T
-    yield "learning rate", response.to_kernels(response.kernel[None])[0]
-    yield "noise eigenvalues", response.to_kernels(noise[None])[0]
+
+    def trained(changes: Array) -> Array:
+        return changes[0, :, : shape[1]].reshape(shape)
+
+    yield LEARNING_RATE, trained(response.to_kernels(response.kernel[None]))
+    yield _NOISE, trained(response.to_kernels(noise[None]))
     if law.training.labels is None or recipe.observed.ndim > 1:
         return
     clean, observed = np.asarray(law.training.labels), np.asarray(recipe.observed)
@@ -50,7 +68,7 @@ def _tangents(law: TrainingLaw) -> Iterator[tuple[str, Array]]:
         # Labels of a rate ρ are (1 − 2ρ) y and a rest of norm 2 sqrt(ρ(1 − ρ) n).
         rest = observed - (1 - 2 * wrong) * clean
         change = -2 * wrong * clean + (1 - 2 * wrong) / (2 * (1 - wrong)) * rest
-        yield "noise rate", response.to_labels(change[None, :, None])[0]
+        yield _NOISE_RATE, trained(response.to_labels(change[None, :, None]))
 
 
 @dataclass(frozen=True)
@@ -110,9 +128,8 @@ def estimates(law: TrainingLaw, width: int, nets: int) -> Iterator[Estimate]:
     shape = law.training.predicted.shape
     drawn = math.sqrt(width) * (law.outputs(width) - law.training.predicted)
     drawn = drawn.reshape(*drawn.shape[:2], -1)
-    changes = {name: tangent[:, : shape[1]].reshape(shape[0], -1)
-               for name, tangent in _tangents(law)}  # fmt: skip
-    rate = changes["learning rate"]
+    changes = {name: tangent.reshape(shape[0], -1) for name, tangent in tangents(law)}
+    rate = changes[LEARNING_RATE]
     size = np.square(rate).sum(axis=1)
     late = np.arange(shape[0]) > size.argmax()
     telling = np.flatnonzero(size > np.where(late, _LATE, _LEAST) * size.max())

@@ -82,6 +82,8 @@ class Measurement:
             wider one nothing can be concluded.
         decisive: how far the two may lie apart before the claim is VIOLATED; farther apart than the
             tolerance nothing can be concluded. The tolerance itself when left out.
+        source: of the tolerance: the "law" of finite width, or "fitted" to narrower nets; empty
+            where it is neither.
         kind: "row" of the claim; "formula" that is held against another computation of it, without
             nets; or "falling", a deviation that must fall with the width.
     """
@@ -96,6 +98,7 @@ class Measurement:
     resolution: float = math.inf
     kind: Literal["row", "formula", "falling"] = "row"
     decisive: float | None = None
+    source: Literal["law", "fitted", ""] = ""
 
     def _slack_of(self, value: float) -> float:
         difference = value - self.predicted

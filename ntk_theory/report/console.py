@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ntk_theory.checking.verdicts import ClaimResult, Measurement, Relation, Verdict
+from ntk_theory.report.document import FITTED, noticed, tolerance
 
 _COLOURS = {
     Verdict.SUPPORTED: "bold green",
@@ -47,7 +48,7 @@ def _premise_table(result: ClaimResult) -> Table:
     return table
 
 
-def _measurement_table(measurements: Sequence[Measurement], title: str) -> Table:
+def _measurement_table(measurements: Sequence[Measurement], title: str, *, sources: bool) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("quantity")
     for heading in ("predicted", "measured", "interval", "tolerance", "slack"):
@@ -60,7 +61,7 @@ def _measurement_table(measurements: Sequence[Measurement], title: str) -> Table
             _number(m.predicted),
             _number(m.measured),
             interval,
-            f"{_SIGNS[m.relation]}{_number(m.tolerance)}",
+            tolerance(f"{_SIGNS[m.relation]}{_number(m.tolerance)}", m.source if sources else ""),
             _number(m.slack),
             _mark(m.holds),
         )
@@ -138,9 +139,12 @@ def print_result(console: Console, result: ClaimResult, *, verbose: bool = False
     if result.measurements:
         rows = list(result.measurements) if verbose else _deciding(result)
         title = "Measurements" if verbose else "Measurements that decide"
-        console.print(_measurement_table(rows, title))
-        if not verbose:
-            console.print(Text(_left_out(result, rows)))
+        console.print(_measurement_table(rows, title, sources=verbose))
+        fitted = any(m.source == "fitted" for m in rows)
+        left = _left_out(result, rows) if not verbose else f"({FITTED})" if fitted else ""
+        console.print(Text(left))
+        if result.notices:
+            console.print(Text(noticed(result.notices)))
         console.print()
     if result.controls:
         console.print(_control_table(result))

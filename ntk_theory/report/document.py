@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "alike", "command_line", "finite", "interruption", "to_document", "to_json"]
+__all__ = [
+    "FITTED",
+    "SCHEMA",
+    "alike",
+    "command_line",
+    "finite",
+    "interruption",
+    "noticed",
+    "to_document",
+    "to_json",
+    "tolerance",
+]
 
 import json
 import math
@@ -16,6 +27,9 @@ from ntk_theory.checking.verdicts import ClaimResult, Control, Measurement
 
 SCHEMA = 2
 """Version of the JSON layout."""
+
+FITTED = "fitted: the tolerance comes from narrower nets, not from the law of finite width"
+"""What the word means beside a tolerance."""
 
 
 def finite(value: Any) -> Any:
@@ -40,6 +54,7 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
         "measured": measurement.measured,
         "interval": measurement.interval,
         "tolerance": measurement.tolerance,
+        "source": measurement.source,
         "slack": measurement.slack,
         "holds": measurement.holds,
     }
@@ -74,10 +89,28 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
         "measurements": [_measurement(m) for m in result.measurements],
         "controls": [_control(c) for c in result.controls],
         "verdict": result.verdict.value,
+        "notices": dict(result.notices),
         "finding": result.finding,
         "interrupted": result.interrupted,
         "seconds": round(result.seconds, 3),
     }
+
+
+def tolerance(shown: str, source: str) -> str:
+    """A tolerance as tables have it, with a word where narrower nets have set it."""
+    return f"{shown} fitted" if source == "fitted" else shown
+
+
+def noticed(notices: Mapping[str, float | None]) -> str:
+    """What errors of theory a run would have noticed, in words; a dash where none is known.
+
+    >>> noticed({"learning rate": 0.0254, "noise rate": 0.002})
+    'would notice (99 %): learning rate off by 2.5 %, noise rate 0.2 %'
+    """
+    known = {name: value for name, value in notices.items() if value is not None}
+    shown = [f"{name}{'' if place else ' off by'} {100 * value:.2g} %"
+             for place, (name, value) in enumerate(known.items())]  # fmt: skip
+    return f"would notice (99 %): {', '.join(shown) or '–'}"
 
 
 def command_line(result: ClaimResult) -> str:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ntk_theory.report.document import interruption
+from ntk_theory.report.document import FITTED, interruption, noticed, tolerance
 
 
 def _cell(value: Any) -> str:
@@ -38,6 +38,9 @@ def section(entry: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """
     minutes = max(0.1, math.ceil(entry["seconds"] / 6) / 10)
     measurement = ("name", "predicted", "relation", "measured", "interval", "tolerance", "holds")
+    sources = [row.get("source", "") for row in entry["measurements"]]
+    said = [{**row, "tolerance": tolerance(_cell(row["tolerance"]), source)}
+            for row, source in zip(entry["measurements"], sources, strict=True)]  # fmt: skip
     parts = [
         f"## {entry['id']}",
         f"{entry['statement']}",
@@ -47,8 +50,10 @@ def section(entry: Mapping[str, Any], pictures: Sequence[str]) -> str:
         " ".join(f"![{entry['id']}: prediction over measurement]({file})" for file in pictures),
         table(
             ("measurement", *measurement[1:]),
-            [[row[key] for key in measurement] for row in entry["measurements"]],
+            [[row[key] for key in measurement] for row in said],
         ),
+        f"({FITTED})" if "fitted" in sources else "",
+        f"It {noticed(entry.get('notices', {}))}",
         table(
             ["premise", "value", "required", "holds"],
             [[p["name"], p["value"], p["requirement"], p["holds"]] for p in entry["premises"]],

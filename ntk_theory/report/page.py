@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ntk_theory.report.document import interruption
+from ntk_theory.report.document import FITTED, interruption, noticed, tolerance
 
 _MEANING = {
     "SUPPORTED": "premises met, every measurement within its tolerance, every control failed as "
@@ -156,7 +156,7 @@ def _measurements(entry: Mapping[str, Any]) -> str:
             _number(m["predicted"]),
             _number(m["measured"]),
             " … ".join(map(_number, m["interval"])) if m["interval"] else "",
-            _SIGNS[m["relation"]] + _number(m["tolerance"]),
+            tolerance(_SIGNS[m["relation"]] + _number(m["tolerance"]), m["source"]),
             gauge(m),
             _mark(m["holds"]),
         )
@@ -226,6 +226,7 @@ def _section(entry: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         f'<section id="{id_}">\n<div class="top">{head}</div>\n',
         f'<p class="statement">{escape(entry["statement"])}</p>\n',
         f'<p class="found">{escape(entry["finding"])}.</p>\n',
+        f"<p>It {noticed(entry['notices'])}.</p>\n" if entry["notices"] else "",
         f'<div class="pictures">\n{drawn}</div>\n' if drawn else "",
     ]
     for title, made, rows in (
@@ -298,5 +299,6 @@ def to_page(
         "<h3>The small pictures</h3>\n<p>Grey is what the tolerance allows, the tick in it the "
         "prediction, the dot what was measured, the line its range over nets or its interval. What "
         "lies beyond one and a half tolerances is drawn at the edge.</p>\n"
+        f"<p>{FITTED}.</p>\n"
         "</section>\n</main>\n</body>\n</html>\n"
     )

@@ -1,24 +1,18 @@
 """Toy runs of every claim, and wrong versions of its formulas: one module a claim.
 
-Each module defines `TOY`, options at which a whole run takes seconds and is SUPPORTED, and
-`MUTANTS`, changes of a formula under which it must not be.
+Each module has `TOY`, the options of `ntk_theory.toys`, and `MUTANTS`, changes of a formula under
+which a toy run must not be SUPPORTED.
 """
 
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
-from ntk_theory.checking.verdicts import ClaimResult, Options
+from ntk_theory.checking.verdicts import ClaimResult
 from ntk_theory.claims import all_claims
 from ntk_theory.testing import Mutant as Mutant
+from ntk_theory.toys import toy as toy
 from progress import Silent
-
-
-def toy(claim: str) -> Options:
-    """Options of the toy run of a claim."""
-    options: Options = import_module(f"cases.{claim.replace('-', '_')}").TOY
-    return options
 
 
 class Counted(NamedTuple):

@@ -5,17 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, seeing, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(
-    preset="quick",
-    seeds=4,
-    widths=(256, 512, 1024, 2048, 4096),
-    clusters=4,
-    points=6,
-    ratio=4.0,
-    noise_rate=1 / 6,
-)
+TOY = TOYS["air"]
 
 POINTS = {"clusters": 24, "tree": 42, "power law": 40, "circle": 15}
 

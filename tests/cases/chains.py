@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options("quick", seeds=5, widths=(768, 1536, 3072, 6144), points=16, ratio=2.6)
+TOY = TOYS["chains"]
 
 THRESHOLD = "ntk_theory.predictions.chain_threshold"
 MARGIN = "ntk_theory.predictions.chain_margin"

@@ -5,20 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
 NETS = "ntk_theory.checking.nets.train"
 
-TOY = Options(
-    seed=0,
-    seeds=4,
-    widths=(256, 512, 1024, 2048, 4096),
-    clusters=4,
-    points=5,
-    ratio=12.0,
-    noise_rate=0.2,
-    steps=256,
-)
+TOY = TOYS["convergence"]
 
 DISTILLATION = "ntk_theory.predictions.self_distillation"
 CURVE = "ntk_theory.predictions.ErrorCurve"

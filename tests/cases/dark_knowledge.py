@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from cases import Mutant, nets_at_rate, seeing, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(preset="quick", seeds=4, widths=(128, 256, 512, 1024, 2048))
+TOY = TOYS["dark-knowledge"]
 
 POINTS = {"the tree": 36, "teachers": 96, "students": 16}
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options("quick", seed=0, seeds=200, widths=(256, 512, 1024, 2048), steps=28)
+TOY = TOYS["finite-width"]
 
 LAW = "ntk_theory.predictions.fluctuations"
 

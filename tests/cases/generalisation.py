@@ -5,20 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
 NETS = "ntk_theory.checking.nets.train"
 
-TOY = Options(
-    preset="quick",
-    seed=0,
-    seeds=8,
-    widths=(64, 128, 256, 512, 1024),
-    clusters=4,
-    points=10,
-    ratio=12.0,
-    noise_rate=0.2,
-)
+TOY = TOYS["generalisation"]
 
 DISTANCE = "ntk_theory.predictions.linearised_distance"
 

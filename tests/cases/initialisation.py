@@ -5,11 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(
-    seed=0, seeds=24, widths=(64, 128, 256, 512, 1024), ratio=8.0, steps=120, init_scale=1.6
-)
+TOY = TOYS["initialisation"]
 
 SPREAD = "ntk_theory.predictions.initial_output_spread"
 SAMPLES = "ntk_theory.predictions.initial_output_samples"

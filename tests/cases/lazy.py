@@ -5,16 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(
-    preset="quick",
-    seeds=24,
-    widths=(256, 512, 1024, 2048, 4096),
-    clusters=2,
-    points=5,
-    ratio=6.0,
-)
+TOY = TOYS["lazy"]
 LAYER = "ntk_theory.predictions.boundary_layer"
 DISTANCE = "ntk_theory.predictions.linearised_distance"
 

@@ -5,17 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(
-    preset="quick",
-    seeds=6,
-    widths=(256, 512, 1024, 2048, 4096),
-    clusters=4,
-    points=5,
-    ratio=8.0,
-    noise_rate=0.2,
-)
+TOY = TOYS["margin"]
 
 MUTANTS = [
     Mutant(

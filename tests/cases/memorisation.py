@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(seed=0, seeds=12, widths=(512, 1024, 2048, 4096), points=10, ratio=10.0, steps=80)
+TOY = TOYS["memorisation"]
 
 FIRST_WRONG = "ntk_theory.predictions.first_wrong_step"
 PLAIN = "ntk_theory.predictions.plain_training"

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options("quick", points=20, dimension=8, widths=(512, 1024, 2048, 4096))
+TOY = TOYS["residual-law"]
 
 
 def off_by(factor):

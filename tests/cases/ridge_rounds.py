@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from cases import Mutant
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options("quick", points=24, widths=(256, 512, 1024, 2048))
+TOY = TOYS["ridge-rounds"]
 
 
 def off_by(factor):

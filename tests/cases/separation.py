@@ -3,17 +3,9 @@
 from dataclasses import replace
 
 from cases import Mutant
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(
-    seed=0,
-    seeds=8,
-    widths=(512, 1024, 2048, 4096),
-    clusters=4,
-    points=5,
-    ratio=8.0,
-    noise_rate=0.2,
-)
+TOY = TOYS["separation"]
 
 DISTILLATION = "ntk_theory.predictions.self_distillation"
 PLAIN = "ntk_theory.predictions.plain_training"

@@ -5,17 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, times_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(
-    preset="quick",
-    seeds=16,
-    widths=(256, 512, 1024, 2048, 4096),
-    clusters=2,
-    points=5,
-    ratio=5.0,
-    steps=32,
-)
+TOY = TOYS["soft-identity"]
 RATES = "ntk_theory.predictions.equivalent_learning_rates"
 CURVE = "ntk_theory.predictions.soft_self_distillation"
 

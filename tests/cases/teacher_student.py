@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(seed=0, seeds=8, widths=(256, 512, 1024, 2048), clusters=2)
+TOY = TOYS["teacher-student"]
 
 STUDENT = "ntk_theory.predictions.student_training"
 HARDENED = "ntk_theory.predictions.hardened_student_training"

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from cases import Mutant
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(seed=0, seeds=6, widths=(512, 1024, 2048, 4096), points=10, ratio=4.0)
+TOY = TOYS["threshold"]
 
 THRESHOLD = "ntk_theory.predictions.recoverability_threshold"
 MARGIN = "ntk_theory.predictions.relative_margin"

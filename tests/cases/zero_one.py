@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 
 from cases import Mutant, nets_at_rate
-from ntk_theory.checking.verdicts import Options
+from ntk_theory.toys import TOYS
 
-TOY = Options(seed=0, seeds=3, widths=(256, 512, 1024, 2048), ratio=12.0)
+TOY = TOYS["zero-one"]
 
 TIME = "ntk_theory.predictions.recovery_time"
 CENTRES = "ntk_theory.predictions.cluster_centres"
