@@ -9,7 +9,7 @@ import ntk_theory as nt
 from cases.memorisation import TOY
 from made_up import made_up
 from ntk_theory.checking.laws import law_of
-from ntk_theory.checking.scores import _tangents, estimates
+from ntk_theory.checking.scores import estimates, tangents
 from ntk_theory.checking.verdicts import Measurement, Verdict, judge
 from ntk_theory.claims.memorisation import CLAIM
 
@@ -73,9 +73,9 @@ def changed(training, parameter, error):
     )  # fmt: skip
 
 
-def test_tangents_are_derivatives_of_the_limit(training):
+def testtangents_are_derivatives_of_the_limit(training):
     law = law_of(training, 0, count=4)
-    found = dict(_tangents(law))
+    found = dict(tangents(law))
     assert {"learning rate", "noise eigenvalues"} <= set(found)
     for parameter, tangent in found.items():
         up, down = (changed(training, parameter, sign * ERROR) for sign in (1, -1))
@@ -85,9 +85,9 @@ def test_tangents_are_derivatives_of_the_limit(training):
 
 def test_only_two_classes_with_noise_have_a_noise_rate(training):
     observed = training.recipe.observed
-    assert ("noise rate" in dict(_tangents(law_of(training, 0, count=4)))) == (observed.ndim == 1)
+    assert ("noise rate" in dict(tangents(law_of(training, 0, count=4)))) == (observed.ndim == 1)
     clean = replace(training, labels=None)
-    assert "noise rate" not in dict(_tangents(law_of(clean, 0, count=4)))
+    assert "noise rate" not in dict(tangents(law_of(clean, 0, count=4)))
 
 
 def test_an_estimate_moves_by_what_a_parameter_is_off(training):
