@@ -248,7 +248,7 @@ def _written(work: _Work) -> bool:
 def program() -> NoReturn:
     """The command as a process of its own."""
     signals.unheeded()
-    signals.end(main())
+    sys.exit(main())
 
 
 if __name__ == "__main__":

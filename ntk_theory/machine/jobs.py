@@ -185,10 +185,9 @@ def in_workers(call: Callable[..., Result], items: Sequence[tuple[Any, ...]]) ->
         _cancel(futures)  # the rest is not needed, but the workers are
         raise
     except BaseException:
-        _cancel(futures)
         there = _workers.get()
         if there is not None:
-            _dismiss(there)
+            _dismiss(there)  # and with them what waits: a pool stumbles over what is cancelled
         raise
 
 
