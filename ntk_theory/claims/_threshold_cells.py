@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 __all__ = [
-    "NARROW", "boundaries", "clustered", "deviation", "first_margin", "independent_flips",
-    "name_of", "narrow_problems", "nearest_rates", "pooled", "recovered",
+    "NARROW", "boundaries", "clustered", "first_margin", "independent_flips", "name_of",
+    "narrow_problems", "nearest_rates", "pooled", "recovered", "room",
 ]  # fmt: skip
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 NARROW = (8, 16, 32, 64, 128, 256, 512, 1024)
 """Widths of nets that show how the threshold emerges, at one ratio."""
+
+_SURE = 1e-6
+"""Probability that some net of a run is farther off than what decides cells."""
 
 _DATA_SETS = 2000
 """Of each ratio, in the kernel limit."""
@@ -89,12 +93,10 @@ def pooled(run: nt.Run) -> list[Array]:
             for cells in zip(*map(run.deviations, run.declared.rows), strict=True)]  # fmt: skip
 
 
-def deviation(run: nt.Run) -> float:
-    """Relative deviation that narrower nets lead one to expect of any of the widest, at most."""
-    values, widest = [cells.ravel() for cells in pooled(run)[:-1]], run.nets.widths[-1]
-    confidence = run.confidence(run.nets.count * len(run.declared.rows))
-    bound = run.fit(values).upper(widest, confidence)
-    return bound + run.nets.rounding_allowance(widest)
+def room(run: nt.Run) -> Array:
+    """What the best relative margin of any of the widest nets may be off by, for each cell."""
+    each = [replace(row, nets="each") for row in run.declared.rows]
+    return np.array([max(run.sides(row, run.nets.widths[-1], risk=_SURE)) for row in each])
 
 
 def boundaries(

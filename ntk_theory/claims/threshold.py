@@ -10,6 +10,7 @@ __all__ = ["CLAIM"]
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -166,13 +167,13 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
 @CLAIM.measure
 def sides(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """On which side of ρ* nets have every label right, and where their own boundary lies."""
-    grid, rows, nu = run.problem, run.declared.rows, cells.deviation(run)
+    grid, rows, nu = run.problem, run.declared.rows, cells.room(run)
     below = np.array([problem.noise_rate < problem.threshold for problem in grid.problems])
     predicted = np.array([row.predicted for row in rows])
     decided, by_ratio = np.abs(predicted) > nu, grid.by_ratio
     least = min(np.sum(decided[of] & (below[of] == side))
                 for of in by_ratio.values() for side in (True, False))  # fmt: skip
-    bound = f"|relative margin of the first step| > {nu:.3g}, what narrower nets allow"
+    bound = f"|relative margin of the first step| > what nets may be off by, {nu.max():.3g} at most"
     most = nt.Premise("most cells decided", float(decided.mean()), bool(decided.mean() >= 2 / 3),
                       f"in 2/3 of the cells: {bound}")  # fmt: skip
     both = nt.Premise("both sides decided", int(least), bool(least > 0), f"at every ratio: {bound}")
@@ -180,14 +181,13 @@ def sides(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     yield nt.Measurement("closed forms: cells on the wrong side of ρ*", 0.0,
                          int(sum((predicted > 0) != below)), 0.0)  # fmt: skip
     yield from cells.independent_flips(grid)
-    right, kept, off = np.zeros((3, len(rows)))
+    right, kept = np.zeros((2, len(rows)))
     for cell, (row, problem) in enumerate(zip(rows, grid.problems, strict=True)):
         outputs, points = run.widest(row.training).outputs(), row.training.points
         own = run.widest(f"self-distillation, {row.training.name}").outputs()[:, -1]
         left = 0 if below[cell] else problem.noise_rate
         right[cell] = cells.recovered(outputs, points).sum()
         kept[cell] = (np.abs(wrong_signs(own, points) - left) > 1e-9).sum()
-        off[cell] = np.abs(relative_margin(outputs, points)[:, 1] - row.predicted).max()
     kind = "self-distilled nets"
     for name, of, bad in (
         ("nets below ρ* with a wrong label at every step", below, run.nets.count - right),
@@ -196,8 +196,9 @@ def sides(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
         (f"{kind} above ρ* that end with another share of wrong labels than ρ", ~below, kept),
     ):
         yield nt.Measurement(name, 0.0, int(bad[of & decided].sum()), 0.0)
-    yield nt.Measurement("relative margin of the first step: distance of the net farthest off", 0.0,
-                         float(off.max()), nu)  # fmt: skip
+    first = [run.measure(replace(row, at=1, reduce=None, nets="each")) for row in rows]
+    farthest = min(first, key=lambda one: one.slack)
+    yield replace(farthest, name="relative margin of the first step, of the net farthest off")
     for of in by_ratio.values() if most.holds and both.holds else ():
         next_ = (max(i for i in of if below[i]), min(i for i in of if not below[i]))
         two = [rows[i] for i in next_], [grid.problems[i] for i in next_]
@@ -236,13 +237,14 @@ def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
 @CLAIM.finding
 def finding(run: nt.Run) -> str:
     """Boundaries, and cells that are too near the threshold."""
-    start, nu = "boundary from the margin of the first step, ", cells.deviation(run)
+    start, nu = "boundary from the margin of the first step, ", cells.room(run)
     listed = ", ".join(
         f"{m.measured:.3f} (ρ* = {m.predicted:.3f}) at {m.name.removeprefix(start)}"
         for m in run.evidence.measurements
         if m.name.startswith(start)
     )
-    near = [row.training.name for row in run.declared.rows if abs(row.predicted) <= nu]
+    near = [row.training.name for row, off in zip(run.declared.rows, nu, strict=True)
+            if abs(row.predicted) <= off]  # fmt: skip
     return (
         f"{run.nets.count} nets of width {run.nets.widths[-1]} recover all labels in every decided "
         f"cell below ρ* and in none above; measured boundary {listed}. Too near the threshold for "
@@ -268,7 +270,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     ratios = [problem.ratio for problem in run.problem.problems]
     curve = np.geomspace(min(ratios) / 1.3, max(ratios) * 1.3, 60)
     every = [(run.widest(row.training).outputs(), row.training.points) for row in rows]
-    predicted, nu = np.array([row.predicted for row in rows]), cells.deviation(run)
+    predicted, nu = np.array([row.predicted for row in rows]), cells.room(run)
     # That the power law of the claim's nets goes on down to these widths is a heuristic.
     law = run.fit([values.ravel() for values in cells.pooled(run)])
     levels = [law.at(width) for width in cells.NARROW]
