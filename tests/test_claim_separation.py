@@ -107,11 +107,11 @@ def test_another_oracle_that_beats_the_bound_is_seen(name):
 def test_another_gain_of_self_distillation_is_seen(share):
     run = errors_times(share, DISTILLED)
     assert failing(run) == {f"{DISTILLED}: RMS error in the end"}
-    assert [row.holds for row in gains(run)] == [False, True, True]
+    assert all(row.holds for row in gains(run))  # which ask for any gain
 
 
 def test_nets_that_gain_nothing_are_seen():
-    assert [row.holds for row in gains(errors_times(50.0, DISTILLED))] == [False, False, True]
+    assert [row.holds for row in gains(errors_times(50.0, DISTILLED))] == [False, True]
 
 
 def test_first_steps_with_more_noise_are_seen_when_they_are_rescaled():
