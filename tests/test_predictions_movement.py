@@ -168,15 +168,15 @@ def test_the_boundary_layer_of_orthogonal_points_is_known():
     layer = predictions.boundary_layer(
         np.eye(3), np.zeros((3, 3)), pull, np.random.default_rng(0), draws
     )
-    # A draw has 32 cells over 2 r with a random offset: its length is off by less than r/16.
-    allowed = 5 / 16 / np.sqrt(draws)
+    # Each of them starts in a cell that ends where the last one leaves, so lengths are exact.
+    allowed = 1e-12
     lost = -DENSITY * size / 2
     np.testing.assert_allclose(np.diag(layer.kernel_change), lost, rtol=allowed)
     assert not layer.kernel_change[~np.eye(3, dtype=bool)].any()
     assert abs(layer.flipped / np.mean(-lost) - 1) < allowed
     assert abs(layer.kernel_scatter / np.sum(-lost) - 1) < allowed
     curved = -DENSITY * pull[0] * size / 4
-    np.testing.assert_allclose(layer.deviation[1], curved, rtol=2 * allowed)
+    np.testing.assert_allclose(layer.deviation[1], curved, rtol=0.5 / np.sqrt(draws))
     # The same in squares: ∫ (r − ξ)² = r³/3, shared by two neurons; coarse cells, fewer draws.
     cubes = DENSITY * size**3 / 6
     assert abs(layer.deviation_scatter[1] / cubes.sum() - 1) < 0.15
