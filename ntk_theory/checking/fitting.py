@@ -163,25 +163,27 @@ def mean_of(values: ArrayLike, confidence: float) -> tuple[float, float]:
 
 
 def at_infinite_width(
-    widths: Sequence[int], values: Sequence[ArrayLike], confidence: float
-) -> tuple[float, float]:
-    """Intercept of a linear regression on m^{-1/2}, and half the width of its interval.
+    widths: Sequence[int], values: Sequence[ArrayLike], power: float = 0.0
+) -> tuple[float, float, int]:
+    """Intercept of a linear regression on m^{-1/2}, its standard error and degrees of freedom.
 
     Args:
         widths: m.
         values: one for each net, for each width.
-        confidence: of the interval, two-sided.
+        power: of m that the standard deviation of a net goes like; nets are weighted by it.
     """
     samples = [np.asarray(value, dtype=float) for value in values]
-    x = np.repeat(np.asarray(widths, dtype=float) ** -0.5, [sample.size for sample in samples])
-    y = np.concatenate(samples)
-    offset = x - x.mean()
-    spread = float(np.square(offset).sum())
-    slope = float(offset @ y) / spread
-    intercept = float(y.mean()) - slope * float(x.mean())
-    variance = float(np.square(y - intercept - slope * x).sum()) / (y.size - 2)
-    error = float(np.sqrt(variance * (1 / y.size + float(x.mean()) ** 2 / spread)))
-    return intercept, _student(y.size - 2, (1 + confidence) / 2) * error
+    m = np.repeat(np.asarray(widths, dtype=float), [sample.size for sample in samples])
+    weights = m ** (-2 * power)
+    weights /= weights.mean()
+    x, y = m**-0.5, np.concatenate(samples)
+    centre, mean = (float(np.average(one, weights=weights)) for one in (x, y))
+    spread = float(weights @ np.square(x - centre))
+    slope = float((weights * (x - centre)) @ y) / spread
+    residuals = y - mean - slope * (x - centre)
+    variance = float(weights @ np.square(residuals)) / (y.size - 2)
+    error = float(np.sqrt(variance * (1 / y.size + centre**2 / spread)))
+    return mean - slope * centre, error, y.size - 2
 
 
 def rms_bound(

@@ -244,8 +244,11 @@ class Run:
             stdtrit(free, (1 + self.confidence(rows, risk)) / 2) * math.sqrt(sum(squares)) + more
             for risk in (_RISK, _DECISIVE_RISK)
         )
-        entry = over_nets(title, predicted, values, tolerance, resolution)
-        return replace(entry, decisive=float(decisive))
+        entry = replace(over_nets(title, predicted, values, tolerance, resolution),
+                        decisive=float(decisive))  # fmt: skip
+        if np.size(values) > 1:
+            return entry
+        return replace(entry, interval=(entry.measured - tolerance, entry.measured + tolerance))
 
     def fit(self, values: Sequence[Array], sizes: Sequence[int] = ()) -> PowerLaw:
         """Power law of positive numbers of each net, in the width from the narrowest on.

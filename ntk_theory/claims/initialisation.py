@@ -87,7 +87,7 @@ _WIDEST = 2**14
 _LARGE_NETS, _DRAWS = 16, 200
 """Control nets of the large scale, of which it takes more, and initial outputs at that ratio."""
 
-_STARTS, _NARROW = 6000, 64
+_STARTS, _NARROW = 8000, 16
 """Nets that are looked at at their start alone, and their width: any has the same covariance."""
 
 _DEVIATES, _ROWS = 3.9, 15

@@ -92,11 +92,15 @@ _TITLES = {
     "flipped_activations": "√m × share of flipped activations",
     "along_mean_change": "√m × H_m(T) − H_m(0) along its predicted mean",
 } | {key: f"{_EXPONENTS[key]} at width {{widest}}" for key in ("kernel_change", LEFT, "movement")}
-_CONFIDENCE = 1 - 1e-4
-"""Of each constant, two-sided: of a run with a dozen of them one in a thousand fails by chance."""
+_ROWS = 12
+"""Constants that are compared, with that of the kernels at the start."""
 
-_START, _CONTROL_WIDTHS = 4, 4
-"""Nets at their start for each trained one, as their kernels scatter; widths that a fit needs."""
+_STARTS, _NARROW, _FEW = 2**14, 16, 24
+"""Nets of which the start alone is looked at, and their width: any has the same mean square; and
+how many of every other width, for an exponent."""
+
+_CONTROL_WIDTHS, _MORE_WIDTHS, _MORE_STREAM = 4, 3, 4
+"""Widths that a fit needs; and those of further nets, that are cheap, and their stream."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,22 @@ class LazyClusters(nt.NoisyClusters):
 
     Attributes:
         draws: neurons for each point and batch.
+        more: further nets that are trained in plain training, at a narrow width.
     """
 
     draws: int = 0
+    more: int = 0
     assumed = ("kernel positive", "stable learning", "signs right")
 
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
-        draws = {"quick": 60, "standard": 200, "thorough": 400}.get(options.preset, 200)
-        return super().of(problem, draws=draws, **more)
+        draws, nets = {"quick": (100, 20), "thorough": (2000, 500)}.get(options.preset, (1000, 250))
+        return super().of(problem, draws=draws, more=nets, **more)
+
+    def further(self, width: int) -> int:
+        """How many more are trained: fewer of a width above 2^12."""
+        return max(2, min(self.more, self.more * 2**12 // width))
 
     @property
     def lazy_width(self) -> float:
@@ -231,13 +241,10 @@ CLAIM.problem(
 )
 
 
-def _kernels(inputs: Array, width: int, seeds: Sequence[int], pairs: bool = True) -> Array:
+def _kernels(inputs: Array, width: int, seeds: Sequence[int]) -> Array:
     """Empirical NTK of nets at their start, shape (S, n, n)."""
     # One net after the other: of many wide ones the weights would not fit in memory.
-    starts = (
-        nt.network.initialise(width, inputs.shape[1], seeds=[seed], antisymmetric=pairs)
-        for seed in seeds
-    )
+    starts = (nt.network.initialise(width, inputs.shape[1], seeds=[seed]) for seed in seeds)
     return np.concatenate([nt.kernels.ntk_empirical(start, inputs) for start in starts])
 
 
@@ -272,23 +279,24 @@ def trainings(problem: LazyClusters) -> Iterator[nt.Training]:
     yield problem.distilled_training(inspect=partial(_inspect, problem.recipe, distilled))
 
 
-def _start(run: nt.Run, pairs: bool = True) -> tuple[nt.Measurement, list[Array]]:
-    """Mean of m ‖H_m(0) − H‖_F² over all nets, and the distances of those of each width."""
-    from ntk_theory.checking.fitting import mean_of
+def _start(run: nt.Run, pairs: bool = True) -> nt.Measurement:
+    """Mean of m ‖H_m(0) − H‖_F², the same at every width: of the parts of one very wide net."""
     from ntk_theory.checking.ladder import CONTROL_STREAM, NETS_STREAM
     from ntk_theory.checking.nets import net_seeds
 
-    problem, nets, stream = run.problem, run.nets, NETS_STREAM if pairs else CONTROL_STREAM
-    seeds = {m: net_seeds(nets.seed, m, _START * nets.count, stream) for m in nets.widths}
-    off = (_kernels(problem.recipe.inputs, m, seeds[m], pairs) - problem.gram for m in seeds)
-    distances = [np.linalg.norm(one, axis=(1, 2)) for one in off]
-    squares = np.square(distances) * np.array(nets.widths)[:, None]
-    mean, half = mean_of(squares, _CONFIDENCE)
-    predicted = nt.predictions.kernel_fluctuation(problem.cosines, pairs=pairs)
-    return nt.Measurement(
-        "mean of m ‖H_m(0) − H‖_F²", predicted, mean, half, (mean - half, mean + half),
-        resolution=predicted / 2,
-    ), distances  # fmt: skip
+    inputs, half = run.problem.recipe.inputs, _NARROW // 2
+    width, d = _STARTS * _NARROW, inputs.shape[1]
+    seeds = net_seeds(run.nets.seed, width, 1, NETS_STREAM if pairs else CONTROL_STREAM)
+    wide = nt.network.initialise(width, d, seeds=seeds, antisymmetric=pairs).hidden[0].numpy()
+    # Neurons of equal w are half the width apart.
+    active = np.concatenate(wide.reshape(2, _STARTS, half, d), axis=1) @ inputs.T > 0
+    counts = np.einsum("sri,srj->sij", active, active, dtype=float, optimize=True)
+    off = inputs @ inputs.T * counts / _NARROW - run.problem.gram
+    squares = _NARROW * np.square(off).sum(axis=(1, 2))
+    predicted = nt.predictions.kernel_fluctuation(run.problem.cosines, pairs=pairs)
+    error = float(squares.std(ddof=1)) / math.sqrt(_STARTS), _STARTS - 1
+    return run.estimate("mean of m ‖H_m(0) − H‖_F²", predicted, squares, [error], rows=_ROWS,
+                        resolution=predicted / 2)  # fmt: skip
 
 
 @CLAIM.rows
@@ -306,13 +314,19 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     No tolerance here is made from deviations from a prediction: exponents are fitted to what nets
     measure, and the interval of a constant comes from their scatter around their own regression.
     """
+    from ntk_theory.checking.ladder import NETS_STREAM
+    from ntk_theory.checking.nets import net_seeds
+
     problem, widths = run.problem, run.nets.widths
-    (fluctuation, start), law = _start(run), nt.predictions.movement_exponent()
+    fluctuation, law = _start(run), nt.predictions.movement_exponent()
+    seeds = {m: net_seeds(run.nets.seed, m, _FEW, NETS_STREAM) for m in widths}
+    off = [_kernels(problem.recipe.inputs, m, seeds[m]) - problem.gram for m in widths]
+    start = np.linalg.norm(off, axis=(2, 3))
     pure = ("movement", "flipped_activations")  # of no part of order m^{-3/4}
-    yield run.exponent("exponent of ‖H_m(0) − H‖_F", start, law)
+    yield run.exponent("exponent of ‖H_m(0) − H‖_F", list(start), law)
     yield fluctuation
     at_start = np.sqrt(fluctuation.predicted / np.array(widths))
-    run.evidence.arrays |= {"at_start": np.stack(start), "predicted at_start": at_start}
+    run.evidence.arrays |= {"at_start": start, "predicted at_start": at_start}
     for name, theory in problem.theories.items():
         every, laws = run.results[name], theory.laws(widths)
         found = {key: np.stack([one.inspected[key] for one in every]) for key in every[0].inspected}
@@ -320,18 +334,24 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
             slope = law if key in pure else np.polyfit(np.log(widths), np.log(laws[key][0]), 1)[0]
             title = f"exponent of {quantity}, {name}"
             yield run.exponent(title, list(found[key]), float(np.ravel(slope)[0]))
-        yield from _constants(run, name, found, laws)
+        values = {key: list(every) for key, every in found.items()}
         if name == PLAIN:
+            for place, width in enumerate(widths[:_MORE_WIDTHS]):
+                count = problem.further(width)
+                more = run.train(run.trainings[PLAIN], width, _MORE_STREAM, count)
+                for key, own in more.inspected.items():
+                    values[key][place] = np.concatenate([values[key][place], own])
             run.evidence.arrays |= {key: found[key] for key in _EXPONENTS}
             run.evidence.arrays |= {f"predicted {key}": laws[key][0][:, 0] for key in _EXPONENTS}
+        yield from _constants(run, name, values, laws)
 
 
 def _constants(
-    run: nt.Run, name: str, found: Mapping[str, Array], laws: Mapping[str, tuple[Array, float]]
-) -> Iterator[nt.Measurement]:
+    run: nt.Run, name: str, found: Mapping[str, Sequence[Array]],
+    laws: Mapping[str, tuple[Array, float]],
+) -> Iterator[nt.Measurement]:  # fmt: skip
     """Constants extrapolated to m = ∞ from ratios to the prediction, linear in m^{-1/2}.
 
-    The tolerance is the interval of that, and four standard errors of a prediction that was drawn.
     Half of a constant distinguishes it from 0 and from its double; but along its mean the change of
     the kernel has to be distinguished from none alone, the law m^{-1/2} from m^{-3/4}.
     """
@@ -341,13 +361,15 @@ def _constants(
     for key, title in _TITLES.items():
         if key == "movement" and name != PLAIN:
             continue  # there no constant is claimed
-        law, error = laws[key]
-        limit, half = at_infinite_width(widths, list(found[key] / law), _CONFIDENCE)
+        law, drawn = laws[key]
+        ratios = [values / own for values, own in zip(found[key], law, strict=True)]
+        # Numbers of neurons that flip scatter like m^{-1/4}, sums over all neurons like m^{-1/2}.
+        power = -0.5 if key == "distance" else -0.25
+        limit, error, free = at_infinite_width(widths, ratios, power)
         predicted = float(law[-1, 0]) * (math.sqrt(widths[-1]) if title.startswith("√m") else 1)
-        yield nt.Measurement(
+        yield run.estimate(
             f"{title}, {name}".format(widest=widths[-1]), predicted, predicted * limit,
-            predicted * (half + 4 * error),
-            (predicted * (limit - half), predicted * (limit + half)),
+            [(predicted * error, free), (predicted * drawn, _BATCHES - 1)], rows=_ROWS,
             resolution=predicted * (1 if key == "along_mean_change" else 0.5),
         )  # fmt: skip
 
@@ -380,7 +402,7 @@ def _scaled(
 
 def _unpaired(run: nt.Run) -> tuple[nt.Measurement, float, float]:
     """H_m(0) fluctuates half as much, in the square."""
-    found, _ = _start(run, pairs=False)
+    found = _start(run, pairs=False)
     return found, nt.predictions.kernel_fluctuation(run.problem.cosines), found.tolerance
 
 
@@ -399,9 +421,11 @@ def controls(_: LazyClusters, trainings: Mapping[str, nt.Training]) -> Iterator[
 
 @CLAIM.work
 def work(declared: Declaration) -> float:
-    """Of the two controls that are trained."""
-    nets, steps = declared.nets, declared.problem.steps
-    return float(2 * sum(nets.widths[:_CONTROL_WIDTHS]) * nets.count * steps)
+    """Of further nets, and of the two controls that are trained."""
+    nets, problem = declared.nets, declared.problem
+    more = sum(problem.further(width) * width for width in nets.widths[:_MORE_WIDTHS])
+    controls = 2 * sum(nets.widths[:_CONTROL_WIDTHS]) * nets.count
+    return float((more + controls) * problem.steps)
 
 
 @CLAIM.finding
