@@ -216,7 +216,7 @@ class Run:
         title: str,
         predicted: float,
         values: ArrayLike,
-        errors: Sequence[tuple[float, float]],
+        errors: Sequence[tuple[float, float]] = (),
         *,
         rows: int,
         more: float = 0.0,
@@ -228,18 +228,20 @@ class Run:
             title: of the row.
             predicted: closed form, or a mean of draws.
             values: one a net, or the estimate alone.
-            errors: standard errors of all that is random, and their degrees of freedom.
+            errors: standard errors of all that is random, and their degrees of freedom; that of the
+                values alone when left out.
             rows: how many of this kind the claim has.
             more: what else it may be off by.
             resolution: the largest tolerance that still tells success from failure.
 
         Reference: docs/theory.md, section 11.
         """
+        if not errors:
+            own = np.asarray(values, dtype=float)
+            errors = [(float(own.std(ddof=1)) / math.sqrt(own.size), own.size - 1)]
         squares = [error**2 for error, _ in errors]
         # Of the sum of squares: Welch and Satterthwaite.
-        free = sum(squares) ** 2 / sum(
-            square**2 / own for square, (_, own) in zip(squares, errors, strict=True)
-        )
+        free = sum(squares) ** 2 / sum(error**4 / free for error, free in errors)
         tolerance, decisive = (
             stdtrit(free, (1 + self.confidence(rows, risk)) / 2) * math.sqrt(sum(squares)) + more
             for risk in (_RISK, _DECISIVE_RISK)

@@ -416,30 +416,24 @@ def _start_rows(
         levels.clusters, levels.points, problem.angle, problem.cross_cosine, 1.0, _STARTS,
         np.random.default_rng(key),
     )  # fmt: skip
-    root = np.linalg.cholesky(problem.covariance)
-    for of, starts in {
+    nets_of = f"{_STARTS} nets of width {_NARROW}"
+    starts = {
         "trained nets": np.concatenate([one[:, 0] / size for size, one in nets.items()]),
-        f"{_STARTS} nets of width {_NARROW}":
-            run.train(still, _NARROW, NETS_STREAM + 7, _STARTS).outputs()[:, 0] / scale,
+        nets_of: run.train(still, _NARROW, NETS_STREAM + 7, _STARTS).outputs()[:, 0] / scale,
         "predicted draws": draws,
-    }.items():  # fmt: skip
-        squares = np.square(np.linalg.solve(root, starts.T)).mean(axis=0)
-        yield _mean(run, f"mean square of whitened initial outputs, {of}", 1.0, squares)
-    # A half distinguishes a variance from twice it, and from its half.
-    variance = float(np.square(problem.spread[burn_in]))
+    }
+    root, variance = np.linalg.cholesky(problem.covariance), float(problem.spread[burn_in]) ** 2
     left = np.square((widest - problem.from_zero[burn_in]) / scale).mean(axis=1)
-    yield _mean(run, f"mean square of what is left of them after {burn_in} steps, over scale²",
-                variance, left, (deviation / scale) ** 2, variance / 2)  # fmt: skip
-
-
-def _mean(
-    run: nt.Run, name: str, predicted: float, values: Array, more: float = 0.0,
-    resolution: float = 0.2,
-) -> nt.Measurement:  # fmt: skip
-    """Mean over independent nets, with its own standard error."""
-    error = float(values.std(ddof=1)) / math.sqrt(values.size), values.size - 1
-    return run.estimate(name, predicted, values, [error], rows=_ROWS, more=more,
-                        resolution=resolution)  # fmt: skip
+    for name, predicted, squares, more in (
+        *((f"mean square of whitened initial outputs, {of}", 1.0,
+           np.square(np.linalg.solve(root, one.T)).mean(axis=0), 0.0)
+          for of, one in starts.items()),
+        (f"mean square of what is left of them after {burn_in} steps, over scale²", variance, left,
+         (deviation / scale) ** 2),
+    ):  # fmt: skip
+        # A half distinguishes a variance from twice it, and from its half.
+        yield run.estimate(name, predicted, squares, rows=_ROWS, more=more,
+                           resolution=predicted / 2)  # fmt: skip
 
 
 def _scale_rows(

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ CLAIM = nt.Claim(
     },
     presets={
         "quick": nt.Sweep(512, 2**13, 5, nets=6),
-        "standard": nt.Sweep(512, 2**17, 5, nets=12),
+        "standard": nt.Sweep(512, 2**17, 5, nets=6),
         "wide": nt.Sweep(1024, 2**20, 6, nets=6),
         "thorough": nt.Sweep(512, 2**18, 10, nets=16),
     },
@@ -99,8 +100,8 @@ _STARTS, _NARROW, _FEW = 2**14, 16, 24
 """Nets of which the start alone is looked at, and their width: any has the same mean square; and
 how many of every other width, for an exponent."""
 
-_CONTROL_WIDTHS, _MORE_WIDTHS, _MORE_STREAM = 4, 3, 4
-"""Widths that a fit needs; and those of further nets, that are cheap, and their stream."""
+_CONTROL_WIDTHS, _PARTS = 4, (4, 5, 6, 7)
+"""Widths that a fit needs, and streams of further nets, which are not held at once."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class LazyClusters(nt.NoisyClusters):
 
     Attributes:
         draws: neurons for each point and batch.
-        more: further nets that are trained in plain training, at a narrow width.
+        more: further nets in plain training, at the second and third width, in each part.
     """
 
     draws: int = 0
@@ -119,12 +120,16 @@ class LazyClusters(nt.NoisyClusters):
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
-        draws, nets = {"quick": (100, 20), "thorough": (2000, 500)}.get(options.preset, (1000, 250))
+        draws, nets = {"quick": (60, 4), "thorough": (4000, 200)}.get(options.preset, (2000, 110))
         return super().of(problem, draws=draws, more=nets, **more)
 
-    def further(self, width: int) -> int:
-        """How many more are trained: fewer of a width above 2^12."""
-        return max(2, min(self.more, self.more * 2**12 // width))
+    def further(self, widths: Sequence[int]) -> dict[int, int]:
+        """How many more nets of the cheap widths are trained in each of a few parts.
+
+        Fewer of the narrowest, where the ratio to the law is not linear in m^{-1/2} yet.
+        """
+        counts = zip(widths[:3], (self.more // 4, self.more, self.more), strict=True)
+        return {m: max(1, min(count, count * 2**13 // m)) for m, count in counts}
 
     @property
     def lazy_width(self) -> float:
@@ -294,8 +299,7 @@ def _start(run: nt.Run, pairs: bool = True) -> nt.Measurement:
     off = inputs @ inputs.T * counts / _NARROW - run.problem.gram
     squares = _NARROW * np.square(off).sum(axis=(1, 2))
     predicted = nt.predictions.kernel_fluctuation(run.problem.cosines, pairs=pairs)
-    error = float(squares.std(ddof=1)) / math.sqrt(_STARTS), _STARTS - 1
-    return run.estimate("mean of m ‖H_m(0) − H‖_F²", predicted, squares, [error], rows=_ROWS,
+    return run.estimate("mean of m ‖H_m(0) − H‖_F²", predicted, squares, rows=_ROWS,
                         resolution=predicted / 2)  # fmt: skip
 
 
@@ -336,11 +340,11 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
             yield run.exponent(title, list(found[key]), float(np.ravel(slope)[0]))
         values = {key: list(every) for key, every in found.items()}
         if name == PLAIN:
-            for place, width in enumerate(widths[:_MORE_WIDTHS]):
-                count = problem.further(width)
-                more = run.train(run.trainings[PLAIN], width, _MORE_STREAM, count)
-                for key, own in more.inspected.items():
-                    values[key][place] = np.concatenate([values[key][place], own])
+            cheap = enumerate(problem.further(widths).items())
+            for (place, (width, count)), part in product(cheap, _PARTS):
+                more = run.train(run.trainings[PLAIN], width, part, count).inspected
+                for key in more.keys() - {"movement"}:  # predicted from few draws
+                    values[key][place] = np.concatenate([values[key][place], more[key]])
             run.evidence.arrays |= {key: found[key] for key in _EXPONENTS}
             run.evidence.arrays |= {f"predicted {key}": laws[key][0][:, 0] for key in _EXPONENTS}
         yield from _constants(run, name, values, laws)
@@ -366,6 +370,8 @@ def _constants(
         # Numbers of neurons that flip scatter like m^{-1/4}, sums over all neurons like m^{-1/2}.
         power = -0.5 if key == "distance" else -0.25
         limit, error, free = at_infinite_width(widths, ratios, power)
+        if key == "movement":  # a width's law is of as many draws as 8 nets have
+            error *= math.sqrt(1 + run.nets.count / 8)
         predicted = float(law[-1, 0]) * (math.sqrt(widths[-1]) if title.startswith("√m") else 1)
         yield run.estimate(
             f"{title}, {name}".format(widest=widths[-1]), predicted, predicted * limit,
@@ -423,7 +429,8 @@ def controls(_: LazyClusters, trainings: Mapping[str, nt.Training]) -> Iterator[
 def work(declared: Declaration) -> float:
     """Of further nets, and of the two controls that are trained."""
     nets, problem = declared.nets, declared.problem
-    more = sum(problem.further(width) * width for width in nets.widths[:_MORE_WIDTHS])
+    cheap = problem.further(nets.widths).items()
+    more = len(_PARTS) * sum(width * count for width, count in cheap)
     controls = 2 * sum(nets.widths[:_CONTROL_WIDTHS]) * nets.count
     return float((more + controls) * problem.steps)
 
