@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from made_up import failing, made_up
 from ntk_theory.checking import fitting
@@ -63,6 +64,17 @@ def test_the_error_of_a_drawn_prediction_widens_the_tolerance(run):
         # Student's quantile of its few batches, at the row's share of the risk.
         assert drawn.tolerance > exact.tolerance + 4 * 0.05 * exact.predicted
         assert drawn.decisive > drawn.tolerance
+
+
+def test_an_estimate_is_outside_its_tolerance_by_chance_as_often_as_the_risk_of_the_run_says(run):
+    few = run.estimate("x", 0.0, 0.0, [(1.0, 4)], rows=1).tolerance
+    both = run.estimate("x", 0.0, 0.0, [(1.0, 4), (1.0, 4)], rows=1).tolerance
+    eight = run.estimate("x", 0.0, 0.0, [(1.0, 8)], rows=1).tolerance
+    many = run.estimate("x", 0.0, 0.0, [(1.0, 10**6)], rows=1).tolerance
+    assert both == pytest.approx(np.sqrt(2) * eight)  # Welch and Satterthwaite, of equal errors
+    risk = 2 * norm.sf(many) * (run.bounds + 1)
+    assert risk == pytest.approx(1e-3, rel=1e-3)
+    assert few > eight > many
 
 
 def test_no_constant_is_claimed_of_the_largest_movement_in_self_distillation(run):

@@ -196,19 +196,22 @@ class Scales(nt.NoisyClusters):
         recovered = np.asarray(right[:, 2].all(axis=1))
         return Ends(rms(outputs[:, 2] - clean), recovered, (~right[:, 1]).mean(axis=1))
 
+    def drawn(self, scale: float, count: int, stream: int) -> Array:
+        """So many initial outputs, as they are predicted."""
+        key = np.random.SeedSequence(self.seed, spawn_key=(stream,))
+        shape = (self.spectrum.clusters, self.spectrum.points)
+        return nt.predictions.initial_output_samples(
+            *shape, self.angle, self.cross_cosine, scale, count, np.random.default_rng(key)
+        )
+
     def law(self, scale: float, deviation: float = 0.0) -> Ends:
         """What the block recursion makes of random initial outputs of a scale.
 
         A deviation of the nets from their limit at the end of the burn-in adds to the random part
         as if it were of the same kind; the draws are the same ones.
         """
-        levels, key = self.spectrum, np.random.SeedSequence(self.seed, spawn_key=(3,))
         size = float(np.hypot(scale, deviation / self.spread[self.first_taught]))
-        draws = nt.predictions.initial_output_samples(
-            levels.clusters, levels.points, self.angle, self.cross_cosine, size, _SAMPLES,
-            np.random.default_rng(key),
-        )  # fmt: skip
-        return self.ends(self.recorded(draws))
+        return self.ends(self.recorded(self.drawn(size, _SAMPLES, 3)))
 
     @cached_property
     def laws(self) -> tuple[Ends, ...]:
@@ -408,19 +411,14 @@ def _start_rows(
     from ntk_theory.checking.ladder import NETS_STREAM
 
     problem, burn_in, scale = run.problem, run.problem.first_taught, run.problem.large
-    large, levels = run.trainings[_name(scale)], problem.spectrum
+    large = run.trainings[_name(scale)]
     still = replace(large, predicted=large.predicted[:1],
                     recipe=replace(large.recipe, steps=1, record=(0,)))  # fmt: skip
-    key = np.random.SeedSequence(problem.seed, spawn_key=(7,))
-    draws = nt.predictions.initial_output_samples(
-        levels.clusters, levels.points, problem.angle, problem.cross_cosine, 1.0, _STARTS,
-        np.random.default_rng(key),
-    )  # fmt: skip
     nets_of = f"{_STARTS} nets of width {_NARROW}"
     starts = {
         "trained nets": np.concatenate([one[:, 0] / size for size, one in nets.items()]),
         nets_of: run.train(still, _NARROW, NETS_STREAM + 7, _STARTS).outputs()[:, 0] / scale,
-        "predicted draws": draws,
+        "predicted draws": problem.drawn(1.0, _STARTS, 7),
     }
     root, variance = np.linalg.cholesky(problem.covariance), float(problem.spread[burn_in]) ** 2
     left = np.square((widest - problem.from_zero[burn_in]) / scale).mean(axis=1)
