@@ -163,7 +163,10 @@ def mean_of(values: ArrayLike, confidence: float) -> tuple[float, float]:
 
 
 def at_infinite_width(
-    widths: Sequence[int], values: Sequence[ArrayLike], power: float = 0.0
+    widths: Sequence[int],
+    values: Sequence[ArrayLike],
+    power: float = 0.0,
+    controls: Sequence[ArrayLike] | None = None,
 ) -> tuple[float, float, int]:
     """Intercept of a linear regression on m^{-1/2}, its standard error and degrees of freedom.
 
@@ -171,19 +174,20 @@ def at_infinite_width(
         widths: m.
         values: one for each net, for each width.
         power: of m that the standard deviation of a net goes like; nets are weighted by it.
+        controls: numbers of each net of mean 0 that explain some of the scatter.
     """
-    samples = [np.asarray(value, dtype=float) for value in values]
-    m = np.repeat(np.asarray(widths, dtype=float), [sample.size for sample in samples])
-    weights = m ** (-2 * power)
-    weights /= weights.mean()
-    x, y = m**-0.5, np.concatenate(samples)
-    centre, mean = (float(np.average(one, weights=weights)) for one in (x, y))
-    spread = float(weights @ np.square(x - centre))
-    slope = float((weights * (x - centre)) @ y) / spread
-    residuals = y - mean - slope * (x - centre)
-    variance = float(weights @ np.square(residuals)) / (y.size - 2)
-    error = float(np.sqrt(variance * (1 / y.size + centre**2 / spread)))
-    return mean - slope * centre, error, y.size - 2
+    y = np.concatenate([np.asarray(value, dtype=float) for value in values])
+    m = np.repeat(np.asarray(widths, dtype=float), [np.size(value) for value in values])
+    columns = [np.ones_like(m), m**-0.5]
+    if controls is not None:
+        columns.append(np.concatenate([np.asarray(one, dtype=float) for one in controls]))
+    root = m**-power
+    design, target = np.stack(columns, axis=1) * root[:, None], y * root
+    inverse = np.linalg.inv(design.T @ design)
+    found = inverse @ (design.T @ target)
+    free = y.size - len(columns)
+    variance = float(np.square(target - design @ found).sum()) / free
+    return float(found[0]), float(np.sqrt(variance * inverse[0, 0])), free
 
 
 def rms_bound(

@@ -25,6 +25,7 @@ from ntk_theory.checking.panels import Laws
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.network import TwoLayerReLU
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
     from ntk_theory.training import Trajectory
 
@@ -120,16 +121,12 @@ class LazyClusters(nt.NoisyClusters):
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
-        draws, nets = {"quick": (60, 4), "thorough": (4000, 200)}.get(options.preset, (2000, 110))
+        draws, nets = {"quick": (60, 4), "thorough": (4000, 200)}.get(options.preset, (2000, 90))
         return super().of(problem, draws=draws, more=nets, **more)
 
     def further(self, widths: Sequence[int]) -> dict[int, int]:
-        """How many more nets of the cheap widths are trained in each of a few parts.
-
-        Fewer of the narrowest, where the ratio to the law is not linear in m^{-1/2} yet.
-        """
-        counts = zip(widths[:3], (self.more // 4, self.more, self.more), strict=True)
-        return {m: max(1, min(count, count * 2**13 // m)) for m, count in counts}
+        """How many more nets of the cheap widths are trained in each of a few parts."""
+        return {m: max(1, min(self.more, self.more * 2**13 // m)) for m in widths[1:3]}
 
     @property
     def lazy_width(self) -> float:
@@ -205,6 +202,22 @@ class Theory:
         """Mean of √m (H_m(T) − H_m(0)), shape (n, n)."""
         return np.asarray(np.mean([layer.kernel_change for layer in self.layers], axis=0))
 
+    def crossings(self, start: TwoLayerReLU) -> float:
+        """What flips would add along the mean change, were they as frequent on either side.
+
+        Pulls that do not depend on a point's own activation move as many neurons of a pair over its
+        hyperplane as back: in the mean over nets that adds nothing, up to O(m^{-1/2}) of the law,
+        but a net that happens to have more neurons on one side shows it.
+        """
+        gram, mean, pull = self.problem.cosines, self.kernel_change, self.pulls.sum(axis=0)
+        others, inputs = gram - np.eye(len(gram)), self.problem.recipe.inputs
+        along = start.hidden[0, : start.width // 2].numpy() @ inputs.T
+        active = (along > 0).astype(float)
+        reach = np.abs((active * pull) @ others + pull / 2) / math.sqrt(start.width)
+        weight = active @ (others * mean) + np.diag(mean) / 2
+        near = np.sign(along) * (np.abs(along) < reach)
+        return float((weight * near).sum()) / math.sqrt(start.width)
+
     def laws(self, widths: Sequence[int]) -> dict[str, tuple[Array, float]]:
         """What nets of each width measure, (M, 1), and its relative standard error, by name.
 
@@ -246,11 +259,10 @@ CLAIM.problem(
 )
 
 
-def _kernels(inputs: Array, width: int, seeds: Sequence[int]) -> Array:
-    """Empirical NTK of nets at their start, shape (S, n, n)."""
-    # One net after the other: of many wide ones the weights would not fit in memory.
-    starts = (nt.network.initialise(width, inputs.shape[1], seeds=[seed]) for seed in seeds)
-    return np.concatenate([nt.kernels.ntk_empirical(start, inputs) for start in starts])
+def _starts(inputs: Array, width: int, seeds: Sequence[int]) -> Iterator[TwoLayerReLU]:
+    """One net after the other: of many wide ones the weights would not fit in memory."""
+    for seed in seeds:
+        yield nt.network.initialise(width, inputs.shape[1], seeds=[seed])
 
 
 def _inspect(
@@ -258,7 +270,11 @@ def _inspect(
     trajectory: Trajectory,
 ) -> dict[str, Array]:  # fmt: skip
     """How far nets moved, how far they are from their linearisation, and what their kernels did."""
-    start = _kernels(recipe.inputs, width, seeds)
+    kernels, crossings = [], []
+    for net in _starts(recipe.inputs, width, seeds):
+        kernels.append(nt.kernels.ntk_empirical(net, recipe.inputs)[0])
+        crossings.append(0.0 if theory is None else theory.crossings(net))
+    start = np.stack(kernels)
     linear = [
         nt.training.train_kernel_limit(kernel, recipe.observed, recipe.distillation,
                                        learning_rate=recipe.learning_rate, steps=recipe.steps)
@@ -272,6 +288,7 @@ def _inspect(
         mean = theory.kernel_change
         change = nt.kernels.ntk_empirical(trajectory.network, recipe.inputs) - start
         found["kernel_change"] = np.linalg.norm(change, axis=(1, 2))
+        found["crossings"] = np.array(crossings)
         found["along_mean_change"] = (change * mean).sum(axis=(1, 2)) / np.linalg.norm(mean)
     return found
 
@@ -324,8 +341,11 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     problem, widths = run.problem, run.nets.widths
     fluctuation, law = _start(run), nt.predictions.movement_exponent()
     seeds = {m: net_seeds(run.nets.seed, m, _FEW, NETS_STREAM) for m in widths}
-    off = [_kernels(problem.recipe.inputs, m, seeds[m]) - problem.gram for m in widths]
-    start = np.linalg.norm(off, axis=(2, 3))
+    inputs = problem.recipe.inputs
+    start = np.array([
+        [np.linalg.norm(nt.kernels.ntk_empirical(net, inputs)[0] - problem.gram)
+         for net in _starts(inputs, m, seeds[m])] for m in widths
+    ])  # fmt: skip
     pure = ("movement", "flipped_activations")  # of no part of order m^{-3/4}
     yield run.exponent("exponent of ‖H_m(0) − H‖_F", list(start), law)
     yield fluctuation
@@ -340,7 +360,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
             yield run.exponent(title, list(found[key]), float(np.ravel(slope)[0]))
         values = {key: list(every) for key, every in found.items()}
         if name == PLAIN:
-            cheap = enumerate(problem.further(widths).items())
+            cheap = enumerate(problem.further(widths).items(), 1)
             for (place, (width, count)), part in product(cheap, _PARTS):
                 more = run.train(run.trainings[PLAIN], width, part, count).inspected
                 for key in more.keys() - {"movement"}:  # predicted from few draws
@@ -356,20 +376,24 @@ def _constants(
 ) -> Iterator[nt.Measurement]:  # fmt: skip
     """Constants extrapolated to m = ∞ from ratios to the prediction, linear in m^{-1/2}.
 
+    At the narrowest width they are not linear yet.
     Half of a constant distinguishes it from 0 and from its double; but along its mean the change of
     the kernel has to be distinguished from none alone, the law m^{-1/2} from m^{-3/4}.
     """
     from ntk_theory.checking.fitting import at_infinite_width
 
-    widths = run.nets.widths
+    widths = run.nets.widths[1:]
     for key, title in _TITLES.items():
         if key == "movement" and name != PLAIN:
             continue  # there no constant is claimed
         law, drawn = laws[key]
-        ratios = [values / own for values, own in zip(found[key], law, strict=True)]
+        ratios = [values / own for values, own in zip(found[key], law, strict=True)][1:]
         # Numbers of neurons that flip scatter like m^{-1/4}, sums over all neurons like m^{-1/2}.
         power = -0.5 if key == "distance" else -0.25
-        limit, error, free = at_infinite_width(widths, ratios, power)
+        known = (
+            found["crossings"][1:] if key in ("kernel_change", "along_mean_change", LEFT) else None
+        )
+        limit, error, free = at_infinite_width(widths, ratios, power, known)
         if key == "movement":  # a width's law is of as many draws as 8 nets have
             error *= math.sqrt(1 + run.nets.count / 8)
         predicted = float(law[-1, 0]) * (math.sqrt(widths[-1]) if title.startswith("√m") else 1)
