@@ -30,7 +30,7 @@ def constants(run, intercept, slope=0.0, scatter=0.01, error=0.0):
     laws = {key: (np.full((4, 1), 2.0), error) for key in lazy._TITLES}
     ratios = intercept + slope / np.sqrt(widths) + scatter * rng.standard_normal((4, 60))
     found = {key: list(2.0 * ratios) for key in laws}
-    found["crossings"] = list(rng.standard_normal((4, 60)))
+    found |= {key: list(rng.standard_normal((4, 60))) for key in lazy._EXPLAIN}
     return list(lazy._constants(run, lazy.PLAIN, found, laws))
 
 
@@ -79,11 +79,10 @@ def test_an_estimate_is_outside_its_tolerance_by_chance_as_often_as_the_risk_of_
 
 
 def test_no_constant_is_claimed_of_the_largest_movement_in_self_distillation(run):
-    laws = {key: (np.ones((4, 1)), 0.0) for key in lazy._TITLES}
-    found = dict.fromkeys(laws, 1 + 0.01 * np.random.default_rng(0).standard_normal((4, 12)))
-    found["crossings"] = list(np.random.default_rng(1).standard_normal((4, 12)))
-    rows = list(lazy._constants(run, lazy.DISTILLED, found, laws))
-    assert len(rows) == len(laws) - 1
+    plain, distilled = (run.problem.theories[name].laws(WIDTHS) for name in run.trainings)
+    assert plain.keys() - distilled.keys() == {"movement"}
+    found = {key: 1 + np.random.default_rng(0).random((4, 12)) for key in (*plain, *lazy._EXPLAIN)}
+    assert len(list(lazy._constants(run, lazy.DISTILLED, found, distilled))) == len(distilled)
 
 
 def test_a_mean_has_the_interval_of_its_own_scatter():

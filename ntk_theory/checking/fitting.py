@@ -166,7 +166,7 @@ def at_infinite_width(
     widths: Sequence[int],
     values: Sequence[ArrayLike],
     power: float = 0.0,
-    controls: Sequence[ArrayLike] | None = None,
+    controls: Sequence[Sequence[ArrayLike]] = (),
 ) -> tuple[float, float, int]:
     """Intercept of a linear regression on m^{-1/2}, its standard error and degrees of freedom.
 
@@ -174,16 +174,16 @@ def at_infinite_width(
         widths: m.
         values: one for each net, for each width.
         power: of m that the standard deviation of a net goes like; nets are weighted by it.
-        controls: numbers of each net of mean 0 that explain some of the scatter.
+        controls: numbers of each net, like the values, of mean 0 at infinite width, that explain
+            some of their scatter.
     """
     y = np.concatenate([np.asarray(value, dtype=float) for value in values])
     m = np.repeat(np.asarray(widths, dtype=float), [np.size(value) for value in values])
-    columns = [np.ones_like(m), m**-0.5]
-    if controls is not None:
-        columns.append(np.concatenate([np.asarray(one, dtype=float) for one in controls]))
+    explained = [np.concatenate([np.asarray(one, dtype=float) for one in own]) for own in controls]
+    columns = [np.ones_like(m), m**-0.5, *explained]
     root = m**-power
     design, target = np.stack(columns, axis=1) * root[:, None], y * root
-    inverse = np.linalg.inv(design.T @ design)
+    inverse = np.linalg.pinv(design.T @ design)
     found = inverse @ (design.T @ target)
     free = y.size - len(columns)
     variance = float(np.square(target - design @ found).sum()) / free

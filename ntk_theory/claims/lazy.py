@@ -101,6 +101,9 @@ _STARTS, _NARROW, _FEW = 2**14, 16, 24
 """Nets of which the start alone is looked at, and their width: any has the same mean square; and
 how many of every other width, for an exponent."""
 
+_OF_KERNELS, _EXPLAIN = ("kernel_change", "along_mean_change", LEFT), ("crossings", "contrast")
+"""Numbers that scatter with what neurons near a hyperplane do, and what shows that."""
+
 _CONTROL_WIDTHS, _PARTS = 4, (4, 5, 6, 7)
 """Widths that a fit needs, and streams of further nets, which are not held at once."""
 
@@ -121,7 +124,7 @@ class LazyClusters(nt.NoisyClusters):
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
-        draws, nets = {"quick": (60, 4), "thorough": (4000, 200)}.get(options.preset, (2000, 90))
+        draws, nets = {"quick": (200, 4), "thorough": (4000, 200)}.get(options.preset, (2000, 90))
         return super().of(problem, draws=draws, more=nets, **more)
 
     def further(self, widths: Sequence[int]) -> dict[int, int]:
@@ -237,16 +240,18 @@ class Theory:
             law, spread = np.mean(estimates, axis=0), np.std(estimates, axis=0, ddof=1)
             found[key] = (law, float(spread[-1] / law[-1]) / math.sqrt(_BATCHES))
         found[LEFT] = (off.mean(axis=0).max(axis=1), found[LEFT][1])
-        pull = self.pulls.sum(axis=0)
+        pull, own = self.pulls.sum(axis=0), widths if curve is problem.plain else ()
         moved = [
             nt.predictions.largest_movement(problem.cosines, pull, m // 2, self._rng(_BATCHES, m))
-            for m in widths
+            for m in own
         ]
         errors = (curve.mean_error[-1], curve.information_error[-1], curve.memorised_noise[-1])
         distance = nt.predictions.linearised_distance(
             problem.spectrum, problem.noise_rate, *errors, problem.label_mean
         )
-        found |= {"movement": (moved / root, 0.0), "distance": (distance * root**0, 0.0)}
+        found["distance"] = distance * root**0, 0.0
+        if moved:
+            found["movement"] = moved / root, 0.0
         return {key: (np.asarray(law)[:, None], error) for key, (law, error) in found.items()}
 
 
@@ -289,6 +294,10 @@ def _inspect(
         change = nt.kernels.ntk_empirical(trajectory.network, recipe.inputs) - start
         found["kernel_change"] = np.linalg.norm(change, axis=(1, 2))
         found["crossings"] = np.array(crossings)
+        # On and off the diagonal, over the prediction: the same but for chance.
+        own, squares = np.eye(len(mean), dtype=bool), np.square(mean)
+        parts = [(change * mean)[:, on].sum(axis=1) * squares[~on].sum() for on in (own, ~own)]
+        found["contrast"] = math.sqrt(width) * (parts[0] - parts[1])
         found["along_mean_change"] = (change * mean).sum(axis=(1, 2)) / np.linalg.norm(mean)
     return found
 
@@ -384,18 +393,16 @@ def _constants(
 
     widths = run.nets.widths[1:]
     for key, title in _TITLES.items():
-        if key == "movement" and name != PLAIN:
-            continue  # there no constant is claimed
+        if key not in laws:
+            continue  # no constant of the largest movement is claimed in self-distillation
         law, drawn = laws[key]
         ratios = [values / own for values, own in zip(found[key], law, strict=True)][1:]
         # Numbers of neurons that flip scatter like m^{-1/4}, sums over all neurons like m^{-1/2}.
         power = -0.5 if key == "distance" else -0.25
-        known = (
-            found["crossings"][1:] if key in ("kernel_change", "along_mean_change", LEFT) else None
-        )
-        limit, error, free = at_infinite_width(widths, ratios, power, known)
-        if key == "movement":  # a width's law is of as many draws as 8 nets have
-            error *= math.sqrt(1 + run.nets.count / 8)
+        explained = [found[one][1:] for one in _EXPLAIN if key in _OF_KERNELS]
+        limit, error, free = at_infinite_width(widths, ratios, power, explained)
+        if key == "movement":  # a width's law is of as many draws as 32 nets have
+            error *= math.sqrt(1 + run.nets.count / 32)
         predicted = float(law[-1, 0]) * (math.sqrt(widths[-1]) if title.startswith("√m") else 1)
         yield run.estimate(
             f"{title}, {name}".format(widest=widths[-1]), predicted, predicted * limit,

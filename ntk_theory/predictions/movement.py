@@ -171,7 +171,7 @@ def largest_movement(
     """Mean of the largest √m ‖w_r(T) − w_r(0)‖ over so many independent neurons, as m → ∞.
 
     A neuron with initial activations A moves by m^{-1/2} ‖Xᵀ (A ∘ c)‖, c = Σ_t η (z_t − u_t). The
-    mean of the largest of N such numbers is taken over 8 N draws, and some thousands at least.
+    mean of the largest of N such numbers is taken over 32 N draws, and some thousands at least.
 
     Args:
         cosines: Γ, shape (n, n).
@@ -184,7 +184,7 @@ def largest_movement(
     gram, weight = np.asarray(cosines, dtype=float), np.asarray(pull, dtype=float)
     root = _root(gram)
     squares = []
-    for _ in range(8):
+    for _ in range(32):
         draws = rng.standard_normal((max(neurons, 512), len(gram)))
         active = (draws @ root.T > 0) * weight
         squares.append(((active @ gram) * active).sum(axis=1))
