@@ -124,7 +124,7 @@ class LazyClusters(nt.NoisyClusters):
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
-        draws, nets = {"quick": (200, 4), "thorough": (4000, 200)}.get(options.preset, (2000, 90))
+        draws, nets = {"quick": (200, 3), "thorough": (8000, 200)}.get(options.preset, (4000, 90))
         return super().of(problem, draws=draws, more=nets, **more)
 
     def further(self, widths: Sequence[int]) -> dict[int, int]:
