@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from made_up import failing, made_up
 from ntk_theory.checking import fitting
@@ -27,8 +28,9 @@ def constants(run, intercept, slope=0.0, scatter=0.01, error=0.0):
     """Rows of nets that measure other constants than the predicted ones, by their names."""
     rng, widths = np.random.default_rng(0), np.array(WIDTHS)[:, None]
     laws = {key: (np.full((4, 1), 2.0), error) for key in lazy._TITLES}
-    ratios = intercept + slope / np.sqrt(widths) + scatter * rng.standard_normal((4, 12))
-    found = dict.fromkeys(laws, 2.0 * ratios)
+    ratios = intercept + slope / np.sqrt(widths) + scatter * rng.standard_normal((4, 60))
+    found = {key: list(2.0 * ratios) for key in laws}
+    found |= {key: list(rng.standard_normal((4, 60))) for key in lazy._EXPLAIN}
     return list(lazy._constants(run, lazy.PLAIN, found, laws))
 
 
@@ -44,22 +46,43 @@ def test_other_constants_fail(run, intercept):
     assert {row.holds for row in constants(run, intercept, 0.5, 0.02)} == {False}
 
 
+def test_constants_off_by_what_chance_may_do_are_left_open(run):
+    exact = constants(run, 1.0)[0]
+    beyond = (exact.tolerance + exact.decisive) / 2 / exact.predicted
+    off = constants(run, 1.0 + beyond - exact.measured / exact.predicted + 1)[0]
+    assert off.holds is None
+    assert off.tolerance < abs(off.measured - off.predicted) < off.decisive
+
+
 def test_constants_that_scatter_too_much_are_left_open(run):
-    rows = [row for row in constants(run, 1.0, 0.0, 1.0) if "along" not in row.name]
+    rows = [row for row in constants(run, 1.0, 0.0, 2.0) if "along" not in row.name]
     assert {row.holds for row in rows} == {None}
 
 
 def test_the_error_of_a_drawn_prediction_widens_the_tolerance(run):
     pairs = zip(constants(run, 1.0), constants(run, 1.0, error=0.05), strict=True)
     for exact, drawn in pairs:
-        assert drawn.tolerance == pytest.approx(exact.tolerance + 4 * 0.05 * exact.predicted)
+        # Student's quantile of its few batches, at the row's share of the risk.
+        assert drawn.tolerance > exact.tolerance + 4 * 0.05 * exact.predicted
+        assert drawn.decisive > drawn.tolerance
+
+
+def test_an_estimate_is_outside_its_tolerance_by_chance_as_often_as_the_risk_of_the_run_says(run):
+    few = run.estimate("x", 0.0, 0.0, [(1.0, 4)], rows=1).tolerance
+    both = run.estimate("x", 0.0, 0.0, [(1.0, 4), (1.0, 4)], rows=1).tolerance
+    eight = run.estimate("x", 0.0, 0.0, [(1.0, 8)], rows=1).tolerance
+    many = run.estimate("x", 0.0, 0.0, [(1.0, 10**6)], rows=1).tolerance
+    assert both == pytest.approx(np.sqrt(2) * eight)  # Welch and Satterthwaite, of equal errors
+    risk = 2 * norm.sf(many) * (run.bounds + 1)
+    assert risk == pytest.approx(1e-3, rel=1e-3)
+    assert few > eight > many
 
 
 def test_no_constant_is_claimed_of_the_largest_movement_in_self_distillation(run):
-    laws = {key: (np.ones((4, 1)), 0.0) for key in lazy._TITLES}
-    found = dict.fromkeys(laws, np.ones((4, 12)))
-    rows = list(lazy._constants(run, lazy.DISTILLED, found, laws))
-    assert len(rows) == len(laws) - 1
+    plain, distilled = (run.problem.theories[name].laws(WIDTHS) for name in run.trainings)
+    assert plain.keys() - distilled.keys() == {"movement"}
+    found = {key: 1 + np.random.default_rng(0).random((4, 12)) for key in (*plain, *lazy._EXPLAIN)}
+    assert len(list(lazy._constants(run, lazy.DISTILLED, found, distilled))) == len(distilled)
 
 
 def test_a_mean_has_the_interval_of_its_own_scatter():

@@ -163,25 +163,31 @@ def mean_of(values: ArrayLike, confidence: float) -> tuple[float, float]:
 
 
 def at_infinite_width(
-    widths: Sequence[int], values: Sequence[ArrayLike], confidence: float
-) -> tuple[float, float]:
-    """Intercept of a linear regression on m^{-1/2}, and half the width of its interval.
+    widths: Sequence[int],
+    values: Sequence[ArrayLike],
+    power: float = 0.0,
+    controls: Sequence[Sequence[ArrayLike]] = (),
+) -> tuple[float, float, int]:
+    """Intercept of a linear regression on m^{-1/2}, its standard error and degrees of freedom.
 
     Args:
         widths: m.
         values: one for each net, for each width.
-        confidence: of the interval, two-sided.
+        power: of m that the standard deviation of a net goes like; nets are weighted by it.
+        controls: numbers of each net, like the values, of mean 0 at infinite width, that explain
+            some of their scatter.
     """
-    samples = [np.asarray(value, dtype=float) for value in values]
-    x = np.repeat(np.asarray(widths, dtype=float) ** -0.5, [sample.size for sample in samples])
-    y = np.concatenate(samples)
-    offset = x - x.mean()
-    spread = float(np.square(offset).sum())
-    slope = float(offset @ y) / spread
-    intercept = float(y.mean()) - slope * float(x.mean())
-    variance = float(np.square(y - intercept - slope * x).sum()) / (y.size - 2)
-    error = float(np.sqrt(variance * (1 / y.size + float(x.mean()) ** 2 / spread)))
-    return intercept, _student(y.size - 2, (1 + confidence) / 2) * error
+    y = np.concatenate([np.asarray(value, dtype=float) for value in values])
+    m = np.repeat(np.asarray(widths, dtype=float), [np.size(value) for value in values])
+    explained = [np.concatenate([np.asarray(one, dtype=float) for one in own]) for own in controls]
+    columns = [np.ones_like(m), m**-0.5, *explained]
+    root = m**-power
+    design, target = np.stack(columns, axis=1) * root[:, None], y * root
+    inverse = np.linalg.pinv(design.T @ design)
+    found = inverse @ (design.T @ target)
+    free = y.size - len(columns)
+    variance = float(np.square(target - design @ found).sum()) / free
+    return float(found[0]), float(np.sqrt(variance * inverse[0, 0])), free
 
 
 def rms_bound(

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from ntk_theory.checking.declaration import Declaration
@@ -234,6 +234,47 @@ class Run:
     def confidence(self, bounds: int = 0, risk: float = _RISK) -> float:
         """Of each bound, if there are so many besides those of the rows and controls."""
         return 1 - risk / (self.bounds + bounds)
+
+    def estimate(
+        self,
+        title: str,
+        predicted: float,
+        values: ArrayLike,
+        errors: Sequence[tuple[float, float]] = (),
+        *,
+        rows: int,
+        more: float = 0.0,
+        resolution: float = math.inf,
+    ) -> Measurement:
+        """A mean that a claim takes by itself, with what chance may do to it, at both risks.
+
+        Args:
+            title: of the row.
+            predicted: closed form, or a mean of draws.
+            values: one a net, or the estimate alone.
+            errors: standard errors of all that is random, and their degrees of freedom; that of the
+                values alone when left out.
+            rows: how many of this kind the claim has.
+            more: what else it may be off by.
+            resolution: the largest tolerance that still tells success from failure.
+
+        Reference: docs/theory.md, section 11.
+        """
+        if not errors:
+            own = np.asarray(values, dtype=float)
+            errors = [(float(own.std(ddof=1)) / math.sqrt(own.size), own.size - 1)]
+        squares = [error**2 for error, _ in errors]
+        # Of the sum of squares: Welch and Satterthwaite.
+        free = sum(squares) ** 2 / sum(error**4 / free for error, free in errors)
+        tolerance, decisive = (
+            stdtrit(free, (1 + self.confidence(rows, risk)) / 2) * math.sqrt(sum(squares)) + more
+            for risk in (_RISK, _DECISIVE_RISK)
+        )
+        entry = replace(over_nets(title, predicted, values, tolerance, resolution),
+                        decisive=float(decisive))  # fmt: skip
+        if np.size(values) > 1:
+            return entry
+        return replace(entry, interval=(entry.measured - tolerance, entry.measured + tolerance))
 
     def fit(self, values: Sequence[Array], sizes: Sequence[int] = ()) -> PowerLaw:
         """Power law of positive numbers of each net, in the width from the narrowest on.

@@ -165,9 +165,12 @@ def _apart(name: str, seen: Array, drawn: Array) -> nt.Measurement:
 
 def _variance(run: nt.Run, law: Law) -> tuple[float, float]:
     """Mean square of standardised deviations, extrapolated in m^{-1/2} to ∞, and its tolerance."""
+    from scipy.special import stdtrit
+
     made = run.results[PLAIN]
     squares = [np.square(law.coordinates(one)).mean(axis=1) for one in made]
-    found, reach = at_infinite_width([one.width for one in made], squares, 1 - _RISK)
+    found, error, free = at_infinite_width([one.width for one in made], squares)
+    reach = error * float(stdtrit(free, 1 - _RISK / 2))
     # The variances of the law itself are those of a sample, in as many directions.
     return found, reach + 5 * math.sqrt(2 / (_DRAWS * law.mean.size))
 

@@ -87,8 +87,11 @@ _WIDEST = 2**14
 _LARGE_NETS, _DRAWS = 16, 200
 """Control nets of the large scale, of which it takes more, and initial outputs at that ratio."""
 
-_DEVIATES = 3.9
-"""Half-width of a random row in standard errors: a right mean is missed once in 10⁴ rows."""
+_STARTS, _NARROW = 8000, 16
+"""Nets that are looked at at their start alone, and their width: any has the same covariance."""
+
+_DEVIATES, _ROWS = 3.9, 15
+"""Half-width of the control in standard errors, and random rows at most."""
 
 
 class Ends(NamedTuple):
@@ -193,19 +196,22 @@ class Scales(nt.NoisyClusters):
         recovered = np.asarray(right[:, 2].all(axis=1))
         return Ends(rms(outputs[:, 2] - clean), recovered, (~right[:, 1]).mean(axis=1))
 
+    def drawn(self, scale: float, count: int, stream: int) -> Array:
+        """So many initial outputs, as they are predicted."""
+        key = np.random.SeedSequence(self.seed, spawn_key=(stream,))
+        shape = (self.spectrum.clusters, self.spectrum.points)
+        return nt.predictions.initial_output_samples(
+            *shape, self.angle, self.cross_cosine, scale, count, np.random.default_rng(key)
+        )
+
     def law(self, scale: float, deviation: float = 0.0) -> Ends:
         """What the block recursion makes of random initial outputs of a scale.
 
         A deviation of the nets from their limit at the end of the burn-in adds to the random part
         as if it were of the same kind; the draws are the same ones.
         """
-        levels, key = self.spectrum, np.random.SeedSequence(self.seed, spawn_key=(3,))
         size = float(np.hypot(scale, deviation / self.spread[self.first_taught]))
-        draws = nt.predictions.initial_output_samples(
-            levels.clusters, levels.points, self.angle, self.cross_cosine, size, _SAMPLES,
-            np.random.default_rng(key),
-        )  # fmt: skip
-        return self.ends(self.recorded(draws))
+        return self.ends(self.recorded(self.drawn(size, _SAMPLES, 3)))
 
     @cached_property
     def laws(self) -> tuple[Ends, ...]:
@@ -337,17 +343,17 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     yield falling_row(widths, early, f"{PAIRS}, {burn_in} steps")
     bound = run.fit(early).upper
     widest = results[problem.large][-1].outputs()
-    yield from _start_rows(problem, nets, widest[:, 1], bound(widths[-1]))
+    yield from _start_rows(run, nets, widest[:, 1], bound(widths[-1]))
     for place, scale in enumerate(problem.scales[:-1]):
-        yield from _scale_rows(problem, place, nets[scale], bound(results[scale][0].width))
+        yield from _scale_rows(run, place, nets[scale], bound(results[scale][0].width))
     # The slope of the mean error in log2 m is a weighted sum of independent means. The law m^{-1/2}
     # would lose 1 − 1/√2 of the error an octave; half of that distinguishes it from none.
     law, octaves, clean = problem.laws[1].error, np.log2(widths), problem.dataset.clean
     errors = rms(nets[problem.large][:, 2] - clean).reshape(len(widths), -1)
     error = float(law.std() / octaves.std()) / math.sqrt(errors.size)
-    yield nt.Measurement(
+    yield run.estimate(
         f"{_name(problem.large)}: change of the mean final error per octave of width", 0.0,
-        float(np.polyfit(octaves, errors.mean(axis=1), 1)[0]), _DEVIATES * error,
+        float(np.polyfit(octaves, errors.mean(axis=1), 1)[0]), [(error, _SAMPLES - 1)], rows=_ROWS,
         resolution=float(law.mean()) * (1 - math.sqrt(0.5)) / 2,
     )  # fmt: skip
     run.evidence.arrays |= _drawn(problem, nets) | {
@@ -395,35 +401,40 @@ def _kernel_rows(problem: Scales, start: Array) -> Iterator[nt.Measurement]:
 
 
 def _start_rows(
-    problem: Scales, nets: Mapping[float, Array], widest: Array, deviation: float
+    run: nt.Run, nets: Mapping[float, Array], widest: Array, deviation: float
 ) -> Iterator[nt.Measurement]:
-    """The initial output has the size σ √κ_1(0), and shrinks in the burn-in as the modes do."""
+    """Initial outputs have the covariance σ² κ_1 at every width, and shrink as the modes do.
 
-    def size(name: str, predicted: float, squares: Array, extra: float) -> nt.Measurement:
-        """Root of a mean of squares, with its standard error by the delta method."""
-        found = float(np.sqrt(squares.mean()))
-        error = float(squares.std(ddof=1)) / math.sqrt(squares.size) / (2 * found)
-        # A quarter distinguishes a standard deviation from √2 times it, and from its half.
-        return nt.Measurement(name, predicted, found, _DEVIATES * error + extra,
-                              (float(np.sqrt(squares.min())), float(np.sqrt(squares.max()))),
-                              resolution=predicted / 4)  # fmt: skip
+    Whitened they have the mean square 1, and each of n directions says as much about it.
+    """
+    from ntk_theory.checking.ladder import NETS_STREAM
 
-    scales = np.repeat(problem.scales[:-1], [len(nets[scale]) for scale in problem.scales[:-1]])
-    starts = rms(np.concatenate([nets[scale][:, 0] for scale in problem.scales[:-1]]))
-    squares = np.square(starts / scales)
-    yield size("RMS initial output / scale", float(problem.spread[0]), squares, 0.0)
-    slope, covariance = np.polyfit(np.log(scales), np.log(starts), 1, cov=True)
-    yield nt.Measurement("exponent of the initial output in the scale", 1.0, float(slope[0]),
-                         _DEVIATES * math.sqrt(covariance[0, 0]), resolution=0.25)  # fmt: skip
-    burn_in, scale = problem.first_taught, problem.large
-    spread = float(problem.spread[burn_in])
+    problem, burn_in, scale = run.problem, run.problem.first_taught, run.problem.large
+    large = run.trainings[_name(scale)]
+    still = replace(large, predicted=large.predicted[:1],
+                    recipe=replace(large.recipe, steps=1, record=(0,)))  # fmt: skip
+    nets_of = f"{_STARTS} nets of width {_NARROW}"
+    starts = {
+        "trained nets": np.concatenate([one[:, 0] / size for size, one in nets.items()]),
+        nets_of: run.train(still, _NARROW, NETS_STREAM + 7, _STARTS).outputs()[:, 0] / scale,
+        "predicted draws": problem.drawn(1.0, _STARTS, 7),
+    }
+    root, variance = np.linalg.cholesky(problem.covariance), float(problem.spread[burn_in]) ** 2
     left = np.square((widest - problem.from_zero[burn_in]) / scale).mean(axis=1)
-    extra = math.hypot(spread, deviation / scale) - spread
-    yield size(f"RMS of what is left of it after {burn_in} steps / scale", spread, left, extra)
+    for name, predicted, squares, more in (
+        *((f"mean square of whitened initial outputs, {of}", 1.0,
+           np.square(np.linalg.solve(root, one.T)).mean(axis=0), 0.0)
+          for of, one in starts.items()),
+        (f"mean square of what is left of them after {burn_in} steps, over scale²", variance, left,
+         (deviation / scale) ** 2),
+    ):  # fmt: skip
+        # A half distinguishes a variance from twice it, and from its half.
+        yield run.estimate(name, predicted, squares, rows=_ROWS, more=more,
+                           resolution=predicted / 2)  # fmt: skip
 
 
 def _scale_rows(
-    problem: Scales, place: int, outputs: Array, deviation: float
+    run: nt.Run, place: int, outputs: Array, deviation: float
 ) -> Iterator[nt.Measurement]:
     """Signs after the burn-in, final errors and recovered nets of a scale.
 
@@ -432,14 +443,16 @@ def _scale_rows(
     output: it acts as a somewhat larger one. Half the difference to the scale twice as large, of
     the largest to half as large, distinguishes a mean.
     """
-    scale, law, other = problem.scales[place], problem.laws[place], place - 1 if place else 1
+    problem, other = run.problem, place - 1 if place else 1
+    scale, law = problem.scales[place], problem.laws[place]
     found, count = problem.ends(outputs), len(outputs)
     share, far = (problem.wrong_shares(problem.scales[one])[0] for one in (place, other))
     # One wrong sign more than none, as few of them are not normally distributed.
     allowed = problem.wrong_shares(scale, deviation)[0] - share + 1 / outputs[:, 1].size
-    allowed += _DEVIATES * law.early.std() / math.sqrt(count)
+    errors = [(law.early.std() / math.sqrt(count), _SAMPLES - 1)]
     name = f"{_name(scale)}: share of wrong signs after {problem.first_taught} steps"
-    yield over_nets(name, share, found.early, allowed, abs(share - far) / 2)
+    yield run.estimate(name, share, found.early, errors, rows=_ROWS, more=allowed,
+                       resolution=abs(share - far) / 2)  # fmt: skip
     if scale < problem.large / 2:
         return  # hardly any net fails: a mean of very few
     wider = problem.law(scale, deviation)
@@ -449,10 +462,12 @@ def _scale_rows(
         compared.append((name, "recovered", 3 - place, 1 / count))
     for name, key, other, extra in compared:
         own, drawn, far = (getattr(one, key) for one in (law, wider, problem.laws[other]))
-        allowed = _DEVIATES * math.sqrt(1 / count + 1 / _SAMPLES) * own.std() + extra
-        allowed += abs(drawn.mean() - own.mean())
-        yield over_nets(f"{_name(scale)}: {name}", own.mean(), getattr(found, key), allowed,
-                        abs(own.mean() - far.mean()) / 2)  # fmt: skip
+        errors = [(own.std() * math.sqrt(1 / count + 1 / _SAMPLES), _SAMPLES - 1)]
+        yield run.estimate(
+            f"{_name(scale)}: {name}", own.mean(), getattr(found, key), errors, rows=_ROWS,
+            more=extra + abs(drawn.mean() - own.mean()),
+            resolution=abs(own.mean() - far.mean()) / 2,
+        )  # fmt: skip
 
 
 def _large_scale(run: nt.Run) -> tuple[nt.Measurement, float, float]:

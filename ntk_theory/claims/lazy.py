@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ntk_theory.checking.panels import Laws
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.network import TwoLayerReLU
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
     from ntk_theory.training import Trajectory
 
@@ -69,7 +71,7 @@ CLAIM = nt.Claim(
     },
     presets={
         "quick": nt.Sweep(512, 2**13, 5, nets=6),
-        "standard": nt.Sweep(512, 2**17, 5, nets=12),
+        "standard": nt.Sweep(512, 2**17, 5, nets=6),
         "wide": nt.Sweep(1024, 2**20, 6, nets=6),
         "thorough": nt.Sweep(512, 2**18, 10, nets=16),
     },
@@ -92,11 +94,18 @@ _TITLES = {
     "flipped_activations": "√m × share of flipped activations",
     "along_mean_change": "√m × H_m(T) − H_m(0) along its predicted mean",
 } | {key: f"{_EXPONENTS[key]} at width {{widest}}" for key in ("kernel_change", LEFT, "movement")}
-_CONFIDENCE = 1 - 1e-4
-"""Of each constant, two-sided: of a run with a dozen of them one in a thousand fails by chance."""
+_ROWS = 12
+"""Constants that are compared, with that of the kernels at the start."""
 
-_START, _CONTROL_WIDTHS = 4, 4
-"""Nets at their start for each trained one, as their kernels scatter; widths that a fit needs."""
+_STARTS, _NARROW, _FEW = 2**14, 16, 24
+"""Nets of which the start alone is looked at, and their width: any has the same mean square; and
+how many of every other width, for an exponent."""
+
+_OF_KERNELS, _EXPLAIN = ("kernel_change", "along_mean_change", LEFT), ("crossings", "contrast")
+"""Numbers that scatter with what neurons near a hyperplane do, and what shows that."""
+
+_CONTROL_WIDTHS, _PARTS = 4, (4, 5, 6, 7)
+"""Widths that a fit needs, and streams of further nets, which are not held at once."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +114,22 @@ class LazyClusters(nt.NoisyClusters):
 
     Attributes:
         draws: neurons for each point and batch.
+        more: further nets in plain training, at the second and third width, in each part.
     """
 
     draws: int = 0
+    more: int = 0
     assumed = ("kernel positive", "stable learning", "signs right")
 
     @classmethod
     def of(cls, problem: nt.NoisyClusters, options: Any = None, /, **more: Any) -> LazyClusters:
         """The problem, with as many draws as a preset takes."""
-        draws = {"quick": 60, "standard": 200, "thorough": 400}.get(options.preset, 200)
-        return super().of(problem, draws=draws, **more)
+        draws, nets = {"quick": (200, 3), "thorough": (8000, 200)}.get(options.preset, (4000, 90))
+        return super().of(problem, draws=draws, more=nets, **more)
+
+    def further(self, widths: Sequence[int]) -> dict[int, int]:
+        """How many more nets of the cheap widths are trained in each of a few parts."""
+        return {m: max(1, min(self.more, self.more * 2**13 // m)) for m in widths[1:3]}
 
     @property
     def lazy_width(self) -> float:
@@ -190,6 +205,22 @@ class Theory:
         """Mean of √m (H_m(T) − H_m(0)), shape (n, n)."""
         return np.asarray(np.mean([layer.kernel_change for layer in self.layers], axis=0))
 
+    def crossings(self, start: TwoLayerReLU) -> float:
+        """What flips would add along the mean change, were they as frequent on either side.
+
+        Pulls that do not depend on a point's own activation move as many neurons of a pair over its
+        hyperplane as back: in the mean over nets that adds nothing, up to O(m^{-1/2}) of the law,
+        but a net that happens to have more neurons on one side shows it.
+        """
+        gram, mean, pull = self.problem.cosines, self.kernel_change, self.pulls.sum(axis=0)
+        others, inputs = gram - np.eye(len(gram)), self.problem.recipe.inputs
+        along = start.hidden[0, : start.width // 2].numpy() @ inputs.T
+        active = (along > 0).astype(float)
+        reach = np.abs((active * pull) @ others + pull / 2) / math.sqrt(start.width)
+        weight = active @ (others * mean) + np.diag(mean) / 2
+        near = np.sign(along) * (np.abs(along) < reach)
+        return float((weight * near).sum()) / math.sqrt(start.width)
+
     def laws(self, widths: Sequence[int]) -> dict[str, tuple[Array, float]]:
         """What nets of each width measure, (M, 1), and its relative standard error, by name.
 
@@ -209,16 +240,18 @@ class Theory:
             law, spread = np.mean(estimates, axis=0), np.std(estimates, axis=0, ddof=1)
             found[key] = (law, float(spread[-1] / law[-1]) / math.sqrt(_BATCHES))
         found[LEFT] = (off.mean(axis=0).max(axis=1), found[LEFT][1])
-        pull = self.pulls.sum(axis=0)
+        pull, own = self.pulls.sum(axis=0), widths if curve is problem.plain else ()
         moved = [
             nt.predictions.largest_movement(problem.cosines, pull, m // 2, self._rng(_BATCHES, m))
-            for m in widths
+            for m in own
         ]
         errors = (curve.mean_error[-1], curve.information_error[-1], curve.memorised_noise[-1])
         distance = nt.predictions.linearised_distance(
             problem.spectrum, problem.noise_rate, *errors, problem.label_mean
         )
-        found |= {"movement": (moved / root, 0.0), "distance": (distance * root**0, 0.0)}
+        found["distance"] = distance * root**0, 0.0
+        if moved:
+            found["movement"] = moved / root, 0.0
         return {key: (np.asarray(law)[:, None], error) for key, (law, error) in found.items()}
 
 
@@ -231,14 +264,10 @@ CLAIM.problem(
 )
 
 
-def _kernels(inputs: Array, width: int, seeds: Sequence[int], pairs: bool = True) -> Array:
-    """Empirical NTK of nets at their start, shape (S, n, n)."""
-    # One net after the other: of many wide ones the weights would not fit in memory.
-    starts = (
-        nt.network.initialise(width, inputs.shape[1], seeds=[seed], antisymmetric=pairs)
-        for seed in seeds
-    )
-    return np.concatenate([nt.kernels.ntk_empirical(start, inputs) for start in starts])
+def _starts(inputs: Array, width: int, seeds: Sequence[int]) -> Iterator[TwoLayerReLU]:
+    """One net after the other: of many wide ones the weights would not fit in memory."""
+    for seed in seeds:
+        yield nt.network.initialise(width, inputs.shape[1], seeds=[seed])
 
 
 def _inspect(
@@ -246,7 +275,11 @@ def _inspect(
     trajectory: Trajectory,
 ) -> dict[str, Array]:  # fmt: skip
     """How far nets moved, how far they are from their linearisation, and what their kernels did."""
-    start = _kernels(recipe.inputs, width, seeds)
+    kernels, crossings = [], []
+    for net in _starts(recipe.inputs, width, seeds):
+        kernels.append(nt.kernels.ntk_empirical(net, recipe.inputs)[0])
+        crossings.append(0.0 if theory is None else theory.crossings(net))
+    start = np.stack(kernels)
     linear = [
         nt.training.train_kernel_limit(kernel, recipe.observed, recipe.distillation,
                                        learning_rate=recipe.learning_rate, steps=recipe.steps)
@@ -260,6 +293,11 @@ def _inspect(
         mean = theory.kernel_change
         change = nt.kernels.ntk_empirical(trajectory.network, recipe.inputs) - start
         found["kernel_change"] = np.linalg.norm(change, axis=(1, 2))
+        found["crossings"] = np.array(crossings)
+        # On and off the diagonal, over the prediction: the same but for chance.
+        own, squares = np.eye(len(mean), dtype=bool), np.square(mean)
+        parts = [(change * mean)[:, on].sum(axis=1) * squares[~on].sum() for on in (own, ~own)]
+        found["contrast"] = math.sqrt(width) * (parts[0] - parts[1])
         found["along_mean_change"] = (change * mean).sum(axis=(1, 2)) / np.linalg.norm(mean)
     return found
 
@@ -272,23 +310,23 @@ def trainings(problem: LazyClusters) -> Iterator[nt.Training]:
     yield problem.distilled_training(inspect=partial(_inspect, problem.recipe, distilled))
 
 
-def _start(run: nt.Run, pairs: bool = True) -> tuple[nt.Measurement, list[Array]]:
-    """Mean of m ‖H_m(0) − H‖_F² over all nets, and the distances of those of each width."""
-    from ntk_theory.checking.fitting import mean_of
+def _start(run: nt.Run, pairs: bool = True) -> nt.Measurement:
+    """Mean of m ‖H_m(0) − H‖_F², the same at every width: of the parts of one very wide net."""
     from ntk_theory.checking.ladder import CONTROL_STREAM, NETS_STREAM
     from ntk_theory.checking.nets import net_seeds
 
-    problem, nets, stream = run.problem, run.nets, NETS_STREAM if pairs else CONTROL_STREAM
-    seeds = {m: net_seeds(nets.seed, m, _START * nets.count, stream) for m in nets.widths}
-    off = (_kernels(problem.recipe.inputs, m, seeds[m], pairs) - problem.gram for m in seeds)
-    distances = [np.linalg.norm(one, axis=(1, 2)) for one in off]
-    squares = np.square(distances) * np.array(nets.widths)[:, None]
-    mean, half = mean_of(squares, _CONFIDENCE)
-    predicted = nt.predictions.kernel_fluctuation(problem.cosines, pairs=pairs)
-    return nt.Measurement(
-        "mean of m ‖H_m(0) − H‖_F²", predicted, mean, half, (mean - half, mean + half),
-        resolution=predicted / 2,
-    ), distances  # fmt: skip
+    inputs, half = run.problem.recipe.inputs, _NARROW // 2
+    width, d = _STARTS * _NARROW, inputs.shape[1]
+    seeds = net_seeds(run.nets.seed, width, 1, NETS_STREAM if pairs else CONTROL_STREAM)
+    wide = nt.network.initialise(width, d, seeds=seeds, antisymmetric=pairs).hidden[0].numpy()
+    # Neurons of equal w are half the width apart.
+    active = np.concatenate(wide.reshape(2, _STARTS, half, d), axis=1) @ inputs.T > 0
+    counts = np.einsum("sri,srj->sij", active, active, dtype=float, optimize=True)
+    off = inputs @ inputs.T * counts / _NARROW - run.problem.gram
+    squares = _NARROW * np.square(off).sum(axis=(1, 2))
+    predicted = nt.predictions.kernel_fluctuation(run.problem.cosines, pairs=pairs)
+    return run.estimate("mean of m ‖H_m(0) − H‖_F²", predicted, squares, rows=_ROWS,
+                        resolution=predicted / 2)  # fmt: skip
 
 
 @CLAIM.rows
@@ -306,13 +344,22 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     No tolerance here is made from deviations from a prediction: exponents are fitted to what nets
     measure, and the interval of a constant comes from their scatter around their own regression.
     """
+    from ntk_theory.checking.ladder import NETS_STREAM
+    from ntk_theory.checking.nets import net_seeds
+
     problem, widths = run.problem, run.nets.widths
-    (fluctuation, start), law = _start(run), nt.predictions.movement_exponent()
+    fluctuation, law = _start(run), nt.predictions.movement_exponent()
+    seeds = {m: net_seeds(run.nets.seed, m, _FEW, NETS_STREAM) for m in widths}
+    inputs = problem.recipe.inputs
+    start = np.array([
+        [np.linalg.norm(nt.kernels.ntk_empirical(net, inputs)[0] - problem.gram)
+         for net in _starts(inputs, m, seeds[m])] for m in widths
+    ])  # fmt: skip
     pure = ("movement", "flipped_activations")  # of no part of order m^{-3/4}
-    yield run.exponent("exponent of ‖H_m(0) − H‖_F", start, law)
+    yield run.exponent("exponent of ‖H_m(0) − H‖_F", list(start), law)
     yield fluctuation
     at_start = np.sqrt(fluctuation.predicted / np.array(widths))
-    run.evidence.arrays |= {"at_start": np.stack(start), "predicted at_start": at_start}
+    run.evidence.arrays |= {"at_start": start, "predicted at_start": at_start}
     for name, theory in problem.theories.items():
         every, laws = run.results[name], theory.laws(widths)
         found = {key: np.stack([one.inspected[key] for one in every]) for key in every[0].inspected}
@@ -320,34 +367,46 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
             slope = law if key in pure else np.polyfit(np.log(widths), np.log(laws[key][0]), 1)[0]
             title = f"exponent of {quantity}, {name}"
             yield run.exponent(title, list(found[key]), float(np.ravel(slope)[0]))
-        yield from _constants(run, name, found, laws)
+        values = {key: list(every) for key, every in found.items()}
         if name == PLAIN:
+            cheap = enumerate(problem.further(widths).items(), 1)
+            for (place, (width, count)), part in product(cheap, _PARTS):
+                more = run.train(run.trainings[PLAIN], width, part, count).inspected
+                for key in more.keys() - {"movement"}:  # predicted from few draws
+                    values[key][place] = np.concatenate([values[key][place], more[key]])
             run.evidence.arrays |= {key: found[key] for key in _EXPONENTS}
             run.evidence.arrays |= {f"predicted {key}": laws[key][0][:, 0] for key in _EXPONENTS}
+        yield from _constants(run, name, values, laws)
 
 
 def _constants(
-    run: nt.Run, name: str, found: Mapping[str, Array], laws: Mapping[str, tuple[Array, float]]
-) -> Iterator[nt.Measurement]:
+    run: nt.Run, name: str, found: Mapping[str, Sequence[Array]],
+    laws: Mapping[str, tuple[Array, float]],
+) -> Iterator[nt.Measurement]:  # fmt: skip
     """Constants extrapolated to m = ∞ from ratios to the prediction, linear in m^{-1/2}.
 
-    The tolerance is the interval of that, and four standard errors of a prediction that was drawn.
+    At the narrowest width they are not linear yet.
     Half of a constant distinguishes it from 0 and from its double; but along its mean the change of
     the kernel has to be distinguished from none alone, the law m^{-1/2} from m^{-3/4}.
     """
     from ntk_theory.checking.fitting import at_infinite_width
 
-    widths = run.nets.widths
+    widths = run.nets.widths[1:]
     for key, title in _TITLES.items():
-        if key == "movement" and name != PLAIN:
-            continue  # there no constant is claimed
-        law, error = laws[key]
-        limit, half = at_infinite_width(widths, list(found[key] / law), _CONFIDENCE)
+        if key not in laws:
+            continue  # no constant of the largest movement is claimed in self-distillation
+        law, drawn = laws[key]
+        ratios = [values / own for values, own in zip(found[key], law, strict=True)][1:]
+        # Numbers of neurons that flip scatter like m^{-1/4}, sums over all neurons like m^{-1/2}.
+        power = -0.5 if key == "distance" else -0.25
+        explained = [found[one][1:] for one in _EXPLAIN if key in _OF_KERNELS]
+        limit, error, free = at_infinite_width(widths, ratios, power, explained)
+        if key == "movement":  # a width's law is of as many draws as 32 nets have
+            error *= math.sqrt(1 + run.nets.count / 32)
         predicted = float(law[-1, 0]) * (math.sqrt(widths[-1]) if title.startswith("√m") else 1)
-        yield nt.Measurement(
+        yield run.estimate(
             f"{title}, {name}".format(widest=widths[-1]), predicted, predicted * limit,
-            predicted * (half + 4 * error),
-            (predicted * (limit - half), predicted * (limit + half)),
+            [(predicted * error, free), (predicted * drawn, _BATCHES - 1)], rows=_ROWS,
             resolution=predicted * (1 if key == "along_mean_change" else 0.5),
         )  # fmt: skip
 
@@ -380,7 +439,7 @@ def _scaled(
 
 def _unpaired(run: nt.Run) -> tuple[nt.Measurement, float, float]:
     """H_m(0) fluctuates half as much, in the square."""
-    found, _ = _start(run, pairs=False)
+    found = _start(run, pairs=False)
     return found, nt.predictions.kernel_fluctuation(run.problem.cosines), found.tolerance
 
 
@@ -399,9 +458,12 @@ def controls(_: LazyClusters, trainings: Mapping[str, nt.Training]) -> Iterator[
 
 @CLAIM.work
 def work(declared: Declaration) -> float:
-    """Of the two controls that are trained."""
-    nets, steps = declared.nets, declared.problem.steps
-    return float(2 * sum(nets.widths[:_CONTROL_WIDTHS]) * nets.count * steps)
+    """Of further nets, and of the two controls that are trained."""
+    nets, problem = declared.nets, declared.problem
+    cheap = problem.further(nets.widths).items()
+    more = len(_PARTS) * sum(width * count for width, count in cheap)
+    controls = 2 * sum(nets.widths[:_CONTROL_WIDTHS]) * nets.count
+    return float((more + controls) * problem.steps)
 
 
 @CLAIM.finding

@@ -33,8 +33,8 @@ Array = NDArray[np.float64]
 _DENSITY = 1 / np.sqrt(2 * np.pi)
 """Density of w · x at 0, for unit x and w ~ N(0, I)."""
 
-_CELLS, _COARSE_CELLS = 32, 8
-"""Distances from the hyperplane at which a drawn neuron is followed, for means and for squares."""
+_CELLS = 4
+"""Distances from the hyperplane at which a drawn neuron is followed, on either side."""
 
 
 def movement_exponent(output_exponent: float = 0.0) -> float:
@@ -171,7 +171,7 @@ def largest_movement(
     """Mean of the largest √m ‖w_r(T) − w_r(0)‖ over so many independent neurons, as m → ∞.
 
     A neuron with initial activations A moves by m^{-1/2} ‖Xᵀ (A ∘ c)‖, c = Σ_t η (z_t − u_t). The
-    mean of the largest of N such numbers is taken over 8 N draws, and some thousands at least.
+    mean of the largest of N such numbers is taken over 32 N draws, and some thousands at least.
 
     Args:
         cosines: Γ, shape (n, n).
@@ -184,7 +184,7 @@ def largest_movement(
     gram, weight = np.asarray(cosines, dtype=float), np.asarray(pull, dtype=float)
     root = _root(gram)
     squares = []
-    for _ in range(8):
+    for _ in range(32):
         draws = rng.standard_normal((max(neurons, 512), len(gram)))
         active = (draws @ root.T > 0) * weight
         squares.append(((active @ gram) * active).sum(axis=1))
@@ -240,14 +240,17 @@ class _Layer:
 
 
 def _near(
-    gram: Array, pulls: Array, point: int, draws: int, cells: int, rng: np.random.Generator
+    gram: Array, pulls: Array, point: int, draws: int, rng: np.random.Generator
 ) -> tuple[Array, Array, Array, Array]:
     """Neurons that start near the hyperplane of a point.
 
+    Only those change sides that start no farther than a neuron of their side, of either sign, would
+    move if it stayed there: the cells of ξ end at that distance.
+
     Returns:
-        What the other points do to a neuron of sign +1 in each step, (draws, T); the length of a
-        cell of ξ, (draws, 1); a ξ in every cell, (draws, cells); activations, (draws, n), of which
-        the point's own is 1.
+        What the other points do to a neuron of sign +1 in each step, (draws, T); the lengths of
+        cells of ξ, and a ξ in each of them, (draws, 2 cells); activations, (draws, n), of which the
+        point's own is 1.
     """
     along = gram[:, point]
     # The other pre-activations, given that the one at the point is 0.
@@ -256,10 +259,12 @@ def _near(
     active[:, point] = 0
     others = (active * along) @ pulls.T
     active[:, point] = 1
-    reach = np.abs(others).sum(axis=1, keepdims=True) + np.abs(pulls[:, point]).sum()
-    cell = 2 * reach / cells
-    start = cell * (np.arange(cells) + rng.random((draws, 1))) - reach
-    return others, cell, start, active
+    off = np.cumsum(others, axis=1)
+    on = off + np.cumsum(pulls[:, point])
+    ends = np.stack([np.abs(on).max(axis=1), -np.abs(off).max(axis=1)], axis=1) / _CELLS
+    start = ends[:, :, None] * (np.arange(_CELLS) + rng.random((draws, 1, 1)))
+    cell = np.repeat(np.abs(ends), _CELLS, axis=1)
+    return others, cell, start.reshape(draws, -1), active
 
 
 def _follow(gram: Array, pulls: Array, point: int, draws: int, rng: np.random.Generator) -> _Layer:
@@ -269,9 +274,9 @@ def _follow(gram: Array, pulls: Array, point: int, draws: int, rng: np.random.Ge
     cancels but for their own activation's part, and so does most of the noise of the draws.
     """
     steps, n = pulls.shape
-    others, cell, start, active = _near(gram, pulls, point, draws, _CELLS, rng)
+    others, cell, start, active = _near(gram, pulls, point, draws, rng)
     own, on = pulls[:, point], start > 0
-    length = (active * cell).T / (2 * draws)
+    weight = active.T / (2 * draws)
     gained, crossed, kink = np.zeros((steps, n)), np.zeros(n), np.zeros(steps)
     for sign in (1.0, -1.0):
         at = start
@@ -279,11 +284,11 @@ def _follow(gram: Array, pulls: Array, point: int, draws: int, rng: np.random.Ge
             push = sign * others[:, t : t + 1]
             moved = at + push + sign * own[t] * (at > 0)
             linear = on * (push + sign * own[t])
-            rise = (np.maximum(moved, 0) - np.maximum(at, 0) - linear).sum(axis=1)
-            kink[t] += sign * float(cell[:, 0] @ rise) / (2 * draws)
+            rise = np.maximum(moved, 0) - np.maximum(at, 0) - linear
+            kink[t] += sign * float((cell * rise).sum()) / (2 * draws)
             at = moved
-            gained[t] += length @ ((at > 0).sum(axis=1) - on.sum(axis=1))
-        crossed += length @ ((at > 0) != on).sum(axis=1)
+            gained[t] += weight @ (cell * ((at > 0).astype(float) - on)).sum(axis=1)
+        crossed += weight @ (cell * ((at > 0) != on)).sum(axis=1)
     return _Layer(_DENSITY * gained, _DENSITY * crossed, _DENSITY * kink)
 
 
@@ -295,7 +300,7 @@ def _scatter(
     A pair of neurons is one contribution, as both start at the same distance.
     """
     steps, n = pulls.shape
-    others, cell, start, active = _near(gram, pulls, point, draws, _COARSE_CELLS, rng)
+    others, cell, start, active = _near(gram, pulls, point, draws, rng)
     reached = active * gram[:, point]
     reached[:, point] = 0
     on = start > 0
@@ -360,7 +365,7 @@ def boundary_layer(
         before = np.where(own, 0.0, gram * gained[t - 1]) if t else np.zeros((n, n))
         kink = np.array([layer.kink[t] for layer in layers])
         deviation[t + 1] = deviation[t] - h @ deviation[t] + before @ pull[t] + kink
-    few = max(draws // 8, 2)
+    few = max(draws // 32, 2)
     squares = [_scatter(gram, h, pull, point, few, rng) for point in range(n)]
     return BoundaryLayer(
         float(np.diag(crossed).mean()), change, float(scatter), deviation, np.sum(squares, axis=0)

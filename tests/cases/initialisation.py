@@ -25,6 +25,16 @@ def scaled(factor):
     return lambda right: lambda *args, **rest: factor * right(*args, **rest)
 
 
+def times_scale(factor):
+    def change(right):
+        def wrong(*args, scale, **rest):
+            return right(*args, scale=factor * scale, **rest)
+
+        return wrong
+
+    return change
+
+
 MUTANTS = [
     *(
         Mutant(f"{target.rpartition('.')[2]} at {f} times the rate", target, times_rate(f, index))
@@ -34,6 +44,14 @@ MUTANTS = [
     *(
         Mutant(f"nets at {f} times the rate", "ntk_theory.checking.nets.train", nets_at_rate(f))
         for f in (0.9, 1.2)
+    ),
+    *(
+        Mutant(f"variance of {name} × {factor}", target, change(np.sqrt(factor)))
+        for factor in (1.05, 0.95, 1.02)
+        for name, target, change in (
+            ("nets' weights", "ntk_theory.checking.nets.DrawnNets", times_scale),
+            ("the draws", SAMPLES, scaled),
+        )
     ),
     Mutant("κ_1(0) twice too large, in the spread", SPREAD, scaled(np.sqrt(2))),
     Mutant("κ_1(0) half of it, in the spread", SPREAD, scaled(np.sqrt(0.5))),

@@ -62,6 +62,14 @@ MUTANTS = [
             ),
         )
     ),
+    *(
+        Mutant(
+            f"m ‖H_m(0) − H‖² × {factor}",
+            "ntk_theory.predictions.kernel_fluctuation",
+            lambda right, by=factor: lambda *args, **kwargs: by * right(*args, **kwargs),
+        )
+        for factor in (1.05, 0.95)
+    ),
     Mutant("flips lack the factor 1/2 of two signs", LAYER, changed(flipped=2.0)),
     Mutant("the deviation lacks a factor", LAYER, changed(deviation=2.0)),
     Mutant("the kernel does not change in the mean", LAYER, changed(kernel_change=0.1)),
