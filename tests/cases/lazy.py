@@ -9,7 +9,7 @@ from ntk_theory.checking.verdicts import Options
 
 TOY = Options(
     preset="quick",
-    seeds=24,
+    seeds=36,
     widths=(256, 512, 1024, 2048, 4096),
     clusters=2,
     points=5,
