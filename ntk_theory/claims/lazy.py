@@ -97,7 +97,7 @@ _TITLES = {
 _ROWS = 12
 """Constants that are compared, with that of the kernels at the start."""
 
-_STARTS, _NARROW, _FEW = 2**14, 16, 24
+_STARTS, _NARROW, _FEW = 2**13, 16, 24
 """Nets of which the start alone is looked at, and their width: any has the same mean square; and
 how many of every other width, for an exponent."""
 
