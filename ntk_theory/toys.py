@@ -46,7 +46,7 @@ TOYS: Mapping[str, Options] = {
     ),
     "lazy": Options(
         preset="quick",
-        seeds=24,
+        seeds=36,
         widths=(256, 512, 1024, 2048, 4096),
         clusters=2,
         points=5,

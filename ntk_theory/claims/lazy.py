@@ -97,7 +97,7 @@ _TITLES = {
 _ROWS = 12
 """Constants that are compared, with that of the kernels at the start."""
 
-_STARTS, _NARROW, _FEW = 2**14, 16, 24
+_STARTS, _NARROW, _FEW = 2**13, 16, 24
 """Nets of which the start alone is looked at, and their width: any has the same mean square; and
 how many of every other width, for an exponent."""
 
@@ -385,21 +385,22 @@ def _constants(
 ) -> Iterator[nt.Measurement]:  # fmt: skip
     """Constants extrapolated to m = ∞ from ratios to the prediction, linear in m^{-1/2}.
 
-    At the narrowest width they are not linear yet.
+    At the narrowest width they are not linear yet, which many nets of the others would show.
     Half of a constant distinguishes it from 0 and from its double; but along its mean the change of
     the kernel has to be distinguished from none alone, the law m^{-1/2} from m^{-3/4}.
     """
     from ntk_theory.checking.fitting import at_infinite_width
 
-    widths = run.nets.widths[1:]
+    first = 1 if name == PLAIN else 0
+    widths = run.nets.widths[first:]
     for key, title in _TITLES.items():
         if key not in laws:
             continue  # no constant of the largest movement is claimed in self-distillation
         law, drawn = laws[key]
-        ratios = [values / own for values, own in zip(found[key], law, strict=True)][1:]
+        ratios = [values / own for values, own in zip(found[key], law, strict=True)][first:]
         # Numbers of neurons that flip scatter like m^{-1/4}, sums over all neurons like m^{-1/2}.
         power = -0.5 if key == "distance" else -0.25
-        explained = [found[one][1:] for one in _EXPLAIN if key in _OF_KERNELS]
+        explained = [found[one][first:] for one in _EXPLAIN if key in _OF_KERNELS]
         limit, error, free = at_infinite_width(widths, ratios, power, explained)
         if key == "movement":  # a width's law is of as many draws as 32 nets have
             error *= math.sqrt(1 + run.nets.count / 32)

@@ -8,6 +8,7 @@ from cases import Mutant, times_rate
 from ntk_theory.toys import TOYS
 
 TOY = TOYS["lazy"]
+
 LAYER = "ntk_theory.predictions.boundary_layer"
 DISTANCE = "ntk_theory.predictions.linearised_distance"
 
