@@ -264,8 +264,9 @@ class Run:
             own = np.asarray(values, dtype=float)
             errors = [(float(own.std(ddof=1)) / math.sqrt(own.size), own.size - 1)]
         squares = [error**2 for error, _ in errors]
-        # Of the sum of squares: Welch and Satterthwaite.
-        free = sum(squares) ** 2 / sum(error**4 / free for error, free in errors)
+        # Of the sum of squares: Welch and Satterthwaite; of numbers that do not scatter, any.
+        fourth = sum(error**4 / free for error, free in errors)
+        free = sum(squares) ** 2 / fourth if fourth > 0 else 1.0
         tolerance, decisive = (
             stdtrit(free, (1 + self.confidence(rows, risk)) / 2) * math.sqrt(sum(squares)) + more
             for risk in (_RISK, _DECISIVE_RISK)
