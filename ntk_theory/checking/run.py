@@ -82,6 +82,7 @@ class Run:
     _trained: dict[tuple[int, int, int], WidthResult] = field(default_factory=dict)
     _laws: dict[int, TrainingLaw] = field(default_factory=dict)
     _in_float64: dict[str, Array] = field(default_factory=dict)
+    _drawn: dict[tuple[Row, int], tuple[float, Array, int]] = field(default_factory=dict)
 
     @property
     def problem(self) -> Any:
@@ -393,18 +394,14 @@ class Run:
             count: how many nets are drawn, if not as many as for a row of the claim.
             risk: of the whole run.
         """
-        law, confidence = self.law(row.training, count), self.confidence(risk=risk)
         nets, limit = row.training.nets_in(self.nets.count), row.of_predicted
+        confidence = self.confidence(risk=risk)
 
         def of_nets(width: int, nets: int) -> tuple[float, Array]:
             """What the number is off by in the mean, and how far below and above that it may be."""
-            values = row.read(law.outputs(width, row.on))
-            mean, quantile = values.mean(), stdtrit(len(values) - 1, (1 + confidence) / 2)
-            # A least or a largest number is skewed.
-            parts = np.minimum(values - mean, 0), np.maximum(values - mean, 0)
-            spread = np.sqrt([2 * np.square(part).mean() for part in parts])
-            reach = quantile * spread * math.sqrt(1 / nets + 1 / len(values))
-            return float(mean) - limit, reach
+            mean, spread, drawn = self._of_law(row, width, count)
+            quantile = stdtrit(drawn - 1, (1 + confidence) / 2)
+            return mean - limit, quantile * spread * math.sqrt(1 / nets + 1 / drawn)
 
         off, room = of_nets(width, nets if row.nets == "mean" else 1)
         narrowest = next(iter(self.results.get(row.training.name, ())), None)
@@ -415,6 +412,17 @@ class Run:
         below, above = room + self.nets.rounding_allowance(width)
         more = row.jumps + row.interpolation
         return max(below - off, 0.0) + more, max(above + off, 0.0) + more
+
+    def _of_law(self, row: Row, width: int, count: int | None) -> tuple[float, Array, int]:
+        """Mean of a row's number over nets drawn from the law, deviations, how many nets."""
+        if (row, width) not in self._drawn:
+            values = row.read(self.law(row.training, count).outputs(width, row.on))
+            off = values - values.mean()
+            # A least or a largest number is skewed.
+            parts = np.minimum(off, 0), np.maximum(off, 0)
+            spread = np.sqrt([2 * np.square(part).mean() for part in parts])
+            self._drawn[row, width] = float(values.mean()), spread, len(values)
+        return self._drawn[row, width]
 
     # ------------------------------------------------------------ what it would notice
 
