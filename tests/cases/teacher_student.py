@@ -105,7 +105,7 @@ MUTANTS = [
             "ntk_theory.checking.nets.train",
             nets_at_rate(f),
         )
-        for f in OFF
+        for f in OFF[:1]
     ),
     *(
         Mutant(
@@ -113,7 +113,7 @@ MUTANTS = [
             "ntk_theory.checking.nets.train",
             nets_at_rate(f, of_outputs),
         )
-        for f in OFF
+        for f in OFF[:1]
     ),
     *(
         Mutant(
@@ -121,7 +121,7 @@ MUTANTS = [
             "ntk_theory.checking.nets.train",
             nets_at_rate(f, of_right_signs),
         )
-        for f in OFF
+        for f in OFF[:1]
     ),
     Mutant("the teacher's filter is missing", STUDENT, without_teachers_filter),
     Mutant("the student's filter is missing", STUDENT, without_students_filter),
@@ -176,10 +176,5 @@ MUTANTS = [
         "teachers memorise at half the rate",
         "ntk_theory.predictions.plain_training",
         lambda right: lambda s, *rest: right(replace(s, noise=s.noise / 2), *rest),
-    ),
-    Mutant(
-        "the net's rate lacks a factor",
-        "ntk_theory.checking.nets.train",
-        nets_at_rate(np.sqrt(0.5)),
     ),
 ]
