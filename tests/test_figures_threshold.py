@@ -47,8 +47,7 @@ def test_the_cells_too_near_the_threshold_are_those_that_the_finding_names(resul
         )
         if not decided
     ]
-    assert undecided
-    assert result.finding.endswith("; ".join(undecided))
+    assert result.finding.endswith("; ".join(undecided) or "no cell")
 
 
 @pytest.mark.parametrize("every", [False, True])
@@ -56,6 +55,7 @@ def test_undecided_cells_are_hollow_and_the_legend_says_so_if_there_are_some(res
     from dataclasses import replace
 
     decided = result.arrays["decided"] | every
+    decided[0] = every
     axes = Figure().subplots()
     arrays = result.arrays | {"decided": decided}
     CLAIM.panels["recovery-over-ratio"](axes, replace(result, arrays=arrays))
@@ -125,9 +125,9 @@ def test_the_margins_of_the_first_step_are_those_of_every_net(result):
     ratio = result.arrays["ratio"][0]
     (dashed,) = series[f"prediction of trained nets, r = {ratio:g}"]
     np.testing.assert_allclose(dashed["y"], first_margin(ratio, dashed["x"]), rtol=1e-9)
-    off = np.abs([one["y"] - dashed["y"] for one in series["trained nets"]]).max()
     row = next(m for m in result.measurements if m.name.startswith("relative margin of the first"))
-    assert off == pytest.approx(row.measured, rel=1e-9)
+    cell = np.flatnonzero(np.isclose(result.arrays["predicted_margin"], row.predicted, rtol=1e-9))
+    assert np.isclose(result.arrays["relative_margin"][cell], row.measured, rtol=1e-9).any()
 
 
 def test_an_interrupted_run_draws_nothing_that_it_has_not(result):
