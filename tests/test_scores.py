@@ -134,3 +134,10 @@ def test_a_number_outside_its_tolerance_is_decisive_only_farther_out():
     assert [row.holds for row in rows] == [True, None, None, False]
     assert judge((), (rows[1],)) is Verdict.INCONCLUSIVE
     assert Measurement("", 1.0, float("nan"), 0.1, decisive=0.15).holds is False
+
+
+def test_widths_that_lie_too_near_to_each_other_say_nothing_of_what_they_would_notice():
+    near = replace(TOY, widths=(2048, 2560, 3072, 3584))
+    run = made_up(CLAIM, near)
+    assert all(row.holds for row in run.parameters())
+    assert run.evidence.notices == {}

@@ -446,29 +446,32 @@ class Run:
         notices = self.evidence.notices
         for one in self._estimating:
             narrow, wide = self.results[one.name][0], self.widest(one)
-            nets, widths = len(wide.outputs()), (narrow.width, wide.width)
+            nets, share = len(wide.outputs()), narrow.width / wide.width
             for shown in estimates(self.law(one), wide.width, nets):
                 values, seen = (shown.read(made.outputs(), made.width) for made in (wide, narrow))
-
-                def within(
-                    risk: float, shown: Estimate = shown, seen: float = float(seen.mean()) - 1,
-                    nets: int = nets, widths: Sequence[int] = widths,
-                ) -> float:  # fmt: skip
-                    reach = [shown.reach(m, nets, self.confidence(risk=risk)) for m in widths]
-                    room = _with_left_out(reach[1], seen, 0.0, reach[0], widths[0] / widths[1])
-                    return float(room) + self.nets.rounding_allowance(widths[1])
-
+                within, decisive = (
+                    self._reach_of(shown, (narrow.width, wide.width), nets, seen, risk)
+                    for risk in (_RISK, _DECISIVE_RISK)
+                )
                 title = f"{one.name}: {shown.parameter} that outputs show, over that of theory"
-                entry = over_nets(title, 1.0, values, within(_RISK))
-                decisive = within(_DECISIVE_RISK)
-                entry = replace(entry, decisive=decisive, source="law")
+                entry = replace(over_nets(title, 1.0, values, within),
+                                decisive=decisive, source="law")  # fmt: skip
                 found.setdefault(shown.parameter, []).append(entry)
-                # The error is seen in the narrowest nets, too, and widens what is left out.
-                alone = 1 - 2 * narrow.width / wide.width
-                least = (decisive + shown.scatter(wide.width, nets)) / alone
-                notices[shown.parameter] = min(least, notices.get(shown.parameter, math.inf))
+                if 2 * share < 1:
+                    # The error is seen in the narrowest nets, too, and widens what is left out.
+                    least = (decisive + shown.scatter(wide.width, nets)) / (1 - 2 * share)
+                    notices[shown.parameter] = min(least, notices.get(shown.parameter, math.inf))
         for entries in found.values():
             yield min(entries, key=lambda one: (one.holds is not False, one.slack / one.tolerance))
+
+    def _reach_of(
+        self, shown: Estimate, widths: tuple[int, int], nets: int, seen: Array, risk: float
+    ) -> float:
+        """What the mean of the widest nets may be off by, as the narrowest have shown so much."""
+        narrow, wide = (shown.reach(m, nets, self.confidence(risk=risk)) for m in widths)
+        off = float(seen.mean()) - 1
+        room = _with_left_out(wide, off, 0.0, narrow, widths[0] / widths[1])
+        return float(room) + self.nets.rounding_allowance(widths[1])
 
     # ------------------------------------------------------------ rows
 
