@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import ntk_theory as nt
 from cases.memorisation import TOY
 from made_up import made_up
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.laws import _weights, known_law, law_of
-from ntk_theory.checking.rows import OWN_TEACHER
+from ntk_theory.checking.nets import net_seeds, train_nets, train_students
+from ntk_theory.checking.rows import OWN_TEACHER, Taught
 from ntk_theory.checking.verdicts import DeclarationError, Relation
 from ntk_theory.claims.memorisation import CLAIM
 from ntk_theory.distilled import on_clusters
@@ -85,3 +87,37 @@ def test_trainings_of_one_seed_have_the_same_draws(row):
     one, other = (law_of(row.training, 3, count=4).of.scatter for _ in range(2))
     np.testing.assert_array_equal(one, other)
     assert not np.array_equal(one, law_of(row.training, 4, count=4).of.scatter)
+
+
+def test_twice_what_the_narrowest_nets_show_beyond_the_law_widens_the_room(row):
+    def off(outputs, width, training, on):
+        return outputs + 0.5 if width == TOY.widths[0] else outputs
+
+    number = {"functional": lambda outputs, _: outputs.mean(axis=-1), "at": -1, "reduce": None}
+    runs = [made_up(CLAIM, TOY, distort) for distort in (None, off)]
+    training = next(iter(runs[0].trainings))
+    sides = [
+        run.law_sides(
+            replace(row, training=run.trainings[training], expect=None, **number), TOY.widths[-1]
+        )
+        for run in runs
+    ]
+    share = TOY.widths[0] / TOY.widths[-1]
+    assert sum(sides[1]) - sum(sides[0]) == pytest.approx(2 * 2 * 0.5 * share, rel=0.2)
+
+
+def test_students_scatter_as_their_law_says():
+    problem = nt.noisy_clusters(clusters=2, points=8, ratio=6.0, noise_rate=0.125, steps=20, seed=0)
+    teacher = problem.plain_training("teacher")
+    taught = Taught(teacher, lambda outputs: outputs[..., -1, :])
+    recipe = problem.plain_recipe(20).relabelled(taught.labels)
+    student = nt.Training("student", recipe, recipe.kernel_limit(), taught=taught)
+    width, nets = 4096, 60
+    seeds = net_seeds(0, width, nets, 0), net_seeds(0, width, nets, student.nets_stream)
+    lessons = train_nets(teacher.recipe, width, seeds[0]).outputs[:, -1]
+    made = train_students(recipe, width, lessons, seeds[1]).outputs
+    drawn = law_of(student, 0, count=400).outputs(width)
+    own = law_of(replace(student, taught=None), 0, count=400).outputs(width)
+    found, expected, alone = (one[:, -1].std(axis=0).mean() for one in (made, drawn, own))
+    assert found == pytest.approx(expected, rel=0.15)  # 60 nets: 9 %, of some directions
+    assert alone < 0.85 * found
