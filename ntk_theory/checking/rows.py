@@ -155,6 +155,7 @@ class Training:
         widths: of its nets, if others than the run's; below 0 they count from the run's widest; or
             f(widths of the run). Rows may look at such a training if it has four widths.
         nets: how many of them at each width, f(that of the run), if another number.
+        stream: keeps its nets apart from those of other trainings with the same seed.
         inspect: reads numbers off trained nets before their weights are dropped: f(width, seeds,
             trajectory with its nets) gives them by name, shape (S,).
     """
@@ -173,6 +174,7 @@ class Training:
     curves: Mapping[str, Any] = field(default_factory=dict)
     widths: Sequence[int] | Callable[[Sequence[int]], Sequence[int]] | None = None
     nets: int | Callable[[int], int] | None = None
+    stream: int = 0
     inspect: Callable[[int, Sequence[int], Trajectory], Mapping[str, Array]] | None = None
 
     def __post_init__(self) -> None:
@@ -218,8 +220,8 @@ class Training:
 
     @property
     def nets_stream(self) -> int:
-        """Keeps its nets apart from those that teach them."""
-        return self.generation * _GENERATION
+        """Keeps its nets apart from those of other streams, and from those that teach them."""
+        return self.stream + self.generation * _GENERATION
 
     def shows(self, on: str | None) -> bool:
         """Whether a row can look at its nets there."""
