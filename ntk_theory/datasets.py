@@ -249,6 +249,19 @@ def split(
     return _renumbered(first, new, names), _renumbered(second, new, names)
 
 
+def of_classes(of: LabelledData, classes: int | str | None) -> LabelledData:
+    """The points of some classes, in their order: as `split` takes them."""
+    if classes is None:
+        return of
+    names = _chosen(of, classes)
+    number = {name: place for place, name in enumerate(of.names)}
+    new = np.full(len(of.names), -1)
+    new[[number[name] for name in names]] = np.arange(len(names))
+    return _renumbered(
+        of.at(np.flatnonzero((new[of.right] >= 0) & (new[of.classes] >= 0))), new, names
+    )
+
+
 def _renumbered(of: LabelledData, new: Labels, names: tuple[str, ...]) -> LabelledData:
     clean = None if of.clean is None else new[of.clean]
     return replace(of, classes=new[of.classes], clean=clean, names=names)

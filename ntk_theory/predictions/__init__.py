@@ -58,6 +58,7 @@ __all__ = [
     "linearised_distance",
     "margin_bound",
     "memorisation_time",
+    "minibatch_weight",
     "movement_exponent",
     "new_cluster_output",
     "ntk_gap",
@@ -108,6 +109,7 @@ from ntk_theory.predictions.fluctuations import (
     finite_width_law,
     law_from_starts,
 )
+from ntk_theory.predictions.minibatch import minibatch_weight
 from ntk_theory.predictions.movement import (
     BoundaryLayer,
     boundary_layer,

@@ -1,0 +1,257 @@
+"""Nets trained as in practice on noisy labels: settings, jobs, and what came of them."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ALONE", "METHODS", "PAPERS", "RATES", "Drawn", "Limit", "Outcome", "Setting", "Source",
+    "limit_of", "settings_of",
+]  # fmt: skip
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ntk_theory as nt
+from ntk_theory import datasets
+from ntk_theory.data import Dataset
+from ntk_theory.minibatch import LOSSES, PLAIN, Descent, Job, train
+from ntk_theory.predictions import least_ratio
+from ntk_theory.spectrum import Spectrum
+from ntk_theory.together import in_threads
+
+Array = NDArray[np.float64]
+
+ALONE, PAPERS = "labels alone", "agreement"
+"""The net that learns from labels alone, and the loss of the paper."""
+
+METHODS = (ALONE, *LOSSES, "best stopping in hindsight", "stopping on noisy labels")
+"""What is compared; the last two stop the net that learns from labels alone."""
+
+RATES = (0.2, 0.4, 0.6)
+"""Shares of wrong labels; of pair flips the last leaves no information."""
+
+_VALIDATION = 0.2
+"""Share of the noisy labels that is kept from training to choose a stopping time."""
+
+_GRID = 60
+"""Stopping times of the kernel limit, in equal ratios."""
+
+
+class Setting(NamedTuple):
+    """Wrong labels that are planted; none in data that bring their own."""
+
+    noise: str
+    rate: float
+
+    def __str__(self) -> str:
+        return f"{self.noise} {self.rate:.0%}" if self.rate else "its own wrong labels"
+
+    def holds_information(self, classes: int) -> bool:
+        """Whether the right class is still the most frequent label."""
+        return self.rate < ((classes - 1) / classes if self.noise == "symmetric" else 0.5)
+
+
+def settings_of(data: datasets.LabelledData, rates: Sequence[float]) -> tuple[Setting, ...]:
+    """Symmetric noise and pair flips of some rates.
+
+    Of two classes both are the same, and noise that leaves no information is left out, too.
+    """
+    if data.clean is not None:
+        return (Setting("own", 0.0),)
+    classes = len(data.names)
+    every = [Setting("symmetric", rate) for rate in rates]
+    if classes > 2:
+        every += [Setting("pair", rate) for rate in rates]
+    kept = tuple(one for one in every if one.holds_information(classes))
+    if not kept:
+        raise ValueError(f"noise must leave the right class the most frequent one; got {rates[0]}")
+    return kept
+
+
+class Drawn(NamedTuple):
+    """Training points with noisy labels, unit rows of fresh points, and their classes."""
+
+    dataset: Dataset
+    fresh: Array
+    right: NDArray[np.int64]
+
+
+class Outcome(NamedTuple):
+    """What came of one setting.
+
+    Attributes:
+        accuracy: on fresh points in the end, of each method, shape (S, M).
+        recovered: share of right classes on the training points, of each loss, shape (S, L).
+        distance: RMS of softmax less one-hot clean labels, shape (S, L).
+        curves: accuracy on fresh points after each epoch, the mean of all splits, (L, E + 1).
+    """
+
+    accuracy: Array
+    recovered: Array
+    distance: Array
+    curves: Array
+
+    def lead(self, method: str, over: str) -> Array:
+        """In accuracy on fresh points, of each split, shape (S,)."""
+        own, other = (self.accuracy[:, METHODS.index(name)] for name in (method, over))
+        return np.asarray(own - other)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data of one origin, how they are split, and how nets are trained on them.
+
+    Attributes:
+        data: all points.
+        points: of training.
+        fresh: others.
+        settings: wrong labels.
+        splits: seeds of splits, noise and nets.
+        recipe: how nets are trained, at a rate in units of 1/λ_max of the mean kernel.
+        width: of them.
+    """
+
+    data: datasets.LabelledData
+    points: int
+    fresh: int
+    settings: tuple[Setting, ...]
+    splits: tuple[int, ...]
+    recipe: Descent
+    width: int
+
+    def drawn(self, setting: Setting, split: int) -> Drawn:
+        """Training points with noisy labels, and fresh ones.
+
+        The mean of the training points is taken off all, and rows are made unit rows again.
+        """
+        rng = np.random.default_rng((split, 0))
+        seen, others = datasets.split(self.data, points=self.points, fresh=self.fresh, rng=rng)
+        mean = seen.inputs.mean(axis=0)
+        own, fresh = (nt.data.unit_rows(part.inputs - mean) for part in (seen, others))
+        dataset = datasets.noisy(
+            replace(seen, inputs=own), noise_rate=setting.rate, rng=rng,
+            noise="pair" if setting.noise == "pair" else "symmetric",
+        )  # fmt: skip
+        return Drawn(dataset, fresh, others.right)
+
+    def least_ratio(self, setting: Setting) -> float:
+        """r* that the information ratio of the clean labels has to exceed, of either noise."""
+        return least_ratio(setting.rate, len(self.data.names))
+
+    @cached_property
+    def limits(self) -> dict[Setting, Limit]:
+        """What the kernel limit says beforehand of the first split, by setting."""
+        splits = {one: self.drawn(one, self.splits[0]) for one in self.settings}
+        first = next(iter(splits.values()))
+        inputs = first.dataset.inputs
+        pairs = nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(inputs, layers="both"))
+        across = nt.kernels.ntk_limit(first.fresh, inputs, layers="both") @ pairs.eigenvectors
+        return {one: limit_of(drawn, pairs, across) for one, drawn in splits.items()}
+
+    @cached_property
+    def descent(self) -> Descent:
+        """With its rate: λ_max of the first split, over n, is that of the mean loss."""
+        top = next(iter(self.limits.values())).top
+        return replace(self.recipe, rate=self.recipe.rate * self.points / top)
+
+    @property
+    def neuron_steps(self) -> float:
+        """Of all nets of one setting."""
+        steps = self.recipe.epochs * math.ceil(self.points / self.recipe.batch)
+        return self.width * steps * len(self.splits) * (len(LOSSES) + 1 + 1 - _VALIDATION)
+
+    @property
+    def fewer(self) -> Source:
+        """With the first three of its splits, for a control."""
+        return replace(self, splits=self.splits[:3])
+
+    def outcome(self, setting: Setting, change: Callable[[Drawn], Drawn] | None = None) -> Outcome:
+        """Train all nets of a setting, on drawn points of which something may be replaced."""
+
+        def of_split(split: int) -> tuple[Array, ...]:
+            drawn = self.drawn(setting, split)
+            return self.compared(drawn if change is None else change(drawn), split)
+
+        found = in_threads(of_split, self.splits)
+        accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
+        return Outcome(accuracy, recovered, distance, curves.mean(axis=0))
+
+    def compared(self, drawn: Drawn, split: int) -> tuple[Array, ...]:
+        """What came of one split: accuracies, recovered shares, distances, curves."""
+        dataset, fresh, right = drawn
+        targets = np.eye(dataset.classes)[dataset.observed_class]
+        mixings = (PLAIN, *LOSSES.values())
+        jobs = [Job(dataset.inputs, targets, fresh, mixing, split) for mixing in mixings]
+        records = train(jobs, self.descent, width=self.width)
+        curves = np.array([(one.fresh == right).mean(axis=1) for one in records])
+        ends = np.array([one.trained for one in records])
+        clean = np.eye(dataset.classes)[dataset.clean_class]
+        recovered = (ends.argmax(axis=-1) == dataset.clean_class).mean(axis=1)
+        distance = np.sqrt(np.square(ends - clean).sum(axis=-1).mean(axis=1))
+        stopped = curves[0].max(), self.validated(drawn, targets, split)
+        return np.array([*curves[:, -1], *stopped]), recovered, distance, curves
+
+    def validated(self, drawn: Drawn, targets: Array, split: int) -> float:
+        """Accuracy where stopping is told by noisy labels that were kept from training."""
+        dataset, fresh, right = drawn
+        order = np.random.default_rng((split, 2)).permutation(len(targets))
+        kept, rest = np.split(order, [round(_VALIDATION * len(order))])
+        both = np.concatenate([dataset.inputs[kept], fresh])
+        job = Job(dataset.inputs[rest], targets[rest], both, PLAIN, split)
+        (record,) = train([job], self.descent, width=self.width)
+        agreed = (record.fresh[:, : len(kept)] == dataset.observed_class[kept]).mean(axis=1)
+        return float((record.fresh[int(agreed.argmax()), len(kept) :] == right).mean())
+
+
+class Limit(NamedTuple):
+    """What the kernel limit says beforehand, of one split.
+
+    Attributes:
+        ratio: r_eff of the clean labels.
+        top: λ_max.
+        best: accuracy of plain training on fresh points at its best stopping time.
+        end: when all labels are memorised.
+        eigenvalues: of H, shape (n,).
+        energy: of clean labels and of the noise along the eigenvectors, shape (2, n).
+    """
+
+    ratio: float
+    top: float
+    best: float
+    end: float
+    eigenvalues: Array
+    energy: Array
+
+    @property
+    def fall(self) -> float:
+        """What memorising costs in accuracy."""
+        return self.best - self.end
+
+
+def limit_of(drawn: Drawn, pairs: Spectrum, across: Array) -> Limit:
+    """Plain training of the infinitely wide net, both layers, by its filter.
+
+    Args:
+        drawn: points.
+        pairs: eigenpairs of their kernel.
+        across: kernel between fresh points and them, times the eigenvectors.
+    """
+    dataset, _, right = drawn
+    values, size = pairs.eigenvalues, dataset.classes
+    observed, clean = (
+        pairs.eigenvectors.T @ (np.eye(size)[of] - 1 / size)
+        for of in (dataset.observed_class, dataset.clean_class)
+    )
+    times = np.geomspace(1, 8 * values[-1] / values[0], _GRID)
+    accuracy = [
+        float((np.argmax(across @ (shares[:, None] * observed), axis=1) == right).mean())
+        for shares in -np.expm1(-np.outer(times / values[-1], values)) / values
+    ]
+    energy = np.array([np.square(part).sum(axis=1) for part in (clean, observed - clean)])
+    ratio = float((1 / values).mean() * energy[0].sum() / (energy[0] / values).sum())
+    return Limit(ratio, float(values[-1]), max(accuracy), accuracy[-1], values, energy)

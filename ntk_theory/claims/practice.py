@@ -1,0 +1,372 @@
+"""Claim C7 in practice: test accuracy of self-distilled nets on real images, without stopping.
+
+Nets are trained as the authors trained theirs: minibatches, momentum, weight decay, a cosine and
+softmax cross-entropy, by each of their five losses. Theory says beforehand how much memorising
+costs the infinitely wide net, and what minibatches do to the agreement; the rest is measured.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CLAIM", "Practice"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import ntk_theory as nt
+from ntk_theory import datasets
+from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.fitting import mean_of
+from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.verdicts import Relation
+from ntk_theory.claims._practice_agreement import BATCH, end_of, ended, neuron_steps
+from ntk_theory.claims._practice_nets import (
+    ALONE,
+    METHODS,
+    PAPERS,
+    RATES,
+    Drawn,
+    Outcome,
+    Source,
+    settings_of,
+)
+from ntk_theory.claims._practice_pictures import PANELS
+from ntk_theory.data import Dataset
+from ntk_theory.minibatch import Descent, cosine
+
+if TYPE_CHECKING:
+    from ntk_theory.checking.declaration import Declaration
+
+CLAIM = nt.Claim(
+    "practice",
+    statement=(
+        "On images with wrong labels, nets that are trained in minibatches by softmax "
+        "cross-entropy, and weigh their own hard predictions by agreement, end ahead on fresh "
+        "images of the net that learns from labels alone, of its best stopping time in hindsight, "
+        "and of the one that noisy labels tell, wherever memorising costs the infinitely wide net "
+        "a tenth of its accuracy or more; they need no stopping time. Where it costs less they "
+        "need not be ahead, and on digits with 20 % of wrong labels they are not."
+    ),
+    formulas=(
+        "agreement over minibatches of B: a wrong label keeps α_B = 1 − (1−ρ)(B−1)n/(B(n−1))",
+        "‖u_T − y‖/√n → 2√ρ α_B: 2ρ^{3/2} of full batches, 2√ρ (memorised) of single points",
+        "cost of memorising: accuracy of the kernel limit at its best time, less that in the end",
+        "information separated: r_eff = (tr H⁻¹/n)‖y‖²/(yᵀH⁻¹y) > r* = 1 + 1/(1 − ρC/(C−1))",
+    ),
+    assumptions=(
+        "the measured spectrum separates the clean labels from noise: r_eff > r* at every rate",
+        "for the end of agreement: every prediction right, square loss, steps that become small",
+        "for accuracies nothing: nets at this width and rate are not lazy, and are measured",
+    ),
+    derivation=(
+        "A wrong label in a minibatch is one of its B labels and disagrees, so its own weight is "
+        "larger than ρ in the mean (docs/theory.md, section 7.11). Accuracies have no closed form "
+        "here: each split of the data, with its own noise and nets, gives a lead, and Student's "
+        "interval over the splits has to lie above 0."
+    ),
+    source=(
+        "arXiv 1910.01255, abstract, claim C7; losses as in a public re-run, "
+        "github.com/lizhemin15/self-distillation; derivation: docs/theory.md, section 7.11"
+    ),
+    paper_claims={
+        "C7": "two-layer nets on images of digits, not the authors' convolutional nets on CIFAR-10"
+    },
+    presets={
+        "quick": nt.Sweep(256, 2048, 4, nets=4),
+        "standard": nt.Sweep(256, 4096, 5, nets=6),
+    },
+    precisions=("float64",),
+)
+
+_COSTLY = 0.1
+"""Accuracy that memorising costs the kernel limit, from which on leads are claimed."""
+
+_MOST, _SHARE = 1000, 0.6
+"""Fresh points at most, and share of all points that is trained on at most."""
+
+_RISK = 0.05
+"""That a lead which is 0 has its whole interval, of both sides, off 0."""
+
+
+@dataclass(frozen=True)
+class Practice:
+    """Real data, and clusters on which the end of agreement is known.
+
+    Attributes:
+        sources: of data.
+        clusters: two classes, a fifth of the labels wrong.
+    """
+
+    sources: tuple[Source, ...]
+    clusters: Dataset
+
+    @cached_property
+    def whole(self) -> nt.Training:
+        """Agreement over all points."""
+        return nt.distilled.on_clusters("agreement of full batches", self.clusters, "agreement")
+
+    def premises(self) -> Iterator[nt.Premise]:
+        """The spectrum of every source separates, at its worst setting."""
+        for source in self.sources:
+            rooms = {one: source.limits[one].ratio / source.least_ratio(one)
+                     for one in source.settings}  # fmt: skip
+            worst = min(rooms, key=rooms.__getitem__)
+            yield nt.Premise(
+                f"{source.data.name}: measured spectrum separates information from noise",
+                source.limits[worst].ratio, rooms[worst] > 1,
+                f"r_eff > r* = {source.least_ratio(worst):.4g} ({worst})",
+            )  # fmt: skip
+
+    def config(self) -> dict[str, Any]:
+        """What the kernel limit says beforehand, by data and setting."""
+        return {
+            "data": [source.data.name for source in self.sources],
+            "points": [source.points for source in self.sources],
+            "fresh": [source.fresh for source in self.sources],
+            "learning_rate": [source.descent.rate for source in self.sources],
+            "cost_of_memorising": {
+                source.data.name: {str(one): limit.fall for one, limit in source.limits.items()}
+                for source in self.sources
+            },
+        }
+
+
+class Size(NamedTuple):
+    """What a preset takes where a user does not say otherwise.
+
+    Attributes:
+        data: names.
+        rates: of wrong labels.
+        points: of training, at most.
+        splits: of the data, each with its own noise and nets.
+        epochs: passes over the data.
+        neurons: of a net.
+    """
+
+    data: tuple[str, ...]
+    rates: tuple[float, ...]
+    points: int
+    splits: int
+    epochs: int
+    neurons: int
+
+    def but(self, **given: Any) -> Size:
+        """With what a user has given."""
+        return self._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+SIZES = {
+    "quick": Size(("digits",), (0.4,), 700, 5, 40, 256),
+    "standard": Size(("digits", "mnist"), RATES, 1000, 8, 60, 512),
+}
+
+
+def source_of(name: str, size: Size, classes: str | None, recipe: Descent, seed: int) -> Source:
+    """Data that are loaded, and how they are split: so many points, or a share of what there is."""
+    data = datasets.of_classes(datasets.load(name), classes)
+    most = len(data.classes)
+    points = min(size.points, int(_SHARE * most))
+    if points < 20:
+        raise ValueError(f"points must be at least 20; got {points} of the {most} of {name}")
+    splits = np.random.SeedSequence(seed).generate_state(size.splits)
+    return Source(
+        data, points, min(_MOST, most - points), settings_of(data, size.rates),
+        tuple(map(int, splits)), replace(recipe, batch=min(recipe.batch, points)), size.neurons,
+    )  # fmt: skip
+
+
+@CLAIM.problem
+def problem(
+    *,
+    seed: int,
+    preset: str,
+    data: str | None = None,
+    classes: str | None = None,
+    points: int | None = None,
+    noise: float | None = None,
+    splits: int | None = None,
+    epochs: int | None = None,
+    batch: int = 50,
+    share: float = 1.4,
+    weight_decay: float = 1e-4,
+    neurons: int | None = None,
+) -> Practice:
+    """Real data with wrong labels planted, and nets of one width.
+
+    The preset quick has smaller data and nets, trained for less time, and noise of 40 % alone.
+
+    Args:
+        seed: of splits, noise and nets.
+        preset: quick takes digits, others MNIST's sample, too.
+        data: "digits", "mnist", "cifar10:FOLDER", FILE.npz or FILE.csv
+        classes: how many, or names with commas between; all by default
+        points: of training; 1000 (quick: 700) or three fifths of the data by default
+        noise: share of wrong labels, in place of 20, 40 and 60 % (symmetric), 20 and 40 % (pair)
+        splits: of the data, each with its own noise and nets, 3 or more; 8 (quick: 5) by default
+        epochs: passes over the data; 60 (quick: 40) by default
+        batch: points of a minibatch
+        share: learning rate of the first step, times λ_max/n
+        weight_decay: of all weights
+        neurons: of a net; 512 (quick: 256) by default
+    """
+    size = SIZES[preset].but(
+        data=None if data is None else (data,), rates=None if noise is None else (noise,),
+        points=points, splits=splits, epochs=epochs, neurons=neurons,
+    )  # fmt: skip
+    if size.splits < 3:
+        raise ValueError(f"splits must be at least 3: leads have an interval; got {size.splits}")
+    if noise is not None and not 0 < noise < 1:
+        raise ValueError(f"noise must lie in (0, 1); got {noise:g}")
+    recipe = Descent(size.epochs, batch, share, cosine, 0.9, weight_decay)
+    sources = tuple(source_of(name, size, classes, recipe, seed) for name in size.data)
+    design = nt.data.equicorrelated_clusters(4, 10, ratio=20.0)
+    rng = np.random.default_rng((seed, 1))
+    return Practice(sources, nt.data.noisy_labels(design, noise_rate=0.2, rng=rng))
+
+
+@CLAIM.trainings
+def trainings(practice: Practice) -> nt.Training:
+    """Agreement of full batches, on clusters: what the infinitely wide net does is known."""
+    return practice.whole
+
+
+@CLAIM.rows
+def rows(_: Practice, whole: nt.Training) -> Iterator[nt.Row]:
+    """Where it ends."""
+    yield nt.Row("RMS error in the end", whole, rms_error)
+
+
+# ------------------------------------------------------------ real data
+
+
+def lead(name: str, leads: np.ndarray[Any, Any]) -> nt.Measurement:
+    """Mean lead over the splits, its whole interval above 0."""
+    mean, reach = mean_of(leads, 1 - _RISK)
+    return nt.Measurement(name, 0.0, mean, 0.0, (mean - reach, mean + reach), Relation.AT_LEAST,
+                          whole_interval=True)  # fmt: skip
+
+
+@CLAIM.measure
+def measured(run: nt.Run) -> Iterator[nt.Measurement]:
+    """The end of agreement on clusters; then all methods on all data."""
+    yield ended(run, run.problem.clusters, BATCH)
+    for source in run.problem.sources:
+        for setting in source.settings:
+            where = f"{source.data.name}, {setting}"
+            run.evidence.progress_note = f"at {where}"
+            found = source.outcome(setting)
+            run.progress.advance(source.neuron_steps)
+            run.notes[where] = found
+            run.evidence.metrics += list(_metrics(where, found))
+            if source.limits[setting].fall < _COSTLY:
+                continue
+            for over in (ALONE, *METHODS[-2:]):
+                yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over))
+
+
+def _metrics(where: str, found: Outcome) -> Iterator[dict[str, Any]]:
+    for split, row in enumerate(found.accuracy.tolist()):
+        for place, (method, accuracy) in enumerate(zip(METHODS, row, strict=True)):
+            own: dict[str, Any] = {"training": where, "net": split, "method": method,
+                                   "accuracy": accuracy}  # fmt: skip
+            if place < found.recovered.shape[1]:
+                own["recovered"] = float(found.recovered[split, place])
+                own["rms_error"] = float(found.distance[split, place])
+            yield own
+
+
+@CLAIM.work
+def work(declared: Declaration) -> Iterator[float]:
+    """Neuron-steps of the nets on clusters and on all data."""
+    problem: Practice = declared.problem
+    yield neuron_steps(problem.clusters, BATCH)
+    for source in problem.sources:
+        yield source.neuron_steps * len(source.settings)
+    yield neuron_steps(problem.clusters, 1)
+    yield problem.sources[0].fewer.neuron_steps
+
+
+@CLAIM.controls
+def controls(practice: Practice) -> Iterator[nt.Control]:
+    """Agreement with a label by itself; and labels without information."""
+
+    def single(run: nt.Run) -> tuple[nt.Measurement, float, float]:
+        claimed, failure = end_of(practice.clusters, BATCH), ended(run, practice.clusters, 1)
+        nearer = abs(failure.predicted - claimed) / 4
+        return replace(failure, tolerance=nearer), claimed, nearer
+
+    def random(run: nt.Run) -> tuple[nt.Measurement, float, float]:
+        source = practice.sources[0]
+        worst = max(source.settings, key=lambda one: source.limits[one].fall)
+        rng = np.random.default_rng((run.nets.seed, 3))
+
+        def drawn(own: Drawn) -> Drawn:
+            labels = rng.permutation(own.dataset.observed_class)
+            return own._replace(dataset=replace(own.dataset, observed_class=labels))
+
+        few = source.fewer
+        leads = few.outcome(worst, drawn).lead(PAPERS, ALONE)
+        run.progress.advance(few.neuron_steps)
+        claimed = float(run.notes[f"{source.data.name}, {worst}"].lead(PAPERS, ALONE).mean())
+        name = f"{source.data.name}: lead over {ALONE}, labels permuted"
+        return over_nets(name, 0.0, leads, abs(claimed) / 2), claimed, abs(claimed) / 2
+
+    yield nt.Control(
+        "single-points",
+        f"the agreement looks at {BATCH} labels: here at the one alone, and all are memorised",
+        measure=single,
+    )
+    yield nt.Control(
+        "random-labels",
+        "labels carry information: here they are permuted, and nobody gains",
+        measure=random,
+    )
+
+
+# ------------------------------------------------------------ what is said and shown
+
+
+@CLAIM.finding
+def finding(run: nt.Run) -> str:
+    """Of each setting the accuracy of the paper's loss, of labels alone, and of the best time."""
+    said = []
+    for source in run.problem.sources:
+        for setting, limit in source.limits.items():
+            where = f"{source.data.name}, {setting}"
+            if where not in run.notes:
+                continue
+            mean = dict(zip(METHODS, run.notes[where].accuracy.mean(axis=0), strict=True))
+            best = mean[METHODS[-2]]
+            ahead = ", ".join(name for name in METHODS[1:-2] if mean[name] > best) or "none"
+            said.append(
+                f"{where} (memorising costs {limit.fall:.2f}): {mean[PAPERS]:.3f} by agreement, "
+                f"{mean[ALONE]:.3f} by labels alone, {best:.3f} at their best time, "
+                f"{mean[METHODS[-1]]:.3f} at the time that noisy labels tell; losses ahead of the "
+                f"best time: {ahead}"
+            )
+    return "accuracy on fresh points: " + "; ".join(said)
+
+
+@CLAIM.arrays
+def arrays(run: nt.Run) -> dict[str, Any]:
+    """Accuracies of all splits, methods and settings; curves; the spectrum with its energies."""
+    source = run.problem.sources[0]
+    settings = [one for one in source.settings if f"{source.data.name}, {one}" in run.notes]
+    outcomes = [run.notes[f"{source.data.name}, {one}"] for one in settings]
+    if not outcomes:
+        return {}
+    first = source.limits[settings[0]]
+    return {
+        "accuracy": np.stack([one.accuracy for one in outcomes]),
+        "curves": np.stack([one.curves for one in outcomes]),
+        "fall": np.array([source.limits[one].fall for one in settings]),
+        "limit": np.array([[source.limits[one].best, source.limits[one].end] for one in settings]),
+        "eigenvalues": first.eigenvalues,
+        "energy": first.energy,
+    }
+
+
+CLAIM.panels = PANELS
