@@ -1,4 +1,4 @@
-"""Tables of docs/scaling.md from a file of results: `python -m benchmarks.markdown FILE.json`."""
+"""Tables of the documentation from a file of results: `python -m benchmarks.markdown FILE.json`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks import noisy_labels
 
 _PEERS = (
     "| task | shape | ms | over the floor | peers take … times as long |",
@@ -115,6 +117,8 @@ def tables(document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     if document.get("event_driven"):
         yield from _scaling(document["event_driven"])
+    if document.get("noisy_labels"):
+        yield from noisy_labels.lines(document["noisy_labels"])
 
 
 if __name__ == "__main__":

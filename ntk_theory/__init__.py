@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntk_theory import data as data
+    from ntk_theory import datasets as datasets
     from ntk_theory import distilled as distilled
     from ntk_theory import drawing as drawing
     from ntk_theory import kernels as kernels
+    from ntk_theory import losses as losses
+    from ntk_theory import minibatch as minibatch
     from ntk_theory import network as network
     from ntk_theory import predictions as predictions
+    from ntk_theory import rule as rule
     from ntk_theory import spectrum as spectrum
     from ntk_theory import targets as targets
     from ntk_theory import together as together
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from ntk_theory.checking.verdicts import Options as Options
     from ntk_theory.checking.verdicts import Premise as Premise
     from ntk_theory.checking.verdicts import Relation as Relation
+    from ntk_theory.estimator import DistilledClassifier as DistilledClassifier
+    from ntk_theory.estimator import distill as distill
     from ntk_theory.grids import ClusterGrid as ClusterGrid
     from ntk_theory.grids import cluster_grid as cluster_grid
     from ntk_theory.grids import whole_clusters as whole_clusters
@@ -49,8 +55,8 @@ __version__ = "0.1.0"
 _MODULES = {
     name: f"ntk_theory.{name}"
     for name in (
-        "data", "distilled", "drawing", "kernels", "network", "predictions", "spectrum", "targets",
-        "together", "training",
+        "data", "datasets", "distilled", "drawing", "kernels", "losses", "minibatch", "network",
+        "predictions", "rule", "spectrum", "targets", "together", "training",
     )
 } | {name: f"ntk_theory.checking.{name}" for name in ("functionals", "panels")}  # fmt: skip
 
@@ -59,6 +65,7 @@ _NAMES = {
     "ntk_theory.checking.rows": ("ALL_STEPS", "Control", "HeldOut", "Row", "Training"),
     "ntk_theory.checking.run": ("Run",),
     "ntk_theory.checking.sweep": ("Sweep",),
+    "ntk_theory.estimator": ("DistilledClassifier", "distill"),
     "ntk_theory.grids": ("ClusterGrid", "cluster_grid", "whole_clusters"),
     "ntk_theory.notebook": ("check",),
     "ntk_theory.problems": ("NoisyClusters", "Recipe", "noisy_clusters"),

@@ -13,7 +13,7 @@ Every row is divided by its length, as theory is about unit inputs; nothing is s
 
 from __future__ import annotations
 
-__all__ = ["LabelledData", "load", "noisy", "split"]
+__all__ = ["LabelledData", "load", "noisy", "of_classes", "split"]
 
 import importlib
 import warnings

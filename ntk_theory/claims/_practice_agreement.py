@@ -5,14 +5,17 @@ from __future__ import annotations
 __all__ = ["BATCH", "end_of", "ended", "neuron_steps"]
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import mean_of
-from ntk_theory.data import Dataset
-from ntk_theory.minibatch import Descent, Job, Mixing, cosine, train
+from ntk_theory.losses import Descent, Mixing, cosine
+
+if TYPE_CHECKING:
+    from ntk_theory.data import Dataset
 
 BATCH = 8
 """Points of a minibatch."""
@@ -54,10 +57,15 @@ def ended(run: nt.Run, clusters: Dataset, batch: int) -> nt.Measurement:
     mixing = Mixing(1.0, agreement="batch", after=burn_in)
     observed = clusters.observed[:, None]
     jobs = [
-        Job(clusters.inputs, observed, clusters.inputs[:1], mixing, run.nets.seed + net)
+        nt.minibatch.Job(
+            clusters.inputs, observed, clusters.inputs[:1], mixing, run.nets.seed + net
+        )
         for net in range(_NETS)
     ]
-    ends = [one.trained[:, 0] for one in train(jobs, descent, width=_WIDTH, dtype="float64")]
+    ends = [
+        one.trained[:, 0]
+        for one in nt.minibatch.train(jobs, descent, width=_WIDTH, dtype="float64")
+    ]
     run.progress.advance(neuron_steps(clusters, batch))
     errors = np.sqrt(np.square(np.stack(ends) - clusters.clean).mean(axis=1))
     _, reach = mean_of(errors, 0.999)

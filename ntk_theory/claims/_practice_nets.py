@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 __all__ = [
-    "ALONE", "METHODS", "PAPERS", "RATES", "Drawn", "Limit", "Outcome", "Setting", "Source",
-    "limit_of", "settings_of",
+    "ALONE", "BEST", "METHODS", "PAPERS", "RATES", "RULE", "TOLD", "Drawn", "Limit", "Outcome",
+    "Setting", "Source", "limit_of", "settings_of",
 ]  # fmt: skip
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory import datasets
-from ntk_theory.data import Dataset
-from ntk_theory.minibatch import LOSSES, PLAIN, Descent, Job, train
-from ntk_theory.predictions import least_ratio
-from ntk_theory.spectrum import Spectrum
-from ntk_theory.together import in_threads
+from ntk_theory.losses import LOSSES, PLAIN, Descent
+
+if TYPE_CHECKING:
+    from ntk_theory.data import Dataset
+    from ntk_theory.datasets import LabelledData
+    from ntk_theory.spectrum import Spectrum
 
 Array = NDArray[np.float64]
 
-ALONE, PAPERS = "labels alone", "agreement"
-"""The net that learns from labels alone, and the loss of the paper."""
+ALONE, PAPERS, RULE = "labels alone", "agreement", "the rule"
+"""The net that learns from labels alone, the loss of the paper, and `nt.distill` in the kernel
+limit, which has nothing to choose."""
 
-METHODS = (ALONE, *LOSSES, "best stopping in hindsight", "stopping on noisy labels")
-"""What is compared; the last two stop the net that learns from labels alone."""
+BEST, TOLD = "best stopping in hindsight", "stopping on noisy labels"
+"""Of the net that learns from labels alone: what nobody can do, and what one can."""
+
+METHODS = (ALONE, *LOSSES, RULE, BEST, TOLD)
+"""What is compared."""
 
 RATES = (0.2, 0.4, 0.6)
 """Shares of wrong labels; of pair flips the last leaves no information."""
@@ -56,7 +60,7 @@ class Setting(NamedTuple):
         return self.rate < ((classes - 1) / classes if self.noise == "symmetric" else 0.5)
 
 
-def settings_of(data: datasets.LabelledData, rates: Sequence[float]) -> tuple[Setting, ...]:
+def settings_of(data: LabelledData, rates: Sequence[float]) -> tuple[Setting, ...]:
     """Symmetric noise and pair flips of some rates.
 
     Of two classes both are the same, and noise that leaves no information is left out, too.
@@ -116,7 +120,7 @@ class Source:
         width: of them.
     """
 
-    data: datasets.LabelledData
+    data: LabelledData
     points: int
     fresh: int
     settings: tuple[Setting, ...]
@@ -130,10 +134,10 @@ class Source:
         The mean of the training points is taken off all, and rows are made unit rows again.
         """
         rng = np.random.default_rng((split, 0))
-        seen, others = datasets.split(self.data, points=self.points, fresh=self.fresh, rng=rng)
+        seen, others = nt.datasets.split(self.data, points=self.points, fresh=self.fresh, rng=rng)
         mean = seen.inputs.mean(axis=0)
         own, fresh = (nt.data.unit_rows(part.inputs - mean) for part in (seen, others))
-        dataset = datasets.noisy(
+        dataset = nt.datasets.noisy(
             replace(seen, inputs=own), noise_rate=setting.rate, rng=rng,
             noise="pair" if setting.noise == "pair" else "symmetric",
         )  # fmt: skip
@@ -141,7 +145,7 @@ class Source:
 
     def least_ratio(self, setting: Setting) -> float:
         """r* that the information ratio of the clean labels has to exceed, of either noise."""
-        return least_ratio(setting.rate, len(self.data.names))
+        return nt.predictions.least_ratio(setting.rate, len(self.data.names))
 
     @cached_property
     def limits(self) -> dict[Setting, Limit]:
@@ -177,7 +181,7 @@ class Source:
             drawn = self.drawn(setting, split)
             return self.compared(drawn if change is None else change(drawn), split)
 
-        found = in_threads(of_split, self.splits)
+        found = nt.together.in_threads(of_split, self.splits)
         accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
         return Outcome(accuracy, recovered, distance, curves.mean(axis=0))
 
@@ -186,15 +190,18 @@ class Source:
         dataset, fresh, right = drawn
         targets = np.eye(dataset.classes)[dataset.observed_class]
         mixings = (PLAIN, *LOSSES.values())
-        jobs = [Job(dataset.inputs, targets, fresh, mixing, split) for mixing in mixings]
-        records = train(jobs, self.descent, width=self.width)
+        jobs = [
+            nt.minibatch.Job(dataset.inputs, targets, fresh, mixing, split) for mixing in mixings
+        ]
+        records = nt.minibatch.train(jobs, self.descent, width=self.width)
         curves = np.array([(one.fresh == right).mean(axis=1) for one in records])
         ends = np.array([one.trained for one in records])
         clean = np.eye(dataset.classes)[dataset.clean_class]
         recovered = (ends.argmax(axis=-1) == dataset.clean_class).mean(axis=1)
         distance = np.sqrt(np.square(ends - clean).sum(axis=-1).mean(axis=1))
-        stopped = curves[0].max(), self.validated(drawn, targets, split)
-        return np.array([*curves[:, -1], *stopped]), recovered, distance, curves
+        rule = nt.distill(dataset.inputs, dataset.observed_class)
+        others = [rule.score(fresh, right), curves[0].max(), self.validated(drawn, targets, split)]
+        return np.array([*curves[:, -1], *others]), recovered, distance, curves
 
     def validated(self, drawn: Drawn, targets: Array, split: int) -> float:
         """Accuracy where stopping is told by noisy labels that were kept from training."""
@@ -202,8 +209,8 @@ class Source:
         order = np.random.default_rng((split, 2)).permutation(len(targets))
         kept, rest = np.split(order, [round(_VALIDATION * len(order))])
         both = np.concatenate([dataset.inputs[kept], fresh])
-        job = Job(dataset.inputs[rest], targets[rest], both, PLAIN, split)
-        (record,) = train([job], self.descent, width=self.width)
+        job = nt.minibatch.Job(dataset.inputs[rest], targets[rest], both, PLAIN, split)
+        (record,) = nt.minibatch.train([job], self.descent, width=self.width)
         agreed = (record.fresh[:, : len(kept)] == dataset.observed_class[kept]).mean(axis=1)
         return float((record.fresh[int(agreed.argmax()), len(kept) :] == right).mean())
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 __all__ = ["PANELS"]
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.claims._practice_nets import METHODS, PAPERS
+from ntk_theory.claims._practice_nets import ALONE, BEST, METHODS, PAPERS, RULE, TOLD
+from ntk_theory.losses import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,58 +19,58 @@ if TYPE_CHECKING:
     from ntk_theory.checking.claim import Panel
     from ntk_theory.checking.verdicts import ClaimResult
 
-_SHOWN = {
-    "labels alone": (nt.drawing.ORANGE, "s"),
-    PAPERS: (nt.drawing.BLUE, "o"),
-    "soft": (nt.drawing.GREEN, "^"),
-    "best stopping in hindsight": (nt.drawing.BLACK, "_"),
-    "stopping on noisy labels": (nt.drawing.GREY, "x"),
-}
-"""Colours and markers; the other losses lie between them."""
-
 
 def _settings(result: ClaimResult) -> list[str]:
-    """Of the first data, in their order, as in its metrics."""
-    first = result.config["data"][0]
-    return list(result.config["cost_of_memorising"][first])
+    """Of the first data, in their order."""
+    named = list(result.config["cost_of_memorising"][result.config["data"][0]])
+    return named[: len(result.arrays.get("curves", ()))]
 
 
-def _over_training(axes: Axes, result: ClaimResult) -> None:
+def _over_training(rate: str, axes: Axes, result: ClaimResult) -> None:
     """Does the accuracy stay where it was best?"""
-    if "curves" not in result.arrays:
+    name, drawing = f"symmetric {rate}", nt.drawing
+    if name not in _settings(result):
         return
-    drawing, curves = nt.drawing, result.arrays["curves"]
-    epochs = np.arange(curves.shape[2])
-    for place, name in enumerate(_settings(result)[: len(curves)]):
-        if not name.startswith("symmetric"):
-            continue
-        for method in ("labels alone", PAPERS):
-            shown = curves[place, METHODS.index(method)]
-            drawing.line(axes, epochs, shown, _SHOWN[method][0], f"{method}, {name}", show=False)
-            axes.annotate(name.split()[-1], (epochs[-1], shown[-1]), xytext=(2, 0),
-                          textcoords="offset points", fontsize=6, va="center")  # fmt: skip
-    for method in ("labels alone", PAPERS):
-        axes.plot([], [], color=_SHOWN[method][0], label=method)
-    axes.set(xlabel="epoch", ylabel="accuracy on fresh images", ylim=(0.5, 1))
-    axes.legend(loc="lower left")
+    place = _settings(result).index(name)
+    curves, accuracy = result.arrays["curves"][place], result.arrays["accuracy"][place]
+    epochs = np.arange(curves.shape[1])
+    for method, curve in zip((ALONE, *LOSSES), curves, strict=True):
+        if method in (ALONE, PAPERS):
+            colour = drawing.ORANGE if method == ALONE else drawing.BLUE
+            drawing.line(axes, epochs, curve, colour, method)
+        else:
+            soft = LOSSES[method].prediction == "soft"
+            colour = drawing.GREEN if soft else drawing.INDIGO
+            dashes = "--" if LOSSES[method].weight < 0.2 else "-."
+            drawing.line(axes, epochs, curve, colour, method, alpha=0.6, ls=dashes)
+    drawing.bound(axes, float(accuracy[:, METHODS.index(RULE)].mean()), RULE)
+    axes.set(xlabel="epoch", ylabel=f"accuracy, {rate} wrong labels")
+    axes.set(ylim=(min(0.6, curves[:, 1:].min()), 1), xlim=(0, epochs[-1]))
+    axes.legend(loc="lower right", fontsize=6, ncols=2)
 
 
 def _compared(axes: Axes, result: ClaimResult) -> None:
     """Who is ahead at which noise?"""
-    if "accuracy" not in result.arrays:
+    names, drawing = _settings(result), nt.drawing
+    if not names:
         return
-    drawing, accuracy = nt.drawing, result.arrays["accuracy"]
-    names = _settings(result)[: len(accuracy)]
-    for place, (method, (colour, marker)) in enumerate(_SHOWN.items()):
-        x = np.arange(len(names)) + 0.13 * (place - 2)
-        values = accuracy[..., METHODS.index(method)]
+    shown = {
+        ALONE: (drawing.ORANGE, "s"), TOLD: (drawing.GREY, "x"), BEST: (drawing.BLACK, "+"),
+        PAPERS: (drawing.BLUE, "o"), RULE: (drawing.INDIGO, "D"),
+    }  # fmt: skip
+    for place, (method, (colour, marker)) in enumerate(shown.items()):
+        values = result.arrays["accuracy"][..., METHODS.index(method)]
+        x = np.arange(len(names)) + 0.14 * (place - 2)
         drawing.means(axes, x, values, colour, method, marker)
-    limit = result.arrays["limit"]
-    for column, label in ((0, "kernel limit, best time"), (1, "kernel limit, memorised")):
-        drawing.prediction(axes, np.arange(len(names)), limit[:, column], label, of=label)
-    short = [name.replace("symmetric", "sym.") for name in names]
-    axes.set_xticks(np.arange(len(names)), short, fontsize=6)
-    axes.set(ylabel="accuracy on fresh images")
+    for place, ends in enumerate(result.arrays["limit"]):
+        for end, level in zip(("best time", "memorised"), ends, strict=True):
+            name = f"kernel limit, {end}: {names[place]}"
+            label = (
+                "kernel limit, best and memorised" if place == 0 and end == "best time" else None
+            )
+            drawing.prediction(axes, [place - 0.4, place + 0.4], [level, level], label, of=name)
+    axes.set_xticks(np.arange(len(names)), [name.replace(" ", "\n") for name in names])
+    axes.set(ylabel="accuracy on fresh points", xlim=(-0.6, len(names) - 0.4))
     axes.legend(loc="lower left", fontsize=5.5)
 
 
@@ -78,20 +80,20 @@ def _spectrum(axes: Axes, result: ClaimResult) -> None:
         return
     drawing, values = nt.drawing, result.arrays["eigenvalues"][::-1]
     rank = np.arange(1, len(values) + 1)
+    drawing.line(axes, rank, values / values[0], drawing.GREY, "eigenvalues", ls=":")
+    colours = (drawing.BLUE, drawing.ORANGE)
     for energy, colour, label in zip(
-        result.arrays["energy"], (drawing.BLUE, drawing.ORANGE), ("clean labels", "noise"),
-        strict=True,
-    ):  # fmt: skip
-        kept = 1 - np.cumsum(energy[::-1]) / energy.sum()
-        drawing.line(axes, rank, np.maximum(kept, 1e-4), colour, label)
-    axes.plot(rank, values / values[0], color=drawing.GREY, lw=0.8, ls=":", label="eigenvalue/top")
-    axes.set(xlabel="eigenvectors from the top", ylabel="share left below", xscale="log",
-             yscale="log", ylim=(1e-3, 1.3))  # fmt: skip
+        result.arrays["energy"], colours, ("clean labels", "noise"), strict=True
+    ):
+        left = 1 - np.cumsum(energy[::-1]) / energy.sum()
+        drawing.line(axes, rank[:-1], left[:-1], colour, f"{label}, energy left")
+    axes.set(xlabel="eigenvectors from the top", ylabel="share of the whole", xscale="log")
+    axes.set(yscale="log", ylim=(1e-3, 1.3))
     axes.legend(loc="lower left")
 
 
 PANELS: dict[str, Panel] = {
-    "over-training": _over_training,
     "compared": _compared,
     "spectrum": _spectrum,
+    **{f"over-training-{rate}": partial(_over_training, f"{rate}%") for rate in (20, 40, 60)},
 }

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory import datasets
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import mean_of
 from ntk_theory.checking.functionals import rms_error
@@ -25,20 +24,23 @@ from ntk_theory.checking.verdicts import Relation
 from ntk_theory.claims._practice_agreement import BATCH, end_of, ended, neuron_steps
 from ntk_theory.claims._practice_nets import (
     ALONE,
+    BEST,
     METHODS,
     PAPERS,
     RATES,
+    RULE,
+    TOLD,
     Drawn,
     Outcome,
     Source,
     settings_of,
 )
 from ntk_theory.claims._practice_pictures import PANELS
-from ntk_theory.data import Dataset
-from ntk_theory.minibatch import Descent, cosine
+from ntk_theory.losses import LOSSES, Descent, cosine
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.data import Dataset
 
 CLAIM = nt.Claim(
     "practice",
@@ -166,7 +168,7 @@ SIZES = {
 
 def source_of(name: str, size: Size, classes: str | None, recipe: Descent, seed: int) -> Source:
     """Data that are loaded, and how they are split: so many points, or a share of what there is."""
-    data = datasets.of_classes(datasets.load(name), classes)
+    data = nt.datasets.of_classes(nt.datasets.load(name), classes)
     most = len(data.classes)
     points = min(size.points, int(_SHARE * most))
     if points < 20:
@@ -263,7 +265,7 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement]:
             run.evidence.metrics += list(_metrics(where, found))
             if source.limits[setting].fall < _COSTLY:
                 continue
-            for over in (ALONE, *METHODS[-2:]):
+            for over in (ALONE, BEST, TOLD):
                 yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over))
 
 
@@ -339,13 +341,13 @@ def finding(run: nt.Run) -> str:
             if where not in run.notes:
                 continue
             mean = dict(zip(METHODS, run.notes[where].accuracy.mean(axis=0), strict=True))
-            best = mean[METHODS[-2]]
-            ahead = ", ".join(name for name in METHODS[1:-2] if mean[name] > best) or "none"
+            best = mean[BEST]
+            ahead = ", ".join(name for name in (*LOSSES, RULE) if mean[name] > best) or "none"
             said.append(
                 f"{where} (memorising costs {limit.fall:.2f}): {mean[PAPERS]:.3f} by agreement, "
                 f"{mean[ALONE]:.3f} by labels alone, {best:.3f} at their best time, "
-                f"{mean[METHODS[-1]]:.3f} at the time that noisy labels tell; losses ahead of the "
-                f"best time: {ahead}"
+                f"{mean[TOLD]:.3f} at the time that noisy labels tell; ahead of the best "
+                f"time: {ahead}"
             )
     return "accuracy on fresh points: " + "; ".join(said)
 
