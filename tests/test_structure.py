@@ -30,8 +30,8 @@ LAYERS = [
         "machine.environment",
     },
     {"arguments.arrays", "arguments.scalars", "predictions.spectra", "cifar10", "data_files"},
-    {"arguments.labels", "checking.functionals", "checking.knobs", "checking.sweep", "losses"},
-    {"checking.claim", "checking.rows", "toys"},
+    {"arguments.labels", "checking.functionals", "checking.knobs", "checking.sweep"},
+    {"checking.claim", "checking.rows", "losses", "toys"},
     {"checking.foreign"},
     {
         "machine.ranks",

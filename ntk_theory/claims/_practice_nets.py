@@ -176,17 +176,20 @@ class Source:
 
     def outcome(self, setting: Setting, change: Callable[[Drawn], Drawn] | None = None) -> Outcome:
         """Train all nets of a setting, on drawn points of which something may be replaced."""
-
-        def of_split(split: int) -> tuple[Array, ...]:
-            drawn = self.drawn(setting, split)
-            return self.compared(drawn if change is None else change(drawn), split)
-
-        found = nt.together.in_threads(of_split, self.splits)
+        splits = [(split, self.drawn(setting, split)) for split in self.splits]
+        if change is not None:
+            splits = [(split, change(drawn)) for split, drawn in splits]
+        found = nt.together.in_threads(lambda one: self.compared(*one), splits)
         accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
+        # Here, and not in the threads: numpy's own threads would be too many.
+        accuracy[:, METHODS.index(RULE)] = [
+            nt.distill(dataset.inputs, dataset.observed_class).score(fresh, right)
+            for _, (dataset, fresh, right) in splits
+        ]
         return Outcome(accuracy, recovered, distance, curves.mean(axis=0))
 
-    def compared(self, drawn: Drawn, split: int) -> tuple[Array, ...]:
-        """What came of one split: accuracies, recovered shares, distances, curves."""
+    def compared(self, split: int, drawn: Drawn) -> tuple[Array, ...]:
+        """Of one split accuracies but the rule's, recovered shares, distances, curves."""
         dataset, fresh, right = drawn
         targets = np.eye(dataset.classes)[dataset.observed_class]
         mixings = (PLAIN, *LOSSES.values())
@@ -199,8 +202,7 @@ class Source:
         clean = np.eye(dataset.classes)[dataset.clean_class]
         recovered = (ends.argmax(axis=-1) == dataset.clean_class).mean(axis=1)
         distance = np.sqrt(np.square(ends - clean).sum(axis=-1).mean(axis=1))
-        rule = nt.distill(dataset.inputs, dataset.observed_class)
-        others = [rule.score(fresh, right), curves[0].max(), self.validated(drawn, targets, split)]
+        others = [np.nan, curves[0].max(), self.validated(drawn, targets, split)]
         return np.array([*curves[:, -1], *others]), recovered, distance, curves
 
     def validated(self, drawn: Drawn, targets: Array, split: int) -> float:
