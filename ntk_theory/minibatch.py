@@ -122,7 +122,9 @@ class _Run:
         self.held = chosen(lambda mixing: mixing.held)
         self.agreeing = chosen(lambda mixing: mixing.agreement is not None)[:, 0, 0]
         self.over_data = chosen(lambda mixing: mixing.agreement == "data")[:, 0, 0]
-        self.heat = torch.tensor([job.mixing.temperature for job in jobs]).to(self.inputs)
+        self.heat = torch.tensor([job.mixing.temperature for job in jobs], dtype=torch.float64).to(
+            self.inputs
+        )
 
     def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Activations (J, b, m) and outputs (J, b, C)."""
@@ -182,7 +184,7 @@ class _Run:
         weights = []
         for epoch in range(descent.epochs):
             weight = [0.0 if epoch < j.mixing.after else j.mixing.weight for j in self.jobs]
-            self.mixed = torch.tensor(weight).to(self.inputs)
+            self.mixed = torch.tensor(weight, dtype=torch.float64).to(self.inputs)
             held, over_data = self.mixture(outputs), self.agreement(outputs, self.observed)
             order = np.stack([rng.permutation(points) for rng in self.orders])
             drawn, own = torch.from_numpy(order).to(self.inputs.device), []

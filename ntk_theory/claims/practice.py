@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
@@ -41,6 +42,8 @@ from ntk_theory.losses import LOSSES, Descent, cosine
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.data import Dataset
+
+Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "practice",
@@ -111,7 +114,7 @@ class Practice:
         return nt.distilled.on_clusters("agreement of full batches", self.clusters, "agreement")
 
     def premises(self) -> Iterator[nt.Premise]:
-        """The spectrum of every source separates, at its worst setting."""
+        """The spectrum separates, at the worst setting of each source, and memorising costs."""
         for source in self.sources:
             rooms = {one: source.limits[one].ratio / source.least_ratio(one)
                      for one in source.settings}  # fmt: skip
@@ -120,6 +123,11 @@ class Practice:
                 f"{source.data.name}: measured spectrum separates information from noise",
                 source.limits[worst].ratio, rooms[worst] > 1,
                 f"r_eff > r* = {source.least_ratio(worst):.4g} ({worst})",
+            )  # fmt: skip
+            most = max(limit.fall for limit in source.limits.values())
+            yield nt.Premise(
+                f"{source.data.name}: memorising costs the kernel limit accuracy", most,
+                most >= _COSTLY, f"cost >= {_COSTLY:g} at some noise",
             )  # fmt: skip
 
     def config(self) -> dict[str, Any]:
@@ -244,11 +252,11 @@ def rows(_: Practice, whole: nt.Training) -> Iterator[nt.Row]:
 # ------------------------------------------------------------ real data
 
 
-def lead(name: str, leads: np.ndarray[Any, Any]) -> nt.Measurement:
-    """Mean lead over the splits, its whole interval above 0."""
+def lead(name: str, leads: Array, fresh: int) -> nt.Measurement:
+    """Mean lead over the splits, its whole interval above half a fresh point."""
     mean, reach = mean_of(leads, 1 - _RISK)
-    return nt.Measurement(name, 0.0, mean, 0.0, (mean - reach, mean + reach), Relation.AT_LEAST,
-                          whole_interval=True)  # fmt: skip
+    return nt.Measurement(name, 0.5 / fresh, mean, 0.0, (mean - reach, mean + reach),
+                          Relation.AT_LEAST, whole_interval=True)  # fmt: skip
 
 
 @CLAIM.measure
@@ -266,7 +274,7 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement]:
             if source.limits[setting].fall < _COSTLY:
                 continue
             for over in (ALONE, BEST, TOLD):
-                yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over))
+                yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over), source.fresh)
 
 
 def _metrics(where: str, found: Outcome) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,49 @@
+"""Toy run and mutants of `practice`."""
+
+from dataclasses import replace
+
+from cases import Mutant
+from ntk_theory.losses import PLAIN
+from ntk_theory.toys import TOYS
+
+TOY = TOYS["practice"]
+
+MUTANTS = [
+    Mutant(
+        "a wrong label keeps its share of all labels in a minibatch",
+        "ntk_theory.predictions.minibatch_weight",
+        lambda right: lambda rho, points, batch: right(rho, points, points),
+    ),
+    Mutant(
+        "minibatches drawn with replacement",
+        "ntk_theory.predictions.minibatch_weight",
+        lambda right: lambda rho, points, batch: 1 - (1 - rho) * (batch - 1) / batch - rho / points,
+    ),
+    Mutant(
+        "memorising gains what it costs",
+        "ntk_theory.claims._practice_nets.Limit.fall",
+        lambda right: property(lambda limit: -right.fget(limit)),
+    ),
+    Mutant(
+        "agreement over all points",
+        "ntk_theory.claims._practice_agreement.Mixing",
+        lambda right: lambda weight, agreement, after: right(weight, agreement="data", after=after),
+    ),
+    Mutant(
+        "no net learns from its predictions",
+        "ntk_theory.claims._practice_nets.LOSSES",
+        lambda right: dict.fromkeys(right, PLAIN),
+    ),
+    Mutant(
+        "nets see labels that are permuted",
+        "ntk_theory.claims._practice_nets.Source.compared",
+        lambda right: lambda source, split, drawn: right(source, split, shuffled(drawn)),
+    ),
+]
+
+
+def shuffled(drawn):
+    """Points are sorted by class: the other way round every label is wrong."""
+    dataset = drawn.dataset
+    other = dataset.observed_class[::-1].copy()
+    return drawn._replace(dataset=replace(dataset, observed_class=other))
