@@ -29,7 +29,7 @@ LAYERS = [
         "checking.fitting",
         "machine.environment",
     },
-    {"arguments.arrays", "arguments.scalars", "predictions.spectra"},
+    {"arguments.arrays", "arguments.scalars", "predictions.spectra", "cifar10", "data_files"},
     {"arguments.labels", "checking.functionals", "checking.knobs", "checking.sweep"},
     {"checking.claim", "checking.rows", "toys"},
     {"checking.foreign"},
@@ -46,7 +46,14 @@ LAYERS = [
     {"command.program"},
     CLOSED_FORMS - {"predictions.spectra"},
     {"data", "kernels", "spectrum", "network", "targets", "checking.evidence"},
-    {"streaming", "together", "training.trajectory", "training.points", "training.checkpoints"},
+    {
+        "datasets",
+        "streaming",
+        "together",
+        "training.trajectory",
+        "training.points",
+        "training.checkpoints",
+    },
     {"training.neurons", "training.calendar"},
     {"training.dense", "training.events"},
     {"training.compiled"},
@@ -70,9 +77,17 @@ LAYERS = [
     {"verify"},
     {"paper_checks", "calibrate"},
 ]
-MEASUREMENT = {"kernels", "spectrum", "extreme", "network", "targets", "streaming"} | {
-    name for name in MODULES if name.startswith("training.")
-}
+MEASUREMENT = {
+    "cifar10",
+    "data_files",
+    "datasets",
+    "kernels",
+    "spectrum",
+    "extreme",
+    "network",
+    "targets",
+    "streaming",
+} | {name for name in MODULES if name.startswith("training.")}
 
 
 def claim_of(name):
