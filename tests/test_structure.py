@@ -48,6 +48,7 @@ LAYERS = [
     {"data", "kernels", "spectrum", "network", "targets", "checking.evidence"},
     {
         "datasets",
+        "forecast",
         "streaming",
         "together",
         "training.trajectory",
@@ -66,7 +67,7 @@ LAYERS = [
     {"checking.scores"},
     {"checking.planting"},
     {"checking.limits", "checking.run"},
-    {"checking.running", "image_size"},
+    {"checking.running", "image_size", "own_data"},
     {"checking.trials"},
     CLAIMS,
     {"report.explain", "report.document"},
