@@ -6,7 +6,7 @@ whose covariance over points and steps and whose mean follow from draws of weigh
 
 from __future__ import annotations
 
-__all__ = ["CLAIM", "MORE", "of_the_law", "variance_found"]
+__all__ = ["CLAIM"]
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +67,7 @@ CLAIM.on_data(by="ntk_theory.claims._finite_width_own_data:OWN_DATA")
 
 DISTILLED, PLAIN, FAST = "self-distillation", "plain training", "plain training, ηλ_0 = 1"
 
-MORE = 4
+_MORE = 4
 """Times as many nets of plain training, whose variance is looked at."""
 
 _DRAWS, _NEAR = 2000, 2048
@@ -143,7 +143,7 @@ def trainings(problem: nt.NoisyClusters) -> Iterator[nt.Training]:
         return run[0], run[-1]
 
     yield problem.distilled_training(DISTILLED, widths=ends)
-    yield problem.plain_training(PLAIN, widths=ends, nets=lambda count: MORE * count)
+    yield problem.plain_training(PLAIN, widths=ends, nets=lambda count: _MORE * count)
     fast = replace(problem, learning_rate=1 / problem.spectrum.mean, steps=4)
     yield fast.plain_training(FAST)
 
@@ -217,8 +217,9 @@ def _functionals(problem: nt.NoisyClusters, law: Law) -> dict[str, Callable[[Arr
     }  # fmt: skip
 
 
-def of_the_law(run: nt.Run) -> Iterator[nt.Measurement]:
-    """Covariance and mean of nets, and distributions of their outputs and of numbers of them."""
+@CLAIM.measure
+def measure(run: nt.Run) -> Iterator[nt.Measurement]:
+    """Covariance and mean, distributions, and who comes below 2ρ."""
     from scipy.stats import chi2
 
     problem, flipped = run.problem, run.problem.dataset.flipped
@@ -240,13 +241,7 @@ def of_the_law(run: nt.Run) -> Iterator[nt.Measurement]:
             if name == PLAIN or what != "first wrong step":
                 seen, drawn = of(widest.outputs()), of(law.outputs(widest.width))
                 yield _apart(f"{name}: {what}", seen, drawn)
-
-
-@CLAIM.measure
-def measure(run: nt.Run) -> Iterator[nt.Measurement]:
-    """All of that, and who comes below 2ρ."""
-    yield from of_the_law(run)
-    problem, law = run.problem, _of(run, FAST)
+    law = _of(run, FAST)
 
     def below(outputs: Array) -> Array:
         error = np.sqrt(np.square(outputs - problem.dataset.clean).mean(axis=2))
@@ -291,22 +286,14 @@ def controls(_: nt.NoisyClusters) -> Iterator[nt.Control]:
         yield nt.Control(id_, broken, measure=wrong)
 
 
-def variance_found(run: nt.Run) -> str:
-    """Of plain nets as m → ∞, in words."""
-    found, reach = _variance(run, _of(run, PLAIN))
-    return (
-        f"{MORE * run.nets.count} nets of widths {run.nets.widths[0]} and {run.nets.widths[-1]} "
-        f"scatter with {found:.3f} times the predicted variance as m → ∞, predicted 1 ± "
-        f"{reach:.2g}"
-    )
-
-
 @CLAIM.finding
 def finding(run: nt.Run) -> str:
     """Variance as m → ∞, and the share of nets below 2ρ."""
+    found, reach = _variance(run, _of(run, PLAIN))
     return (
-        f"{variance_found(run)}; mean, distributions and the share of nets below 2ρ are those of "
-        "the law"
+        f"{_MORE * run.nets.count} nets of widths {run.nets.widths[0]} and {run.nets.widths[-1]} "
+        f"scatter with {found:.3f} times the predicted variance as m → ∞, predicted 1 ± "
+        f"{reach:.2g}; mean, distributions and the share of nets below 2ρ are those of the law"
     )
 
 
