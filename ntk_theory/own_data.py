@@ -54,6 +54,9 @@ _POINTS, _CLASSES, _NOISE, _FRESH = 60, "2", 0.2, 200
 _BURN_INS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """Of which the best is taken, in the kernel limit."""
 
+_MARGIN = 0.08
+"""Least margin of a taught label that nets of some thousand neurons do not scatter beyond."""
+
 _LONGEST = 600
 """Steps of a run that does not say, at most."""
 
@@ -185,12 +188,13 @@ class OwnData:
             name += self._twins
         yield Premise(name, known.lambda_min, not known.singular,
                       f"λ_min(H) > n eps λ_max = {n * 2.2e-16 * known.lambda_max:.2g}")  # fmt: skip
-        wrong = known.noise_rate if known.known else None
-        yield Premise("wrong labels, known as such", wrong, bool(wrong),
-                      "ρ > 0: planted (--noise), or labels beside clean ones")  # fmt: skip
         if self.dataset is None:
             yield Premise("inputs to train nets on", None, False,
                           "a kernel alone gives the forecast; --data gives inputs")  # fmt: skip
+            return
+        wrong = known.noise_rate if known.known else None
+        yield Premise("wrong labels, known as such", wrong, bool(wrong),
+                      "ρ > 0: planted (--noise), or labels beside clean ones")  # fmt: skip
 
     @property
     def _twins(self) -> str:
@@ -289,13 +293,13 @@ class OwnData:
     def taught(self) -> Taught:
         """With the burn-in that is best in the kernel limit.
 
-        Of those after which what is taught stays, the ones that teach most right labels; of them
-        the one with the largest least margin of what is taught.
+        Of those after which what is taught stays, with a margin that nets of usual widths do not
+        scatter beyond, or else the largest there is, the one that teaches most right labels.
         """
         some = [one for one in _BURN_INS if one < self.distilling / 2] or [1]
 
-        def merits(one: Taught) -> tuple[bool, float, float]:
-            return one.margin > 0, self.right_share(one.labels), one.margin
+        def merits(one: Taught) -> tuple[float, float, float]:
+            return min(one.margin, _MARGIN), self.right_share(one.labels), one.margin
 
         return max(map(self._taught, some), key=merits)
 
