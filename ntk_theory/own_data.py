@@ -293,10 +293,12 @@ class OwnData:
     def taught(self) -> Taught:
         """With the burn-in that is best in the kernel limit.
 
-        Of those after which what is taught stays, with a margin that nets of usual widths do not
-        scatter beyond, or else the largest there is, the one that teaches most right labels.
+        Of those below t_mem after which what is taught stays, with a margin that nets of usual
+        widths do not scatter beyond, or else the largest there is, it is the one that teaches most
+        right labels.
         """
-        some = [one for one in _BURN_INS if one < self.distilling / 2] or [1]
+        most = min(self.distilling / 2, self.forecast.lost or math.inf)
+        some = [one for one in _BURN_INS if one < most] or [1]
 
         def merits(one: Taught) -> tuple[float, float, float]:
             return min(one.margin, _MARGIN), self.right_share(one.labels), one.margin
