@@ -22,7 +22,8 @@ from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import Array
 from ntk_theory.claims._air_designs import Labels
 from ntk_theory.claims.air import CLAIM, half_time
-from ntk_theory.own_data import PLAIN, OwnData, on_own_data, spectrum_panel
+from ntk_theory.own_data import on_own_data, spectrum_panel
+from ntk_theory.own_problem import PLAIN, OwnData
 
 _LEAD = 0.1
 """Lead of the information that is still one."""
@@ -34,10 +35,6 @@ OWN_DATA = on_own_data(
         "component along each eigenvector of the measured NTK as 1 − (1 − ηλ)^t, and information "
         "before noise as far as the clean labels lean to the top of the spectrum."
     ),
-    presets={
-        "quick": nt.Sweep(1024, 8192, 4, nets=6),
-        "standard": nt.Sweep(2048, 2**15, 5, nets=8),
-    },
 )
 
 

@@ -14,15 +14,8 @@ from ntk_theory.checking.functionals import least_margin, rms_error
 from ntk_theory.checking.panels import Curves, OverWidth
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.distilled import LEVEL
-from ntk_theory.own_data import (
-    DISTILLED,
-    PLAIN,
-    OwnData,
-    error_row,
-    on_own_data,
-    spectrum_panel,
-    to_clean,
-)
+from ntk_theory.own_data import on_own_data, spectrum_panel
+from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row, to_clean
 
 OWN_DATA = on_own_data(
     CLAIM,
@@ -32,10 +25,6 @@ OWN_DATA = on_own_data(
         "labels, as the weight of the noisy labels fades out, if every label that it teaches in "
         "the kernel limit is right."
     ),
-    presets={
-        "quick": nt.Sweep(1024, 8192, 4, nets=6),
-        "standard": nt.Sweep(2048, 2**15, 5, nets=8),
-    },
 )
 
 

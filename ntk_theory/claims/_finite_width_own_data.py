@@ -21,7 +21,8 @@ from ntk_theory.checking.panels import OverWidth
 from ntk_theory.checking.rows import Array, Training
 from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims.finite_width import CLAIM
-from ntk_theory.own_data import PLAIN, OwnData, on_own_data, own_data, spectrum_panel
+from ntk_theory.own_data import NOISE, on_own_data, own_data, spectrum_panel
+from ntk_theory.own_problem import PLAIN, OwnData
 
 _LEAST, _MOST = 8, 20
 """Steps of a run that does not say."""
@@ -49,7 +50,7 @@ def _short(problem: OwnData, _: Options) -> OwnData:
     return replace(problem, asked_steps=steps)
 
 
-OWN_DATA.problem(own_data, fixed={"usual_noise": 0.2}, into=_short)
+OWN_DATA.problem(own_data, fixed={"usual_noise": NOISE}, into=_short)
 
 
 @OWN_DATA.premises

@@ -11,7 +11,8 @@ import ntk_theory as nt
 from ntk_theory.checking.functionals import rms_error, wrong_signs
 from ntk_theory.checking.panels import OverWidth
 from ntk_theory.claims.generalisation import CLAIM
-from ntk_theory.own_data import PLAIN, OwnData, on_own_data, spectrum_panel
+from ntk_theory.own_data import on_own_data, spectrum_panel
+from ntk_theory.own_problem import PLAIN, OwnData
 
 _STOPPED = "stopped at the step that is best on the training points"
 _FEWEST = 10
@@ -23,10 +24,6 @@ OWN_DATA = on_own_data(
         "On fresh points of these data wide nets have the errors of the kernel limit: memorised, "
         "stopped at the best step, and self-distilled."
     ),
-    presets={
-        "quick": nt.Sweep(1024, 8192, 4, nets=6),
-        "standard": nt.Sweep(2048, 2**15, 5, nets=8),
-    },
 )
 
 

@@ -15,7 +15,8 @@ from ntk_theory.checking.functionals import LabelledPoints, margins, mean_margin
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import Array
 from ntk_theory.claims.memorisation import CLAIM
-from ntk_theory.own_data import PLAIN, OwnData, error_row, on_own_data, spectrum_panel
+from ntk_theory.own_data import on_own_data, spectrum_panel
+from ntk_theory.own_problem import PLAIN, OwnData, error_row
 
 OWN_DATA = on_own_data(
     CLAIM,
@@ -23,10 +24,6 @@ OWN_DATA = on_own_data(
         "On these data, too, plain training of a wide net first recovers wrong labels and then "
         "memorises them: how far, and until when, follows from the measured spectrum."
     ),
-    presets={
-        "quick": nt.Sweep(1024, 8192, 4, nets=6),
-        "standard": nt.Sweep(2048, 2**15, 5, nets=8),
-    },
 )
 
 

@@ -12,15 +12,8 @@ import ntk_theory as nt
 from ntk_theory.checking.functionals import rms_error
 from ntk_theory.checking.panels import Curves
 from ntk_theory.claims.separation import CLAIM
-from ntk_theory.own_data import (
-    DISTILLED,
-    PLAIN,
-    OwnData,
-    error_row,
-    on_own_data,
-    spectrum_panel,
-    to_clean,
-)
+from ntk_theory.own_data import on_own_data, spectrum_panel
+from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row, to_clean
 
 OWN_DATA = on_own_data(
     CLAIM,
