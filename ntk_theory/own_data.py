@@ -28,6 +28,9 @@ NOISE = 0.2
 _POINTS, _CLASSES, _FRESH = 60, "2", 200
 """Of a run that does not say."""
 
+_OUTPUTS = 600
+"""Points times outputs, fresh ones included, of which the law of finite width is drawn."""
+
 SWEEPS: Mapping[str, nt.Sweep] = {
     "quick": nt.Sweep(1024, 8192, 4, nets=6),
     "standard": nt.Sweep(2048, 2**15, 5, nets=8),
@@ -94,6 +97,8 @@ def own_data(
         raise ValueError(f"steps must be at least 4; got {steps}")
     if noise_kind not in ("symmetric", "pair"):
         raise ValueError(f"noise_kind must be symmetric or pair; got {noise_kind!r}")
+    if noise is not None and not 0 <= noise < 1:
+        raise ValueError(f"noise must lie in [0, 1), a share of labels; got {noise}")
     if (data is None) == (gram is None):
         raise ValueError("give either data or gram, not both and not neither")
     if gram is not None:
@@ -106,9 +111,22 @@ def own_data(
     count = min(_POINTS, 2 * len(found.classes) // 3) if points is None else points
     chosen = _CLASSES if classes is None else classes
     training, fresh = split(found, points=count, classes=chosen, rng=rng)
+    outputs = 1 if len(training.names) == 2 else len(training.names)
+    if count * outputs > _OUTPUTS:
+        raise ValueError(
+            f"points must be at most {_OUTPUTS // outputs} of {len(training.names)} classes, for "
+            f"the law of finite width of their outputs; got {count}"
+        )
     planted = (usual_noise if found.clean is None else 0.0) if noise is None else noise
+    smallest = int(np.bincount(training.right).min())
+    if 0 < planted < (1 - 1e-9) / smallest:
+        raise ValueError(
+            f"noise {planted:g} of a class of {smallest} points is less than one label; use at "
+            f"least {1 / smallest:.3g}, or more points"
+        )
     dataset = noisy(training, noise_rate=planted, rng=rng, noise=cast("LabelNoise", noise_kind))
-    some = np.sort(rng.permutation(len(fresh.classes))[:_FRESH])
+    most = min(_FRESH, _OUTPUTS // outputs - count)
+    some = np.sort(rng.permutation(len(fresh.classes))[:most])
     known = dataset.clean_class if found.clean is not None or planted > 0 else None
     said = f"{found.name}, classes {', '.join(training.names[:10])}, {count} points"
     return OwnData(said, nt.kernels.ntk_limit(dataset.inputs), dataset.observed_class, known,

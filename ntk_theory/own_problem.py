@@ -191,19 +191,15 @@ class OwnData:
             ")" if same else ", with different labels)")  # fmt: skip
 
     def wide_enough(self, run: Run, name: str) -> Premise:
-        """The narrowest nets scatter little, by their law of finite width, or by what they do."""
-        from ntk_theory.checking.laws import known_law
-
-        one, narrow = run.trainings[name], run.results[name][0]
-        known = known_law(one)
-        outputs = run.law(one).outputs(narrow.width) if known else narrow.outputs()
-        off = rms_error(outputs - one.predicted, one.points._replace(labels=0 * self.clean))
-        size = rms_error(one.predicted, one.points._replace(labels=0 * self.clean)).max()
-        found = float(off.mean(axis=0).max() / size)
-        least = math.ceil(narrow.width * (found / _WIDE) ** 2)
+        """The narrowest nets scatter little, by their law of finite width."""
+        one, width = run.trainings[name], run.results[name][0].width
+        zero = one.points._replace(labels=0 * self.clean)
+        off = rms_error(run.law(one).outputs(width) - one.predicted, zero).mean(axis=0).max()
+        found = float(off / rms_error(one.predicted, zero).max())
+        least = math.ceil(width * (found / _WIDE) ** 2)
         return Premise(f"{name}: width enough", found, found <= _WIDE,
-                       f"{'predicted' if known else 'measured'} deviation of the narrowest nets / "
-                       f"size of the outputs <= {_WIDE:g}: widths from {least} on")  # fmt: skip
+                       "predicted deviation of the narrowest nets / size of the outputs <= "
+                       f"{_WIDE:g}: widths from {least} on")  # fmt: skip
 
     # ------------------------------------------------------------ ways to train
 

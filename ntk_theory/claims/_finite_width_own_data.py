@@ -53,17 +53,6 @@ def _short(problem: OwnData, _: Options) -> OwnData:
 OWN_DATA.problem(own_data, fixed={"usual_noise": NOISE}, into=_short)
 
 
-@OWN_DATA.premises
-def premises(problem: OwnData) -> Iterator[nt.Premise]:
-    """The law can be drawn."""
-    from ntk_theory.checking.laws import known_law
-
-    one = trainings(problem)
-    size = np.size(one.recipe.observed)
-    yield nt.Premise("outputs that the law is drawn of, points times classes", size, known_law(one),
-                     "at most 600: fewer --points or --classes")  # fmt: skip
-
-
 @OWN_DATA.trainings
 def trainings(problem: OwnData) -> Training:
     """Plain training, for a few steps."""

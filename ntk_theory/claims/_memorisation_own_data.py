@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["OWN_DATA"]
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -83,11 +84,12 @@ def rows(problem: OwnData, plain: nt.Training) -> Iterator[nt.Row]:
               at=slice(top, None), reduce=_lost, resolves=(gone / 2, gone), tell=True)  # fmt: skip
     error = rms_error(plain.predicted, plain.points)
     best = int(error.argmin())
-    for at in (best, steps):
-        yield error_row(problem, f"RMS error after {at} steps", plain, at=at,
-                        resolves=float(error[-1] - error[best]) / 2, tell=at == steps)  # fmt: skip
+    rho = problem.forecast.noise_rate
+    for at, resolves in ((best, rho / 2), (steps, math.sqrt(rho) - rho)):
+        yield error_row(problem, f"RMS error after {at} steps", plain, at=at, resolves=resolves,
+                        tell=at == steps)  # fmt: skip
     yield nt.Row(f"share of observed labels reached after {steps} steps", plain,
-                 partial(_reached, problem), resolves=problem.forecast.noise_rate / 2)  # fmt: skip
+                 partial(_reached, problem), resolves=rho / 2)  # fmt: skip
 
 
 @OWN_DATA.measure
