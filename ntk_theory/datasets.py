@@ -36,6 +36,9 @@ _SOURCES = "digits, mnist, cifar10:FOLDER, FILE.npz or FILE.csv"
 
 _READERS = {".npz": read_npz, ".csv": read_csv}
 
+_WHOLE = 2.0**53
+"""Numbers of that size have no digits left that tell whole ones apart."""
+
 _LARGE = 2**27
 """Numbers from which on rows are kept in float32; those that are chosen come in float64."""
 
@@ -156,7 +159,8 @@ def _texts(name: str, what: str, labels: Any) -> NDArray[np.str_]:
     if given.dtype.kind == "S":
         return np.char.decode(given, "utf-8", "replace")
     if given.dtype.kind == "f":
-        other = given[~(given == np.floor(given))]  # NaN too
+        whole = (given == np.floor(given)) & (np.abs(given) < _WHOLE)  # NaN is neither
+        other = given[~whole]
         if other.size:
             raise ValueError(
                 f"{name}: {what} must be classes, whole numbers or texts; got {other[0]}"

@@ -166,6 +166,8 @@ TWO = [[1.0, 0.0], [0.0, 1.0]]
         ({"inputs": TWO, "labels": [1, 1]}, "two classes or more; got '1' alone"),
         ({"inputs": TWO, "labels": [0.5, 1]}, "whole numbers or texts; got 0.5"),
         ({"inputs": TWO, "labels": [np.nan, 1]}, "whole numbers or texts; got nan"),
+        ({"inputs": TWO, "labels": [np.inf, 1]}, "whole numbers or texts; got inf"),
+        ({"inputs": TWO, "labels": [1e300, 1]}, "whole numbers or texts; got 1e"),
         ({"inputs": [[1, np.nan], [0, 1]], "labels": [0, 1]}, "NaN or infinity in row 0"),
         ({"inputs": [[1, 0], [0, 0]], "labels": [0, 1]}, "row 1 of inputs is zero"),
         ({"inputs": [1, 2], "labels": [0, 1]}, "matrix of numbers"),
