@@ -133,7 +133,31 @@ class OwnData:
 
     def lines(self) -> list[str]:
         """What theory can and cannot say of them."""
-        return [f"data: {self.source}", *self.forecast.lines()]
+        known, said = self.forecast, [f"data: {self.source}", *self.forecast.lines()]
+        if self.dataset is not None and known.known and not known.singular:
+            least = {f"until step {step}": 4 * self.narrow_width(step)
+                     for step in (known.lost, known.memorised) if step}  # fmt: skip
+            wide = ", ".join(f"{width:.2g} {until}" for until, width in least.items())
+            said.append(
+                f"widths from which neurons move less than half of the closest angle: {wide}"
+            )
+        return said
+
+    def narrow_width(self, steps: int) -> float:
+        """Width at which fitting the noise moves a neuron as far as the closest points are apart.
+
+        ζᵀ A H^{-1} A ζ over the square of their angle (section 9.4), A being the filter of so many
+        steps of plain training.
+        """
+        of, clean = self.spectrum, self.clean
+        kept = float((self.observed * clean).sum() / np.square(clean).sum())
+        noise = (self.observed - kept * clean).reshape(len(clean), -1)
+        with np.errstate(under="ignore"):
+            filters = 1 - (1 - self.learning_rate * of.eigenvalues) ** steps
+        fitted = np.square(filters[:, None] * (of.eigenvectors.T @ noise)).sum(axis=1)
+        cosines = self.inputs @ self.inputs.T
+        np.fill_diagonal(cosines, -1)
+        return float((fitted / of.eigenvalues).sum() / np.arccos(cosines.max()) ** 2)
 
     def config(self) -> dict[str, Any]:
         """Every number that the run chose by itself."""

@@ -235,3 +235,16 @@ def test_a_singular_kernel_is_said_to_be():
     assert found.singular
     assert found.memorised is None
     assert "singular" in found.lines()[0]
+
+
+def test_the_width_of_narrow_nets_is_that_of_the_closed_form_on_clusters(clusters):
+    size, ratio = 10, 20.0
+    design = nt.data.equicorrelated_clusters(2, size, ratio=ratio)
+    np.savez(clusters / "exact.npz", inputs=design.inputs, labels=design.groups)
+    problem = own_data(seed=0, data=str(clusters / "exact.npz"), points=20, noise=0.2)
+    angle = nt.predictions.cluster_angle(size, ratio)
+    levels = nt.predictions.cluster_spectrum(2, size, angle)
+    retrieved_noise = 1 - (1 - problem.learning_rate * levels.noise) ** 7
+    expected = nt.predictions.lazy_width(levels, angle, 0.2, retrieved_noise, 1.0)
+    # The angle is the arc cosine of a cosine near 1, which loses half of the digits at worst.
+    assert problem.narrow_width(7) == pytest.approx(expected, rel=1e-7)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 __all__ = ["OWN_DATA"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims.finite_width import CLAIM
 from ntk_theory.own_data import NOISE, on_own_data, own_data, spectrum_panel
 from ntk_theory.own_problem import PLAIN, OwnData
+from ntk_theory.problems import lazy_premise
 
 _LEAST, _MOST = 8, 20
 """Steps of a run that does not say."""
@@ -51,6 +52,13 @@ def _short(problem: OwnData, _: Options) -> OwnData:
 
 
 OWN_DATA.problem(own_data, fixed={"usual_noise": NOISE}, into=_short)
+
+
+@OWN_DATA.premises
+def premises(problem: OwnData, widths: Sequence[int]) -> Iterator[nt.Premise]:
+    """Narrow nets move little, as what the law leaves out is small then."""
+    assert problem.asked_steps is not None
+    yield lazy_premise(problem.narrow_width(problem.asked_steps), widths[0])
 
 
 @OWN_DATA.trainings
