@@ -39,11 +39,12 @@ def read_arrays(file: Path, needed: Sequence[str]) -> dict[str, NDArray[Any]]:
         OSError: for a file that cannot be opened.
     """
     try:
-        found = np.load(file, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            raise ValueError("it is one array; write several with np.savez")
-        with found:
-            arrays = dict(found)
+        with file.open("rb") as content:  # numpy leaves a file open that it cannot read
+            found = np.load(content, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
+                raise ValueError("it is one array; write several with np.savez")
+            with found:
+                arrays = dict(found)
     except OSError:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:

@@ -13,7 +13,7 @@ Every row is divided by its length, as theory is about unit inputs; nothing is s
 
 from __future__ import annotations
 
-__all__ = ["LabelledData", "load", "noisy", "of_classes", "split"]
+__all__ = ["LabelledData", "load", "load_gram", "noisy", "of_classes", "split"]
 
 import importlib
 import warnings
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from ntk_theory import arguments, data
 from ntk_theory.cifar10 import CLASSES, read_cifar10
 from ntk_theory.data import Dataset, Design, LabelNoise
-from ntk_theory.data_files import is_number, read_csv, read_npz
+from ntk_theory.data_files import is_number, read_arrays, read_csv, read_npz
 
 Labels = NDArray[np.int64]
 Rows = NDArray[np.float64] | NDArray[np.float32]
@@ -35,6 +35,9 @@ Rows = NDArray[np.float64] | NDArray[np.float32]
 _SOURCES = "digits, mnist, cifar10:FOLDER, FILE.npz or FILE.csv"
 
 _READERS = {".npz": read_npz, ".csv": read_csv}
+
+_WHOLE = 2.0**53
+"""Numbers of that size have no digits left that tell whole ones apart."""
 
 _LARGE = 2**27
 """Numbers from which on rows are kept in float32; those that are chosen come in float64."""
@@ -95,7 +98,7 @@ def load(source: str) -> LabelledData:
             raise ValueError(f"{source} names no folder; give cifar10:FOLDER")
         place = Path(folder).expanduser()
         pixels, numbers = read_cifar10(place, checked=kind == "cifar10")
-        return _of("cifar10", _unit(source, pixels), numbers, CLASSES, None)
+        return LabelledData("cifar10", _unit(source, pixels), numbers, CLASSES)
     if file.suffix.lower() not in _READERS:
         raise ValueError(f"data must be {_SOURCES}; got {source[:80]!r}")
     try:
@@ -156,7 +159,8 @@ def _texts(name: str, what: str, labels: Any) -> NDArray[np.str_]:
     if given.dtype.kind == "S":
         return np.char.decode(given, "utf-8", "replace")
     if given.dtype.kind == "f":
-        other = given[~(given == np.floor(given))]  # NaN too
+        whole = (given == np.floor(given)) & (np.abs(given) < _WHOLE)  # NaN is neither
+        other = given[~whole]
         if other.size:
             raise ValueError(
                 f"{name}: {what} must be classes, whole numbers or texts; got {other[0]}"
@@ -165,30 +169,53 @@ def _texts(name: str, what: str, labels: Any) -> NDArray[np.str_]:
     return given.astype(str)
 
 
+def load_gram(source: str) -> tuple[NDArray[np.float64], Labels, Labels | None, int]:
+    """A kernel, observed class numbers, clean ones if they are known, and how many classes.
+
+    Args:
+        source: FILE.npz with arrays H (n, n), labels (n,) and perhaps clean (n,).
+
+    Raises:
+        ValueError: in one line, for what is no such file.
+    """
+    file = Path(source).expanduser()
+    if file.suffix.lower() != ".npz":
+        raise ValueError(f"gram must be FILE.npz with H and labels; got {source[:80]!r}")
+    try:
+        arrays = read_arrays(file, ("H", "labels"))
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror or error}") from error
+    gram = arguments.gram_matrix("H", arrays["H"])
+    found = _classes_of(file.name, len(gram), arrays["labels"], arrays.get("clean"))
+    return gram, found[0], found[1], len(found[2])
+
+
 def _labelled(name: str, inputs: Any, labels: Any, clean: Any = None) -> LabelledData:
-    rows, given = _unit(name, inputs), _texts(name, "labels", labels)
+    rows = _unit(name, inputs)
+    given, right, names = _classes_of(name, len(rows), labels, clean)
+    return LabelledData(name, rows, given, names, right)
+
+
+def _classes_of(
+    name: str, points: int, labels: Any, clean: Any
+) -> tuple[Labels, Labels | None, tuple[str, ...]]:
+    """Class numbers, right ones if they are known, and names of the classes."""
+    given = _texts(name, "labels", labels)
     right = None if clean is None else _texts(name, "clean", clean)
     for what, found in (("labels", given), ("clean", right)):
-        if found is not None and len(found) != len(rows):
+        if found is not None and len(found) != points:
             raise ValueError(
-                f"{name}: {what} must be one for each of the {len(rows)} points; got {len(found)}"
+                f"{name}: {what} must be one for each of the {points} points; got {len(found)}"
             )
     every = np.unique(given if right is None else np.concatenate([given, right])).tolist()
+    if len(every) < 2:
+        raise ValueError(f"{name}: labels must be of two classes or more; got {every[0]!r} alone")
     numbers = all(is_number(text) for text in every)
     names = tuple(sorted(every, key=float if numbers else str))
     place = {text: number for number, text in enumerate(names)}
-    both = [None if one is None else np.array([place[text] for text in one.tolist()])
-            for one in (given, right)]  # fmt: skip
-    assert both[0] is not None
-    return _of(name, rows, both[0], names, both[1])
-
-
-def _of(
-    name: str, rows: Rows, classes: Labels, names: tuple[str, ...], clean: Labels | None
-) -> LabelledData:
-    if len(np.unique(classes if clean is None else clean)) < 2:
-        raise ValueError(f"{name}: labels must be of two classes or more; got {names[0]!r} alone")
-    return LabelledData(name, rows, classes, names, clean)
+    seen = np.array([place[text] for text in given.tolist()])
+    known = None if right is None else np.array([place[text] for text in right.tolist()])
+    return seen, known, names
 
 
 # ------------------------------------------------------------------- what is chosen
@@ -218,11 +245,8 @@ def split(
     Raises:
         ValueError: for more points than there are, or less than two of a class, or no such class.
     """
-    names = _chosen(of, classes)
-    number = {name: place for place, name in enumerate(of.names)}
-    new = np.full(len(of.names), -1)
-    new[[number[name] for name in names]] = np.arange(len(names))
-    kept = np.flatnonzero((new[of.right] >= 0) & (new[of.classes] >= 0))
+    of = of_classes(of, classes)
+    kept, names = np.arange(len(of.classes)), of.names
     least = 2 * len(names)
     points = arguments.whole("points", points, least=least, why="two of each class")
     if points > len(kept):
@@ -235,7 +259,7 @@ def split(
                          f"{more}")  # fmt: skip
     training: list[NDArray[np.int64]] = []
     others: list[NDArray[np.int64]] = []
-    members = [rng.permutation(kept[new[of.right[kept]] == place]) for place in range(len(names))]
+    members = [rng.permutation(kept[of.right == place]) for place in range(len(names))]
     counts = np.array([len(one) for one in members])
     own = _shares(counts, points)
     if own.min() < 2:
@@ -246,25 +270,27 @@ def split(
         training.append(one[:mine])
         others.append(one[mine : mine + further])
     first, second = (of.at(np.concatenate(some)) for some in (training, others))
-    return _renumbered(first, new, names), _renumbered(second, new, names)
+    return first, second
 
 
 def of_classes(of: LabelledData, classes: int | str | None) -> LabelledData:
-    """The points of some classes, in their order: as `split` takes them."""
+    """The points of some classes, which are numbered anew; all when left out.
+
+    Args:
+        of: all points.
+        classes: as `split` takes them.
+
+    Raises:
+        ValueError: for no such class.
+    """
     if classes is None:
         return of
     names = _chosen(of, classes)
-    number = {name: place for place, name in enumerate(of.names)}
-    new = np.full(len(of.names), -1)
-    new[[number[name] for name in names]] = np.arange(len(names))
-    return _renumbered(
-        of.at(np.flatnonzero((new[of.right] >= 0) & (new[of.classes] >= 0))), new, names
-    )
-
-
-def _renumbered(of: LabelledData, new: Labels, names: tuple[str, ...]) -> LabelledData:
-    clean = None if of.clean is None else new[of.clean]
-    return replace(of, classes=new[of.classes], clean=clean, names=names)
+    new = np.array([names.index(name) if name in names else -1 for name in of.names])
+    kept = np.flatnonzero((new[of.right] >= 0) & (new[of.classes] >= 0))
+    clean = None if of.clean is None else new[of.clean[kept]]
+    rows = of.inputs[kept]
+    return replace(of, inputs=rows, classes=new[of.classes[kept]], clean=clean, names=names)
 
 
 def _chosen(of: LabelledData, classes: int | str | None) -> tuple[str, ...]:

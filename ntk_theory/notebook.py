@@ -193,9 +193,9 @@ def check(
         raise ValueError(f"preset of {one.id} must be one of {there}; got {preset!r}")
     run = {"seeds": seeds, "widths": None if widths is None else tuple(widths), "dtype": dtype}
     given = knobs | {name: value for name, value in run.items() if value is not None}
-    unknown = sorted(set(given) - one.knobs)
+    unknown = sorted(set(given) - one.takes)
     if unknown:
-        there = ", ".join(sorted(one.knobs))
+        there = ", ".join(sorted(one.takes))
         raise ValueError(f"{one.id} takes no {unknown[0]}; its knobs are {there}")
     options = Options(preset=preset, seed=seed, device=device, **given)
     with bars(progress and sys.stderr is not None and sys.stderr.isatty()) as shown:

@@ -111,11 +111,11 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
     run = {name: getattr(arguments, name) for name in _OF_NETS}
     knobs = arguments.given | {name: value for name, value in run.items() if value is not None}
     for knob in knobs:
-        takers = [claim.id for claim in claims if knob in claim.knobs]
+        takers = [claim.id for claim in claims if knob in claim.takes]
         if not takers or ("all" not in arguments.claims and len(takers) < len(claims)):
             flag = f"--{knob.replace('_', '-')}"
             other = next(claim for claim in claims if claim.id not in takers)
-            takes = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(other.knobs))
+            takes = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(other.takes))
             raise Refusal(f"{other.id} takes no {flag}; its knobs are {takes}")
     for claim in claims:
         if shared["preset"] not in claim.presets:
@@ -125,7 +125,7 @@ def _checked_options(arguments: argparse.Namespace, claims: Sequence[Claim]) -> 
     options = {}
     try:
         for claim in claims:
-            own = {name: value for name, value in knobs.items() if name in claim.knobs}
+            own = {name: value for name, value in knobs.items() if name in claim.takes}
             asked: dict[str, Any] = shared | own
             options[claim.id] = Options(**asked)
             if len(claims) > 1 and _origin(claim):

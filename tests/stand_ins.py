@@ -32,7 +32,13 @@ class StandIn(Claim):
     """A claim that runs a function of itself, options and progress, or just has a verdict."""
 
     knobs = frozenset({"noise_rate"})
-    own_knobs = MappingProxyType({})
+    own_knobs = all_knobs = MappingProxyType({})
+
+    @property
+    def takes(self):
+        """Names of what a user may set."""
+        return frozenset(self.knobs)
+
     control_ids = ("broken",)
 
     def __init__(self, id_, run=None, verdict=Verdict.SUPPORTED, panel=None):

@@ -85,6 +85,7 @@ class Claim:
         self.precisions = tuple(precisions)
         self._panels: dict[str, Panel] = {}
         self._others: dict[str, str] = {}
+        self._own_data = ""
         self.costly = False
         self.origin = ""
         self._builder: Callable[..., Any] | None = None
@@ -183,22 +184,54 @@ class Claim:
         Args:
             own: presets, precisions and so on, as a claim takes them.
         """
-        said = ("statement", "source", "formulas", "assumptions", "derivation", "paper_claims")
-        other = Claim(self.id, **{name: getattr(self, name) for name in said}, **own)
+        other = self.restated(**own)
         other.costly = True
         return other
 
+    def restated(self, **own: Any) -> Claim:
+        """The same statement without a declaration.
+
+        Args:
+            own: presets, precisions and so on, or words that differ, as a claim takes them.
+        """
+        said = ("statement", "source", "formulas", "assumptions", "derivation", "paper_claims")
+        return Claim(self.id, **({name: getattr(self, name) for name in said} | own))
+
+    def on_data(self, *, by: str) -> None:
+        """Declare what is run on data of the user's own: where the knob data, or gram, is given.
+
+        Args:
+            by: "package.module:NAME" of a claim made by `restated`, loaded when it is asked for;
+                its problem has these knobs.
+        """
+        self._own_data = by
+
+    @property
+    def of_data(self) -> Claim | None:
+        """The declaration for data of the user's own, if there is one."""
+        found: Claim | None = resolve_name(self._own_data) if self._own_data else None
+        return found
+
     def at(self, options: Options) -> Claim:
-        """The declaration by which a preset is run; raises ValueError for a knob it has not."""
-        if options.preset not in self._others:
-            return self
-        other: Claim = resolve_name(self._others[options.preset])
-        for knob in options.knobs:
-            if knob in self.own_knobs and knob not in other.own_knobs:
+        """The declaration by which options are run; raises ValueError for a knob it has not."""
+        own, data = self.own_knobs, self.of_data
+        if data is not None and {"data", "gram"} & set(options.knobs):
+            if options.preset not in data.presets:
                 raise ValueError(
-                    f"{knob} cannot be chosen for preset {options.preset}, which derives it; leave "
-                    "it out or take another preset"
+                    f"{self.id} has no preset {options.preset} for data of your own; it has "
+                    f"{', '.join(data.presets)}"
                 )
+            other, why, way = data, "data of your own", "leave it out"
+        elif options.preset in self._others:
+            other = resolve_name(self._others[options.preset])
+            why = f"preset {options.preset}, which derives it"
+            way = "leave it out or take another preset"
+        else:
+            other, why, way = self, "the problem of this claim", "give --data with it"
+        for knob in options.knobs:
+            known = knob in own or (data is not None and knob in data.own_knobs)
+            if known and knob not in other.own_knobs:
+                raise ValueError(f"{knob} cannot be chosen for {why}; {way}")
         return other
 
     def arrays(self, function: Callable[[Run], Mapping[str, Any]]) -> Any:
@@ -255,6 +288,17 @@ class Claim:
     def knobs(self) -> frozenset[str]:
         """Names of all that a user may set, besides preset, seed and device."""
         return frozenset(self.own_knobs) | {"seeds", "widths", "dtype"}
+
+    @property
+    def all_knobs(self) -> dict[str, Knob]:
+        """Parameters that a user may set with data of the user's own, or without, by name."""
+        data = self.of_data
+        return self.own_knobs if data is None else data.own_knobs | self.own_knobs
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Names of all that a user may set with data of the user's own, or without."""
+        return self.knobs | frozenset(self.all_knobs)
 
     @cached_property
     def control_ids(self) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ class Evidence:
         metrics: one row for each trained net.
         arrays: curves, by name.
         notices: the least relative error of each parameter of theory that the run would notice.
+        about: what theory says of the problem before any net is trained, in lines.
         progress_note: how far the run has come, in words, for the case of an interruption.
         stopped: explanation of a divergence, or None; it makes the claim VIOLATED.
     """
@@ -48,6 +49,7 @@ class Evidence:
     metrics: list[Mapping[str, Any]] = field(default_factory=list)
     arrays: dict[str, Array] = field(default_factory=dict)
     notices: dict[str, float] = field(default_factory=dict)
+    about: list[str] = field(default_factory=list)
     progress_note: str = ""
     stopped: str | None = None
 
@@ -125,6 +127,7 @@ def conduct(
         arrays=evidence.arrays,
         notices=evidence.notices,
         interrupted=interrupted,
+        about=tuple(evidence.about),
     )
 
 

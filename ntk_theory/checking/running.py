@@ -91,6 +91,8 @@ def _work(run: Run) -> float:
 def _gather(run: Run, evidence: Evidence) -> str:
     declared, run.evidence = run.declared, evidence
     evidence.premises += declared.premises
+    if hasattr(declared.problem, "lines"):
+        evidence.about += declared.problem.lines()
     if hasattr(declared.problem, "arrays"):
         evidence.arrays |= declared.problem.arrays()
     if not evidence.premises_hold:

@@ -195,6 +195,7 @@ class ClaimResult:
         notices: the least relative error of each parameter of theory, by name, that would have made
             the verdict VIOLATED with the power .99.
         interrupted: whether the run was cut short.
+        about: what theory says of the problem before any net is trained, in lines; few have it.
     """
 
     claim: Claim
@@ -210,6 +211,7 @@ class ClaimResult:
     arrays: Mapping[str, Any] = field(default_factory=dict)
     notices: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    about: tuple[str, ...] = ()
 
 
 class Progress(Protocol):

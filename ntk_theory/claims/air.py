@@ -72,6 +72,7 @@ CLAIM = nt.Claim(
     control_nets=4,
 )
 CLAIM.preset("cifar-mini", "cifar", by="ntk_theory.claims._air_scaled:SCALED")
+CLAIM.on_data(by="ntk_theory.claims._air_own_data:OWN_DATA")
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ CLAIM.problem(
     fixed={"share": None, "noise_times": 12, "held_out": 0},
 )
 CLAIM.preset("cifar-mini", "cifar", by="ntk_theory.claims._convergence_at_scale:SCALED")
+CLAIM.on_data(by="ntk_theory.claims._convergence_own_data:OWN_DATA")
 _PROBLEMS = "ntk_theory.claims._convergence_problems"
 CLAIM.controls(deferred(f"{_PROBLEMS}:controls"))
 CLAIM.work(deferred(f"{_PROBLEMS}:work"))

@@ -63,6 +63,7 @@ CLAIM.problem(
     defaults={"clusters": 4, "points": 5, "ratio": 12.0, "noise_rate": 0.2},
     fixed={"share": None, "noise_times": 1, "held_out": 0, "init_scale": None},
 )
+CLAIM.on_data(by="ntk_theory.claims._finite_width_own_data:OWN_DATA")
 
 DISTILLED, PLAIN, FAST = "self-distillation", "plain training", "plain training, ηλ_0 = 1"
 

@@ -87,6 +87,7 @@ CLAIM.problem(
     defaults={"clusters": 4, "points": 20, "ratio": 20.0, "noise_rate": 0.2},
     fixed={"share": 0.5, "noise_times": 4, "held_out": 0, "init_scale": None},
 )
+CLAIM.on_data(by="ntk_theory.claims._generalisation_own_data:OWN_DATA")
 
 WAYS = DISTILLED, PLAIN = "self-distillation", "plain training"
 DISTANCE, MEASURE = "‖W_T − W_0‖", "measure of the outputs"

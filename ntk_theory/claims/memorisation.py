@@ -64,6 +64,7 @@ CLAIM.problem(
     fixed={"ratios": (10.0, 20.0, 40.0), "rates": (0.1, 0.2, 0.3), "reference": (0.3, 20.0),
            "taught": False, "schedule": "power"},
 )  # fmt: skip
+CLAIM.on_data(by="ntk_theory.claims._memorisation_own_data:OWN_DATA")
 
 
 def _name(problem: nt.NoisyClusters) -> str:

@@ -62,6 +62,7 @@ CLAIM = nt.Claim(
 
 CLAIM.problem(nt.cluster_grid, fixed={"ratios": (12.0,), "rates": (0.1, 0.2, 0.3),
                                       "reference": (0.2, 12.0), "taught": True})  # fmt: skip
+CLAIM.on_data(by="ntk_theory.claims._separation_own_data:OWN_DATA")
 
 
 def _name(way: str, problem: nt.NoisyClusters) -> str:

@@ -176,7 +176,7 @@ def all_knobs(claims: Iterable[Any]) -> dict[str, Knob]:
     knobs = shared_knobs()
     dests = {action.dest for action in _parser({})._actions}
     for claim in claims:
-        for name, knob in getattr(claim, "own_knobs", {}).items():
+        for name, knob in claim.all_knobs.items():
             known = knobs.setdefault(name, knob)
             if name in dests:
                 raise Refusal(f"claim {claim.id}: {knob.flag} is an option of every run; rename it")

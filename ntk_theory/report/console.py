@@ -128,6 +128,8 @@ def print_result(console: Console, result: ClaimResult, *, verbose: bool = False
     console.print(_verdict(result), Text(f"{result.claim.id}: {result.finding}."))
     if verbose:
         console.print(Text(f"{result.claim.statement} ({result.claim.source})"))
+    for line in result.about:
+        console.print(Text(line))
     console.print()
     unmet = [premise for premise in result.premises if not premise.holds]
     if (verbose and result.premises) or unmet:

@@ -82,6 +82,7 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
         "source": result.claim.source,
         "config": dict(result.config),
         "command": command_line(result),
+        **({"about": list(result.about)} if result.about else {}),
         "premises": [
             {"name": p.name, "value": p.value, "holds": p.holds, "requirement": p.requirement}
             for p in result.premises

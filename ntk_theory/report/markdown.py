@@ -47,6 +47,7 @@ def section(entry: Mapping[str, Any], pictures: Sequence[str]) -> str:
         f"Source: {entry['source']}.",
         f"```\npython -m ntk_theory.verify {entry['id']}\n```",
         f"**{entry['verdict']}** in {minutes:g} minutes: {entry['finding']}.",
+        "\n".join(f"- {line}" for line in entry.get("about", [])),
         " ".join(f"![{entry['id']}: prediction over measurement]({file})" for file in pictures),
         table(
             ("measurement", *measurement[1:]),

@@ -227,6 +227,7 @@ def _section(entry: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         f'<p class="statement">{escape(entry["statement"])}</p>\n',
         f'<p class="found">{escape(entry["finding"])}.</p>\n',
         f"<p>It {noticed(entry['notices'])}.</p>\n" if entry["notices"] else "",
+        *(f'<p class="of">{escape(line)}</p>\n' for line in entry.get("about", [])),
         f'<div class="pictures">\n{drawn}</div>\n' if drawn else "",
     ]
     for title, made, rows in (
