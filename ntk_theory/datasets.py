@@ -13,7 +13,15 @@ Every row is divided by its length, as theory is about unit inputs; nothing is s
 
 from __future__ import annotations
 
-__all__ = ["LabelledData", "load", "load_gram", "noisy", "of_classes", "split"]
+__all__ = [
+    "LabelledData",
+    "MissingPackageError",
+    "load",
+    "load_gram",
+    "noisy",
+    "of_classes",
+    "split",
+]
 
 import importlib
 import warnings
@@ -73,6 +81,10 @@ class LabelledData:
         return replace(self, inputs=rows, classes=self.classes[places], clean=clean)
 
 
+class MissingPackageError(ValueError):
+    """Data that come with a package which is not installed."""
+
+
 def load(source: str) -> LabelledData:
     """Points and classes of a source.
 
@@ -115,7 +127,7 @@ def _package(module: str) -> Any:
             return importlib.import_module(module)
     except ImportError as error:
         package = {"sklearn": "scikit-learn"}.get(module.split(".")[0], module.split(".")[0])
-        raise ValueError(
+        raise MissingPackageError(
             f"these data come with {package}, which is not installed; pip install "
             "'ntk_theory[data]'"
         ) from error

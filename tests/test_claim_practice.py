@@ -1,5 +1,6 @@
 """What is special to the claim `practice`: data, settings, leads, what is said beforehand."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_metrics_have_every_method_of_every_split_and_setting():
     }
     splits = result.config["splits"]
     assert len(found) == 2 * splits * len(nets.METHODS)
+
+
+def test_a_missing_package_is_a_premise_unless_its_data_are_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    result = CLAIM.run(TOY, Silent())
+    assert result.verdict is Verdict.PREMISE_UNMET
+    assert "pip install 'ntk_theory[data]'" in result.premises[0].needed
+    with pytest.raises(ValueError, match="scikit-learn, which is not installed"):
+        CLAIM.build(replace(TOY, knobs={**TOY.knobs, "data": "digits"}))
 
 
 @pytest.mark.parametrize(

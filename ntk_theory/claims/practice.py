@@ -103,10 +103,12 @@ class Practice:
     Attributes:
         sources: of data.
         clusters: two classes, a fifth of the labels wrong.
+        missing: why there are no sources, where a package is missing that nobody asked for.
     """
 
     sources: tuple[Source, ...]
     clusters: Dataset
+    missing: str = ""
 
     @cached_property
     def whole(self) -> nt.Training:
@@ -115,6 +117,8 @@ class Practice:
 
     def premises(self) -> Iterator[nt.Premise]:
         """The spectrum separates, at the worst setting of each source, and memorising costs."""
+        if self.missing:
+            yield nt.Premise("images at hand", 0, False, self.missing)
         for source in self.sources:
             rooms = {one: source.limits[one].ratio / source.least_ratio(one)
                      for one in source.settings}  # fmt: skip
@@ -231,10 +235,17 @@ def problem(
     if noise is not None and not 0 < noise < 1:
         raise ValueError(f"noise must lie in (0, 1); got {noise:g}")
     recipe = Descent(size.epochs, batch, share, cosine, 0.9, weight_decay)
-    sources = tuple(source_of(name, size, classes, recipe, seed) for name in size.data)
+    sources: tuple[Source, ...] = ()
+    missing = ""
+    try:
+        sources = tuple(source_of(name, size, classes, recipe, seed) for name in size.data)
+    except nt.datasets.MissingPackageError as error:
+        if data is not None:
+            raise
+        missing = str(error)
     design = nt.data.equicorrelated_clusters(4, 10, ratio=20.0)
     rng = np.random.default_rng((seed, 1))
-    return Practice(sources, nt.data.noisy_labels(design, noise_rate=0.2, rng=rng))
+    return Practice(sources, nt.data.noisy_labels(design, noise_rate=0.2, rng=rng), missing)
 
 
 @CLAIM.trainings
