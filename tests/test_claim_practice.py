@@ -118,7 +118,7 @@ def test_a_missing_package_is_a_premise_unless_its_data_are_asked_for(monkeypatc
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     result = CLAIM.run(TOY, Silent())
     assert result.verdict is Verdict.PREMISE_UNMET
-    assert "pip install 'ntk_theory[data]'" in result.premises[0].needed
+    assert "pip install 'ntk_theory[data]'" in result.premises[0].requirement
     with pytest.raises(ValueError, match="scikit-learn, which is not installed"):
         CLAIM.build(replace(TOY, knobs={**TOY.knobs, "data": "digits"}))
 
