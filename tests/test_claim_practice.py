@@ -59,12 +59,14 @@ def test_splits_share_no_point_and_noise_has_its_rate(source):
 
 
 def test_noise_and_labels_are_apart_in_the_spectrum_of_digits(source):
-    limit = source.limits[nets.Setting("symmetric", 0.4)]
+    setting = nets.Setting("symmetric", 0.4)
+    limit = source.limits[setting][0]
     clean, noise = limit.energy / limit.energy.sum(axis=1, keepdims=True)
     top = slice(-len(clean) // 10, None)
     assert clean[top].sum() > 1 / 2 > noise[top].sum()
-    assert limit.ratio > source.least_ratio(nets.Setting("symmetric", 0.4))
-    assert 0 < limit.fall < 1
+    assert source.ratio(setting) > source.least_ratio(setting)
+    mean, low = source.cost(setting)
+    assert 0 < low < mean < 1
 
 
 def test_labels_without_information_violate_the_premise(tmp_path):

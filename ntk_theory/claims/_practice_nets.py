@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.checking.fitting import mean_of
 from ntk_theory.losses import LOSSES, PLAIN, Descent
 
 if TYPE_CHECKING:
@@ -148,19 +149,32 @@ class Source:
         return nt.predictions.least_ratio(setting.rate, len(self.data.names))
 
     @cached_property
-    def limits(self) -> dict[Setting, Limit]:
-        """What the kernel limit says beforehand of the first split, by setting."""
-        splits = {one: self.drawn(one, self.splits[0]) for one in self.settings}
-        first = next(iter(splits.values()))
-        inputs = first.dataset.inputs
-        pairs = nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(inputs, layers="both"))
-        across = nt.kernels.ntk_limit(first.fresh, inputs, layers="both") @ pairs.eigenvectors
-        return {one: limit_of(drawn, pairs, across) for one, drawn in splits.items()}
+    def limits(self) -> dict[Setting, tuple[Limit, ...]]:
+        """What the kernel limit says beforehand, by setting, of every split."""
+        found: dict[Setting, list[Limit]] = {one: [] for one in self.settings}
+        for split in self.splits:
+            drawn = {one: self.drawn(one, split) for one in self.settings}
+            inputs, fresh = drawn[self.settings[0]].dataset.inputs, drawn[self.settings[0]].fresh
+            pairs = nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(inputs, layers="both"))
+            across = nt.kernels.ntk_limit(fresh, inputs, layers="both") @ pairs.eigenvectors
+            for setting, one in drawn.items():
+                found[setting].append(limit_of(one, pairs, across))
+        return {setting: tuple(limits) for setting, limits in found.items()}
+
+    def cost(self, setting: Setting) -> tuple[float, float]:
+        """What memorising costs the kernel limit: the mean over the splits, and its lower end."""
+        falls = [limit.best - limit.end for limit in self.limits[setting]]
+        mean, reach = mean_of(falls, 0.95)
+        return mean, mean - reach
+
+    def ratio(self, setting: Setting) -> float:
+        """r_eff of the clean labels, the mean over the splits."""
+        return float(np.mean([limit.ratio for limit in self.limits[setting]]))
 
     @cached_property
     def descent(self) -> Descent:
         """With its rate: λ_max of the first split, over n, is that of the mean loss."""
-        top = next(iter(self.limits.values())).top
+        top = self.limits[self.settings[0]][0].top
         return replace(self.recipe, rate=self.recipe.rate * self.points / top)
 
     @property
@@ -235,11 +249,6 @@ class Limit(NamedTuple):
     end: float
     eigenvalues: Array
     energy: Array
-
-    @property
-    def fall(self) -> float:
-        """What memorising costs in accuracy."""
-        return self.best - self.end
 
 
 def limit_of(drawn: Drawn, pairs: Spectrum, across: Array) -> Limit:

@@ -52,8 +52,8 @@ CLAIM = nt.Claim(
         "cross-entropy, and weigh their own hard predictions by agreement, end ahead on fresh "
         "images of the net that learns from labels alone, of its best stopping time in hindsight, "
         "and of the one that noisy labels tell, wherever memorising costs the infinitely wide net "
-        "a tenth of its accuracy or more; they need no stopping time. Where it costs less they "
-        "need not be ahead, and on digits with 20 % of wrong labels they are not."
+        "a tenth of its accuracy or more; they need no stopping time. Where it costs less either "
+        "may be ahead."
     ),
     formulas=(
         "agreement over minibatches of B: a wrong label keeps α_B = 1 − (1−ρ)(B−1)n/(B(n−1))",
@@ -87,7 +87,8 @@ CLAIM = nt.Claim(
 )
 
 _COSTLY = 0.1
-"""Accuracy that memorising costs the kernel limit, from which on leads are claimed."""
+"""Accuracy that memorising costs the kernel limit, above which leads are claimed: the whole
+interval of 95 % over the splits."""
 
 _MOST, _SHARE = 1000, 0.6
 """Fresh points at most, and share of all points that is trained on at most."""
@@ -120,18 +121,17 @@ class Practice:
         if self.missing:
             yield nt.Premise("images at hand", 0, False, self.missing)
         for source in self.sources:
-            rooms = {one: source.limits[one].ratio / source.least_ratio(one)
-                     for one in source.settings}  # fmt: skip
+            rooms = {one: source.ratio(one) / source.least_ratio(one) for one in source.settings}
             worst = min(rooms, key=rooms.__getitem__)
             yield nt.Premise(
                 f"{source.data.name}: measured spectrum separates information from noise",
-                source.limits[worst].ratio, rooms[worst] > 1,
+                source.ratio(worst), rooms[worst] > 1,
                 f"r_eff > r* = {source.least_ratio(worst):.4g} ({worst})",
             )  # fmt: skip
-            most = max(limit.fall for limit in source.limits.values())
+            most = max(source.cost(one)[1] for one in source.settings)
             yield nt.Premise(
                 f"{source.data.name}: memorising costs the kernel limit accuracy", most,
-                most >= _COSTLY, f"cost >= {_COSTLY:g} at some noise",
+                most >= _COSTLY, f"lower end of the cost >= {_COSTLY:g} at some noise",
             )  # fmt: skip
 
     def config(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class Practice:
             "fresh": [source.fresh for source in self.sources],
             "learning_rate": [source.descent.rate for source in self.sources],
             "cost_of_memorising": {
-                source.data.name: {str(one): limit.fall for one, limit in source.limits.items()}
+                source.data.name: {str(one): source.cost(one)[0] for one in source.settings}
                 for source in self.sources
             },
         }
@@ -173,7 +173,7 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "quick": Size(("digits",), (0.4,), 700, 5, 40, 256),
+    "quick": Size(("digits",), RATES, 700, 5, 20, 128),
     "standard": Size(("digits", "mnist"), RATES, 1000, 8, 60, 512),
 }
 
@@ -210,7 +210,7 @@ def problem(
 ) -> Practice:
     """Real data with wrong labels planted, and nets of one width.
 
-    The preset quick has smaller data and nets, trained for less time, and noise of 40 % alone.
+    The preset quick has digits alone, smaller nets, and trains them for less time.
 
     Args:
         seed: of splits, noise and nets.
@@ -220,11 +220,11 @@ def problem(
         points: of training; 1000 (quick: 700) or three fifths of the data by default
         noise: share of wrong labels, in place of 20, 40 and 60 % (symmetric), 20 and 40 % (pair)
         splits: of the data, each with its own noise and nets, 3 or more; 8 (quick: 5) by default
-        epochs: passes over the data; 60 (quick: 40) by default
+        epochs: passes over the data; 60 (quick: 20) by default
         batch: points of a minibatch
         share: learning rate of the first step, times λ_max/n
         weight_decay: of all weights
-        neurons: of a net; 512 (quick: 256) by default
+        neurons: of a net; 512 (quick: 128) by default
     """
     size = SIZES[preset].but(
         data=None if data is None else (data,), rates=None if noise is None else (noise,),
@@ -272,20 +272,26 @@ def lead(name: str, leads: Array, fresh: int) -> nt.Measurement:
 
 @CLAIM.measure
 def measured(run: nt.Run) -> Iterator[nt.Measurement]:
-    """The end of agreement on clusters; then all methods on all data."""
+    """The end of agreement on clusters; then all methods on all data.
+
+    What noisy labels tell scatters most: leads over it are averaged over the settings.
+    """
     yield ended(run, run.problem.clusters, BATCH)
     for source in run.problem.sources:
+        told = []
         for setting in source.settings:
             where = f"{source.data.name}, {setting}"
             run.evidence.progress_note = f"at {where}"
-            found = source.outcome(setting)
+            found = run.notes[where] = source.outcome(setting)
             run.progress.advance(source.neuron_steps)
-            run.notes[where] = found
             run.evidence.metrics += list(_metrics(where, found))
-            if source.limits[setting].fall < _COSTLY:
-                continue
-            for over in (ALONE, BEST, TOLD):
-                yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over), source.fresh)
+            if source.cost(setting)[1] >= _COSTLY:
+                for over in (ALONE, BEST):
+                    yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over), source.fresh)
+                told.append(found.lead(PAPERS, TOLD))
+        if told:
+            name = f"{source.data.name}: ahead of {TOLD}, wherever memorising costs a tenth"
+            yield lead(name, np.mean(told, axis=0), source.fresh)
 
 
 def _metrics(where: str, found: Outcome) -> Iterator[dict[str, Any]]:
@@ -321,7 +327,7 @@ def controls(practice: Practice) -> Iterator[nt.Control]:
 
     def random(run: nt.Run) -> tuple[nt.Measurement, float, float]:
         source = practice.sources[0]
-        worst = max(source.settings, key=lambda one: source.limits[one].fall)
+        worst = max(source.settings, key=lambda one: source.cost(one)[0])
         rng = np.random.default_rng((run.nets.seed, 3))
 
         def drawn(own: Drawn) -> Drawn:
@@ -355,7 +361,7 @@ def finding(run: nt.Run) -> str:
     """Of each setting the accuracy of the paper's loss, of labels alone, and of the best time."""
     said = []
     for source in run.problem.sources:
-        for setting, limit in source.limits.items():
+        for setting in source.settings:
             where = f"{source.data.name}, {setting}"
             if where not in run.notes:
                 continue
@@ -363,9 +369,9 @@ def finding(run: nt.Run) -> str:
             best = mean[BEST]
             ahead = ", ".join(name for name in (*LOSSES, RULE) if mean[name] > best) or "none"
             said.append(
-                f"{where} (memorising costs {limit.fall:.2f}): {mean[PAPERS]:.3f} by agreement, "
-                f"{mean[ALONE]:.3f} by labels alone, {best:.3f} at their best time, "
-                f"{mean[TOLD]:.3f} at the time that noisy labels tell; ahead of the best "
+                f"{where} (memorising costs {source.cost(setting)[0]:.2f}): "
+                f"{mean[PAPERS]:.3f} by agreement, {mean[ALONE]:.3f} by labels alone, "
+                f"{best:.3f} at their best time, {mean[TOLD]:.3f} at the time that noisy labels tell; ahead of the best "
                 f"time: {ahead}"
             )
     return "accuracy on fresh points: " + "; ".join(said)
@@ -379,12 +385,16 @@ def arrays(run: nt.Run) -> dict[str, Any]:
     outcomes = [run.notes[f"{source.data.name}, {one}"] for one in settings]
     if not outcomes:
         return {}
-    first = source.limits[settings[0]]
+    first = source.limits[settings[0]][0]
     return {
         "accuracy": np.stack([one.accuracy for one in outcomes]),
         "curves": np.stack([one.curves for one in outcomes]),
-        "fall": np.array([source.limits[one].fall for one in settings]),
-        "limit": np.array([[source.limits[one].best, source.limits[one].end] for one in settings]),
+        "limit": np.array(
+            [
+                np.mean([(limit.best, limit.end) for limit in source.limits[one]], axis=0)
+                for one in settings
+            ]
+        ),
         "eigenvalues": first.eigenvalues,
         "energy": first.energy,
     }

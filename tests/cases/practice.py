@@ -21,8 +21,8 @@ MUTANTS = [
     ),
     Mutant(
         "memorising gains what it costs",
-        "ntk_theory.claims._practice_nets.Limit.fall",
-        lambda right: property(lambda limit: -right.fget(limit)),
+        "ntk_theory.claims._practice_nets.Source.cost",
+        lambda right: lambda source, setting: tuple(-one for one in right(source, setting)),
     ),
     Mutant(
         "agreement over all points",
