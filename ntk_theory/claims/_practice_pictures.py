@@ -45,7 +45,7 @@ def _over_training(rate: str, axes: Axes, result: ClaimResult) -> None:
             drawing.line(axes, epochs, curve, colour, method, alpha=0.6, ls=dashes)
     drawing.bound(axes, float(accuracy[:, METHODS.index(RULE)].mean()), RULE)
     axes.set(xlabel="epoch", ylabel=f"accuracy, {rate} wrong labels")
-    axes.set(ylim=(min(0.6, curves[:, 1:].min()), 1), xlim=(0, epochs[-1]))
+    axes.set(ylim=(min(0.7, curves[:, 1:].min()) - 0.25, 1), xlim=(0, epochs[-1]))
     axes.legend(loc="lower right", fontsize=6, ncols=2)
 
 
@@ -69,9 +69,13 @@ def _compared(axes: Axes, result: ClaimResult) -> None:
                 "kernel limit, best and memorised" if place == 0 and end == "best time" else None
             )
             drawing.prediction(axes, [place - 0.4, place + 0.4], [level, level], label, of=name)
-    axes.set_xticks(np.arange(len(names)), [name.replace(" ", "\n") for name in names])
+    axes.set_xticks(
+        np.arange(len(names)),
+        [name.replace("symmetric", "sym.").replace(" ", "\n") for name in names],
+    )
     axes.set(ylabel="accuracy on fresh points", xlim=(-0.6, len(names) - 0.4))
-    axes.legend(loc="lower left", fontsize=5.5)
+    axes.set(ylim=(axes.get_ylim()[0] - 0.2, None))
+    axes.legend(loc="lower center", fontsize=6, ncols=2)
 
 
 def _spectrum(axes: Axes, result: ClaimResult) -> None:

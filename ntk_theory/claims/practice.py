@@ -371,8 +371,8 @@ def finding(run: nt.Run) -> str:
             said.append(
                 f"{where} (memorising costs {source.cost(setting)[0]:.2f}): "
                 f"{mean[PAPERS]:.3f} by agreement, {mean[ALONE]:.3f} by labels alone, "
-                f"{best:.3f} at their best time, {mean[TOLD]:.3f} at the time that noisy labels tell; ahead of the best "
-                f"time: {ahead}"
+                f"{best:.3f} at their best time, {mean[TOLD]:.3f} at the time that noisy "
+                f"labels tell; ahead of the best time: {ahead}"
             )
     return "accuracy on fresh points: " + "; ".join(said)
 
