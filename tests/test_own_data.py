@@ -119,6 +119,12 @@ def test_labels_without_structure_violate_nothing_and_are_taught_wrongly(cluster
     assert any("share of labels recovered" in p.name and 0 < p.value < 1 for p in unmet)
 
 
+def test_it_is_said_whether_labels_were_made_wrong(clusters):
+    own = {"seed": 1, "data": str(clusters / "clusters.npz"), "points": 24}
+    assert own_data(**own).lines()[0].endswith("24 points, 20 % of their labels made wrong")
+    assert own_data(**own, noise=0).lines()[0].endswith("24 points")
+
+
 def test_points_that_are_the_same_are_named_with_their_labels(clusters):
     rows = np.random.default_rng(0).standard_normal((8, 5))
     rows[1] = 3 * rows[0]
