@@ -129,6 +129,9 @@ def own_data(
     some = np.sort(rng.permutation(len(fresh.classes))[:most])
     known = dataset.clean_class if found.clean is not None or planted > 0 else None
     said = f"{found.name}, classes {', '.join(training.names[:10])}, {count} points"
+    if planted > 0:
+        wrong = float((dataset.observed_class != dataset.clean_class).mean())
+        said += f", {100 * wrong:.3g} % of their labels made wrong"
     return OwnData(said, nt.kernels.ntk_limit(dataset.inputs), dataset.observed_class, known,
                    dataset.classes, share, steps, dataset, fresh.at(some))  # fmt: skip
 

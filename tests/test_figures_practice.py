@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import ntk_theory as nt
 from cases import toy_result
 from ntk_theory.claims._practice_nets import ALONE, METHODS, PAPERS, RULE
 from ntk_theory.claims.practice import CLAIM
@@ -30,6 +31,12 @@ def test_curves_end_at_the_accuracy_in_the_end(result):
         (curve,) = series[method]
         end = result.arrays["accuracy"][0, :, METHODS.index(method)].mean()
         assert curve["y"][-1] == pytest.approx(end)
+
+
+def test_a_panel_without_its_noise_rate_shows_no_axes(result):
+    axes = nt.drawing.figure(3, 2).subplots()
+    CLAIM.panels["over-training-60"](axes, result)
+    assert not axes.axison
 
 
 def test_all_energy_is_left_before_the_first_eigenvector_and_none_after_the_last(result):

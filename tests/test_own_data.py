@@ -67,7 +67,7 @@ def test_a_toy_run_is_supported_and_every_control_fails_as_expected(id_, results
     assert result.verdict is Verdict.SUPPORTED, result.finding
     assert result.controls
     assert all(control.holds for control in result.controls)
-    assert result.about[0].endswith("clusters.npz, classes cat, dog, 24 points")
+    assert "clusters.npz, classes cat, dog, 24 points, " in result.about[0]
 
 
 @every_claim
@@ -117,6 +117,12 @@ def test_labels_without_structure_violate_nothing_and_are_taught_wrongly(cluster
         assert result.verdict is not Verdict.VIOLATED, (id_, result.finding)
     unmet = [p for p in CLAIMS["convergence"].run(found, Silent()).premises if not p.holds]
     assert any("share of labels recovered" in p.name and 0 < p.value < 1 for p in unmet)
+
+
+def test_it_is_said_whether_labels_were_made_wrong(clusters):
+    own = {"seed": 1, "data": str(clusters / "clusters.npz"), "points": 24}
+    assert own_data(**own).lines()[0].endswith("24 points, 16.7 % of their labels made wrong")
+    assert own_data(**own, noise=0).lines()[0].endswith("24 points")
 
 
 def test_points_that_are_the_same_are_named_with_their_labels(clusters):

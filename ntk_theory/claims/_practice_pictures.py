@@ -30,6 +30,7 @@ def _over_training(rate: str, axes: Axes, result: ClaimResult) -> None:
     """Does the accuracy stay where it was best?"""
     name, drawing = f"symmetric {rate}", nt.drawing
     if name not in _settings(result):
+        axes.set_axis_off()
         return
     place = _settings(result).index(name)
     curves, accuracy = result.arrays["curves"][place], result.arrays["accuracy"][place]
