@@ -17,8 +17,8 @@ PICTURE = Picture(
     "memorising costs the kernel limit a tenth. Clean labels and noise are apart in the spectrum. "
     "The rule has nothing to choose.",
     panels=(
-        ("practice", "over-training-20"), ("practice", "over-training-40"),
-        ("practice", "over-training-60"), ("practice", "compared"), ("practice", "spectrum"),
+        ("practice", "over-training"), ("practice", "over-training-2"),
+        ("practice", "over-training-3"), ("practice", "compared"), ("practice", "spectrum"),
     ),
 )  # fmt: skip
 

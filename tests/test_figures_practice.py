@@ -26,7 +26,7 @@ def test_means_over_splits_are_those_of_the_accuracies(result):
 
 
 def test_curves_end_at_the_accuracy_in_the_end(result):
-    series = drawn(CLAIM, result, "over-training-40")
+    series = drawn(CLAIM, result, "over-training")
     for method in (ALONE, PAPERS):
         (curve,) = series[method]
         end = result.arrays["accuracy"][0, :, METHODS.index(method)].mean()
@@ -35,7 +35,7 @@ def test_curves_end_at_the_accuracy_in_the_end(result):
 
 def test_a_panel_without_its_noise_rate_shows_no_axes(result):
     axes = nt.drawing.figure(3, 2).subplots()
-    CLAIM.panels["over-training-60"](axes, result)
+    CLAIM.panels["over-training-3"](axes, result)
     assert not axes.axison
 
 
@@ -48,7 +48,7 @@ def test_all_energy_is_left_before_the_first_eigenvector_and_none_after_the_last
 
 
 def test_a_noise_that_was_not_planted_has_an_empty_panel(result):
-    assert drawn(CLAIM, result, "over-training-60") == {}
+    assert drawn(CLAIM, result, "over-training-3") == {}
 
 
 def test_nothing_is_drawn_of_a_run_that_has_nothing(result):
