@@ -85,6 +85,7 @@ def test_a_lead_counts_when_its_whole_interval_is_above_half_a_point():
     assert lead("", np.array([0.1, 0.11, 0.12, 0.1]), 100).holds
     assert lead("", np.zeros(4), 100).holds is False
     assert lead("", np.array([0.1, -0.1, 0.2, 0.0]), 100).holds is None
+    assert lead("", np.array([0.02, -0.04, 0.01, -0.03]), 100).holds is None
     assert lead("", np.array([-0.1, -0.11, -0.1, -0.12]), 100).holds is False
 
 

@@ -264,10 +264,10 @@ def rows(_: Practice, whole: nt.Training) -> Iterator[nt.Row]:
 
 
 def lead(name: str, leads: Array, fresh: int) -> nt.Measurement:
-    """Mean lead over the splits, its whole interval above half a fresh point."""
+    """Mean lead over the splits, its whole interval above half a fresh point; or else below it."""
     mean, reach = mean_of(leads, 1 - _RISK)
     return nt.Measurement(name, 0.5 / fresh, mean, 0.0, (mean - reach, mean + reach),
-                          Relation.AT_LEAST, whole_interval=True)  # fmt: skip
+                          Relation.AT_LEAST, whole_interval=True, decisive=reach)  # fmt: skip
 
 
 @CLAIM.measure
