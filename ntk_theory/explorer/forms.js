@@ -179,6 +179,6 @@ const forms = (() => {
     return (p.n * 4 * p.rho * (1 - p.rho) * most * most) / (p.noise * p.angle * p.angle);
   }
 
-  return { chainMargin, chainThreshold, firstWrongStep, lazyWidth, margin, memorisationTime, outputs,
-    plainTraining, problem, rmsError, selfDistillation, softSelfDistillation };
+  return { chainMargin, chainThreshold, firstWrongStep, lazyWidth, margin, plainTraining,
+    problem, rmsError, selfDistillation, softSelfDistillation };
 })();

@@ -2,8 +2,8 @@
 // The page: fields to a setting, closed forms to pictures and words. After forms.js and width.js.
 
 (() => {
-  const DEFAULTS = { rho: "0.3", r: "20", s: "10", K: "6", schedule: "power", B: "", tau: "", p: "1",
-    level: "0.25", m: "256", t: "40", soft: "" };
+  const DEFAULTS = { rho: "0.3", r: "20", s: "10", K: "6", schedule: "power", B: "", tau: "",
+    p: "1", level: "0.25", m: "256", t: "40", soft: "" };
   const WIDTHS = Array.from({ length: 13 }, (_, i) => 2 ** (i + 8));
   const ROUNDS = [1, 2, 3];
   const byId = (id) => document.getElementById(id);
@@ -42,10 +42,9 @@
   function fill(values) {
     Object.entries(DEFAULTS).forEach(([name, otherwise]) => {
       const value = values[name] ?? otherwise;
+      const known = [...field(name).options ?? []].some((one) => one.value === value);
       if (name === "soft") field(name).checked = value === "1";
-      else if (field(name).tagName !== "SELECT") field(name).value = value;
-      else if ([...field(name).options].some((one) => one.value === value)) field(name).value = value;
-      else field(name).value = otherwise;
+      else field(name).value = field(name).tagName === "SELECT" && !known ? otherwise : value;
     });
   }
 
@@ -99,7 +98,7 @@
       mean: finiteWidth.shift(p, curve).map((x) => x / Math.sqrt(m)),
       deviation: finiteWidth.scatter(p, curve).map((x) => x / Math.sqrt(m)) }));
     const lazy = forms.lazyWidth(p, curves[1].curve);
-    return { p, m, step, curves, lazy, moved: Math.sqrt(lazy / m), asked: field("rho").value,
+    return { p, m, step, curves, lazy, moved: Math.sqrt(lazy / m), asked: entered("rho"),
       thresholds: ROUNDS.map((k) => forms.chainThreshold(p.r, k)) };
   }
 
@@ -138,8 +137,8 @@
   }
 
   function shownSteps(T) {
-    const all = Array.from({ length: 400 }, (_, i) => Math.round(Math.expm1((i / 399) * Math.log1p(T))));
-    return [...new Set(all)];
+    const step = (_, i) => Math.round(Math.expm1((i / 399) * Math.log1p(T)));
+    return [...new Set(Array.from({ length: 400 }, step))];
   }
 
   function linear(low, high, ticks) {
@@ -149,16 +148,16 @@
   function drawCurves(frame, { p, step, curves }, what) {
     const { px, py, draw } = frame;
     const shown = shownSteps(p.T);
-    for (const one of curves) {
-      if (what === "error") {
-        const edge = (sign) => shown.map((t) =>
-          [px(t), py(one.error[t] + one.mean[t] + sign * 2 * one.deviation[t])]);
-        draw("path", { class: `band ${one.id}`, d: `${path([...edge(1), ...edge(-1).reverse()])}Z` });
-      }
+    for (const one of what === "error" ? curves : []) {
+      const edge = (sign) => shown.map((t) =>
+        [px(t), py(one.error[t] + one.mean[t] + sign * 2 * one.deviation[t])]);
+      const around = path([...edge(1), ...edge(-1).reverse()]);
+      draw("path", { class: `band ${one.id}`, d: `${around}Z` });
     }
     draw("line", { class: "now", x1: px(step), x2: px(step), y1: frame.top, y2: frame.bottom });
     for (const one of curves) {
-      draw("path", { class: `curve ${one.id}`, d: path(shown.map((t) => [px(t), py(one[what][t])])) });
+      const points = shown.map((t) => [px(t), py(one[what][t])]);
+      draw("path", { class: `curve ${one.id}`, d: path(points) });
       draw("circle", { class: `dot ${one.id}`, r: 4, cx: px(step), cy: py(one[what][step]) });
     }
   }
@@ -212,8 +211,8 @@
     const [threshold] = thresholds;
     if (p.rho >= threshold) {
       const k = ROUNDS.find((rounds) => p.rho < thresholds[rounds - 1]);
-      return `Not recoverable: ρ = ${number(p.rho)} is not below ρ* = ${number(threshold)}. At every ` +
-        "step plain training has some label wrong, and hard targets keep it. " + (k
+      return `Not recoverable: ρ = ${number(p.rho)} is not below ρ* = ${number(threshold)}. At ` +
+        "every step plain training has some label wrong, and hard targets keep it. " + (k
         ? `A chain of ${k} stopped nets, each taught the outputs of the one before, can recover it.`
         : "Chains of up to three stopped nets cannot recover it either.");
     }
@@ -227,6 +226,12 @@
         "its burn-in is too long, or its labels fade too slowly.");
   }
 
+  // Wrong labels are whole: the noise rate that the data has may be below the one asked for.
+  function fewer({ p, asked }) {
+    return Math.abs(asked - p.rho) < 1e-9 ? ""
+      : ` (${p.wrong} of ${p.s} labels of a cluster are wrong, ρ = ${number(p.rho)}.)`;
+  }
+
   function best(error) {
     const least = error.reduce((a, b) => Math.min(a, b));
     return `${number(least)} at step ${error.indexOf(least)}`;
@@ -238,29 +243,33 @@
         number(2 * one.deviation[step], 2)],
       ["least margin", (one) => number(one.margin[step])],
       ["every label right", (one) => (one.margin[step] > 0 ? "yes" : "no")],
-      ["weight α of the observed labels", (one) => number(one.curve.alpha[Math.min(step, p.T - 1)])],
+      ["weight α of the labels", (one) => number(one.curve.alpha[Math.min(step, p.T - 1)])],
       ["least error of all steps", (one) => best(one.error)]];
     const cell = (tag, text, scope) => element(tag, scope ? { scope } : {}, [text]);
+    const row = ([name, value]) => element("tr", {},
+      [cell("th", name, "row"), ...curves.map((one) => cell("td", value(one)))]);
     byId("at").tHead.replaceChildren(element("tr", {}, [element("td"),
       ...curves.map((one) => cell("th", one.name, "col"))]));
-    byId("at").tBodies[0].replaceChildren(...rows.map(([name, value]) =>
-      element("tr", {}, [cell("th", name, "row"), ...curves.map((one) => cell("td", value(one)))])));
+    byId("at").tBodies[0].replaceChildren(...rows.map(row));
     document.querySelector("[data-out=t]").textContent = step;
   }
 
-  function writeNumbers({ p, m, lazy, moved, thresholds }) {
-    const chains = ROUNDS.map((k) => [`ρ*${"₁₂₃"[k - 1]}${k > 1 ? "" : " = ρ*"}, margin of ${k} net${k > 1 ? "s" : ""}`,
-      `${number(thresholds[k - 1], 4)}, ${number(forms.chainMargin(p.r, p.rho, k), 4)}`]);
+  function writeNumbers({ p, lazy, moved, thresholds }) {
+    const chains = [" = ρ*, margin of 1 net", ", margin of 2 nets", ", margin of 3 nets"]
+      .map((words, i) => [`ρ*${"₁₂₃"[i]}${words}`,
+        `${number(thresholds[i], 4)}, ${number(forms.chainMargin(p.r, p.rho, i + 1), 4)}`]);
     const rows = [["points n", number(p.n)],
-      ["wrong labels in a cluster", `${p.wrong} of ${p.s}, ρ = ${number(p.rho)}`],
+      ["wrong in each cluster, ρ", `${p.wrong} of ${p.s}, ${number(p.rho)}`],
       ["eigenvalues λ₋, λ₊", `${number(p.noise, 4)}, ${number(p.information, 4)}`],
       ["learning rate η", number(p.eta, 4)], ["steps T", number(p.T)],
       ["burn-in B, decay τ", `${p.schedule.burnIn}, ${number(p.schedule.decay, 4)}`],
       ["memorisation time t_mem", number(p.tMem, 4)],
       ["first wrong step", p.rho < thresholds[0] ? number(forms.firstWrongStep(p)) : "1"],
-      ["bound 2ρ of stopping", number(2 * p.rho)], ["error of noise fitted, 2√ρ", number(2 * Math.sqrt(p.rho))],
+      ["bound 2ρ of stopping", number(2 * p.rho)], 
+      ["error of plain training at last, 2√ρ", number(2 * Math.sqrt(p.rho))],
       ...chains, ["lazy width", number(Math.ceil(lazy))],
-      [`movement √(lazy/m) at m = ${m}`, `${number(moved, 2)}: ${moved <= 0.5 ? "small" : "too narrow for the band"}`]];
+      ["movement √(lazy/m)",
+        `${number(moved, 2)}, ${moved <= 0.5 ? "small" : "too narrow for the band"}`]];
     byId("numbers").replaceChildren(...rows.map(([name, value]) =>
       element("div", {}, [element("dt", {}, [name]), element("dd", {}, [value])])));
   }
@@ -314,9 +323,12 @@
     field("B").placeholder = now.p.schedule.burnIn;
     field("tau").placeholder = number(now.p.schedule.decay, 4);
     sliders().forEach(fieldToSlider);
-    byId("verdict").textContent = verdict(now);
-    byId("verdict").className = now.p.rho < now.thresholds[0] && lost(now.curves[1].margin) < 0 ? "yes" : "";
-    [drawError, drawMargin, drawPhase, writeTable, writeNumbers, describe].forEach((one) => one(now));
+    const kept = now.p.rho < now.thresholds[0] && lost(now.curves[1].margin) < 0;
+    byId("verdict").textContent = verdict(now) + fewer(now);
+    byId("verdict").className = kept ? "yes" : "";
+    for (const one of [drawError, drawMargin, drawPhase, writeTable, writeNumbers, describe]) {
+      one(now);
+    }
     byId("command").textContent = command(now);
     byId("copied").textContent = "";
   }
