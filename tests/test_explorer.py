@@ -264,8 +264,8 @@ BAND = """
 const answer = settings.map((setting) => {
   const p = forms.problem(setting);
   return [forms.plainTraining(p), forms.selfDistillation(p), forms.softSelfDistillation(p)].map(
-    (one) => ({ mean: [...finiteWidth.shift(p, one)], deviation: [...finiteWidth.scatter(p, one)],
-      alpha: [...one.alpha] }));
+    (one) => ({ deviation: [...finiteWidth.scatter(p, one)], alpha: [...one.alpha],
+      shown: [...finiteWidth.shift(p, one)], mean: [...finiteWidth.shift(p, one, 8192)] }));
 });
 """
 
@@ -286,7 +286,7 @@ def test_the_band_is_that_of_the_law_of_finite_width(compute, K, s, r, rho):
         along = error / (np.linalg.norm(error, axis=1, keepdims=True) * np.sqrt(error.shape[1]))
         observed = np.asarray(problem.dataset.observed, dtype=float)[:, None]
         teaching = Teaching(observed, np.array(found["alpha"]), target)
-        rates, count, groups = np.full(problem.steps, problem.learning_rate), 2000, 8
+        rates, count, groups = np.full(problem.steps, problem.learning_rate), 2000, 16
         rng = np.random.default_rng(1)
         deviation = np.std(
             (finite_width_law(problem.dataset.inputs, limit, rates, teaching, rng, count=count,
@@ -298,10 +298,12 @@ def test_the_band_is_that_of_the_law_of_finite_width(compute, K, s, r, rho):
             (finite_width_law(problem.dataset.inputs, limit, rates, teaching, rng, count=1,
                               draws=200).mean[..., 0] * along).sum(axis=-1) for _ in range(groups)
         ])  # fmt: skip
-        # Five standard errors of these draws, and the few per cent that the page admits.
-        room = 5 * means.std(axis=0, ddof=1) / np.sqrt(groups)
-        room = room + 0.05 * np.abs(means.mean(axis=0)).max()
-        assert (np.abs(found["mean"] - means.mean(axis=0)) <= room).all()
+        mean, scale = means.mean(axis=0), np.abs(means.mean(axis=0)).max()
+        # Five standard errors of these draws; thousands of even ones are off by less than 1 %.
+        room = 5 * means.std(axis=0, ddof=1) / np.sqrt(groups) + 0.01 * scale
+        assert (np.abs(found["mean"] - mean) <= room).all()
+        # The page takes fewer, and says that they are a few per cent off.
+        assert np.abs(np.subtract(found["shown"], found["mean"])).max() <= 0.1 * scale
 
 
 # ---------------------------------------------------------------- in a browser
