@@ -10,6 +10,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 import figures  # noqa: E402
+from browser import headless  # noqa: E402
 
 
 def _claim_of(item):
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items):
         claim = _claim_of(item)
         if claim:
             item.add_marker(pytest.mark.xdist_group(claim))
+
+
+@pytest.fixture(scope="module")
+def browse(tmp_path_factory):
+    """Runs a headless browser on a file; returns its standard output and error."""
+    return headless(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.fixture

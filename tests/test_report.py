@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from browser import asked
 from cases.lazy import TOY as LAZY
 from cases.margin import TOY as MARGIN
 from made_up import made_up
@@ -28,12 +26,6 @@ from ntk_theory.report.pictures import svg_pictures
 from progress import Impatient, Silent
 
 COMMAND = "python -m ntk_theory.verify margin lazy"
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
-OWN_HOSTS = {"clients2.google.com", "update.googleapis.com", "accounts.google.com"}
-"""Which Chromium asks for the time and for updates, whatever page it shows."""
 
 
 def write_report(file, results):
@@ -210,35 +202,6 @@ def test_a_report_of_an_unknown_kind_is_refused_before_anything_runs(tmp_path, c
 
 
 # ---------------------------------------------------------------- in a browser
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    """Runs a headless browser on a file; returns its standard output and error."""
-    if BROWSER is None:
-        if os.environ.get("NTK_THEORY_BROWSER") == "required":
-            pytest.fail("no Chromium or Chrome was found, and this run requires one")
-        pytest.skip("no Chromium or Chrome on this machine")
-    profile = tmp_path_factory.mktemp("profile")
-
-    def run(file, *flags):
-        command = [
-            *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--disable-quic", f"--user-data-dir={profile}", "--enable-logging=stderr"),
-            *flags,
-            file.as_uri(),
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-
-    return run
-
-
-def asked(browse, file, log):
-    """Console output of a page, and the hosts that the browser asked while it showed it."""
-    done = browse(file, "--dump-dom", f"--log-net-log={log}")
-    hosts = re.findall(r'"url":"https?://(.*?)[/"]', log.read_text(encoding="utf-8"))
-    return [line for line in done.stderr.splitlines() if "CONSOLE" in line], set(hosts) - OWN_HOSTS
 
 
 def test_a_browser_shows_the_page_without_an_error_and_asks_the_network_for_nothing(

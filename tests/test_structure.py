@@ -70,7 +70,7 @@ LAYERS = [
     {"command.parser"},
     {"command.recording", "notebook", "testing"},
     {"verify"},
-    {"paper_checks", "calibrate"},
+    {"paper_checks", "calibrate", "explorer.__main__"},
 ]
 MEASUREMENT = {
     "cifar10",
