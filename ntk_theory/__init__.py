@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ntk_theory import datasets as datasets
     from ntk_theory import distilled as distilled
     from ntk_theory import drawing as drawing
+    from ntk_theory import forecast as forecast
     from ntk_theory import kernels as kernels
     from ntk_theory import losses as losses
     from ntk_theory import minibatch as minibatch
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 _MODULES = {
     name: f"ntk_theory.{name}"
     for name in (
-        "data", "datasets", "distilled", "drawing", "kernels", "losses", "minibatch", "network",
+        "data", "datasets", "distilled", "drawing", "forecast", "kernels", "losses", "minibatch", "network",
         "predictions", "rule", "spectrum", "targets", "together", "training",
     )
 } | {name: f"ntk_theory.checking.{name}" for name in ("functionals", "panels")}  # fmt: skip

@@ -8,7 +8,7 @@ lost them again.
 
 from __future__ import annotations
 
-__all__ = ["Forecast", "forecast_of", "retrieved"]
+__all__ = ["Forecast", "forecast_of", "label_noise", "retrieved"]
 
 import math
 from dataclasses import dataclass
@@ -156,6 +156,26 @@ def _estimated_rate(energy: Array, classes: int) -> float:
     return (1 - math.sqrt(1 - share)) * (classes - 1) / classes
 
 
+def label_noise(observed: Array, clean: Array) -> Array:
+    """ζ = ỹ − κy, what the observed labels have besides their share of the clean ones (6.5).
+
+    Args:
+        observed: ±1 of shape (n,), or one-hot rows (n, C), from which 1/C is taken off.
+        clean: in the same form.
+
+    Returns:
+        Shape (n,) or (n, C), orthogonal to the clean labels so centred.
+
+    >>> label_noise(np.array([1.0, -1.0, -1.0, 1.0]), np.array([1.0, -1.0, 1.0, 1.0])).tolist()
+    [0.5, -0.5, -1.5, 0.5]
+    """
+    own, right = (
+        part - part.mean(axis=1, keepdims=True) if part.ndim == 2 else part
+        for part in (observed, clean)
+    )
+    return np.asarray(own - (own * right).sum() / np.square(right).sum() * right)
+
+
 def forecast_of(
     gram: ArrayLike,
     observed: ArrayLike,
@@ -208,8 +228,7 @@ def forecast_of(
     else:
         clean_labels = encode(right, classes)
         main = energy(clean_labels)
-        kept = float((labels * clean_labels).sum() / np.square(clean_labels).sum())
-        noise, wrong = energy(labels - kept * clean_labels), float((seen != right).mean())
+        noise, wrong = energy(label_noise(labels, clean_labels)), float((seen != right).mean())
         hits = (decided == right)[1:]
         best = 1 + int(hits.mean(axis=1).argmax())
         lost = (decided[best:, decided[best] == right] != right[decided[best] == right]).any(axis=1)

@@ -76,8 +76,8 @@ class Descent:
 
     Attributes:
         epochs: passes over the data.
-        batch: points of a minibatch, drawn without replacement; the last of an epoch has what is
-            left over.
+        batch: points of a minibatch, drawn without replacement, at most: an epoch has as few as
+            that allows, of nearly the same size. A small one left over would take a full step.
         rate: η of the first step, of the mean loss over the minibatch.
         schedule: f(share of all steps that is done) multiplies η.
         momentum: μ in [0, 1).

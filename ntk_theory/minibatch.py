@@ -178,7 +178,7 @@ class _Run:
     def complete(self) -> list[Record]:
         """Take all steps."""
         descent, points = self.descent, self.inputs.shape[1]
-        starts = range(0, points, descent.batch)
+        parts = np.array_split(np.arange(points), math.ceil(points / descent.batch))
         outputs = self.outputs(self.inputs)[1]
         seen, fresh = [_classes(outputs)], [_classes(self.outputs(self.fresh)[1])]
         weights = []
@@ -188,9 +188,9 @@ class _Run:
             held, over_data = self.mixture(outputs), self.agreement(outputs, self.observed)
             order = np.stack([rng.permutation(points) for rng in self.orders])
             drawn, own = torch.from_numpy(order).to(self.inputs.device), []
-            for place, start in enumerate(starts):
-                done = (epoch + place / len(starts)) / descent.epochs
-                chosen = drawn[:, start : start + descent.batch]
+            for place, part in enumerate(parts):
+                done = (epoch + place / len(parts)) / descent.epochs
+                chosen = drawn[:, part[0] : part[-1] + 1]
                 rate = descent.rate * descent.schedule(done)
                 own.append(self.step(chosen, held, over_data, rate))
             weights.append(torch.stack(own).mean(dim=0))

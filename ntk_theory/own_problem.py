@@ -150,8 +150,7 @@ class OwnData:
         steps of plain training.
         """
         of, clean = self.spectrum, self.clean
-        kept = float((self.observed * clean).sum() / np.square(clean).sum())
-        noise = (self.observed - kept * clean).reshape(len(clean), -1)
+        noise = nt.forecast.label_noise(self.observed, clean).reshape(len(clean), -1)
         with np.errstate(under="ignore"):
             filters = 1 - (1 - self.learning_rate * of.eigenvalues) ** steps
         fitted = np.square(filters[:, None] * (of.eigenvectors.T @ noise)).sum(axis=1)
@@ -174,8 +173,7 @@ class OwnData:
         parts = {"observed labels": self.observed}
         if self.clean_class is not None:
             clean = nt.data.encode(self.clean_class, self.classes)
-            kept = float((self.observed * clean).sum() / np.square(clean).sum())
-            parts = {"clean labels": clean, "noise": self.observed - kept * clean}
+            parts = {"clean labels": clean, "noise": nt.forecast.label_noise(self.observed, clean)}
         for name, part in parts.items():
             columns = part.reshape(len(part), -1)
             along = self.spectrum.eigenvectors.T @ (columns - columns.mean(axis=0))

@@ -161,7 +161,8 @@ def leave_one_out(
         Shape (k, n, C). A point of whose label less than 1e-8 is left keeps its last prediction.
 
     Raises:
-        ValueError: for times that descend, or of which the first is too late for some label.
+        ValueError: for times that descend, or of which the first is too late for some label, or a
+            rate at which something overshoots.
 
     Reference: docs/theory.md, section 13.1.
 
@@ -174,8 +175,12 @@ def leave_one_out(
     moments = arguments.array("times", times, ("k",), do="give a list of times").astype(float)
     if moments[0] < 0 or (np.diff(moments) < 0).any():
         raise ValueError(f"times must be at least 0 and ascending; got {moments}; sort them")
-    kept, _ = _filters(spectrum, arguments.positive("learning_rate", learning_rate), moments)
-    return _left_out(spectrum, kept, columns)
+    rate, top = arguments.positive("learning_rate", learning_rate), spectrum.eigenvalues[-1]
+    if rate * top > 1 + spectrum.eigenvalues.size * np.finfo(float).eps:
+        raise ValueError(
+            f"learning_rate must be at most 1/λ_max = {1 / top:.4g}; got {rate:g}; count more times"
+        )
+    return _left_out(spectrum, _filters(spectrum, rate, moments)[0], columns)
 
 
 def noise_model(outputs: ArrayLike, labels: ArrayLike) -> NoiseModel:

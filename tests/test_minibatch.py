@@ -8,7 +8,7 @@ import torch
 
 from ntk_theory import data, kernels, predictions, targets
 from ntk_theory.losses import LOSSES, PLAIN, Descent, Mixing, cosine
-from ntk_theory.minibatch import Job, train
+from ntk_theory.minibatch import Job, _Run, train
 from ntk_theory.network import initialise
 from ntk_theory.training import train as full_batch
 
@@ -57,10 +57,10 @@ def test_a_step_is_that_of_torch():
     rng, steps = np.random.default_rng((0, 1)), math.ceil(POINTS / 5)
     for epoch in range(epochs):
         order = rng.permutation(POINTS)
-        for place in range(steps):
+        for place, part in enumerate(np.array_split(order, steps)):
             for group in optimiser.param_groups:
                 group["lr"] = 1.5 * cosine((epoch + place / steps) / epochs)
-            chosen = order[5 * place : 5 * place + 5]
+            chosen = part
             logits = outputs(inputs[chosen])
             taught = (logits.detach() / 2).softmax(dim=1)
             mixed = 0.7 * observed[chosen] + 0.3 * taught
@@ -70,6 +70,19 @@ def test_a_step_is_that_of_torch():
             optimiser.step()
     expected = outputs(inputs).softmax(dim=1).detach().numpy()
     np.testing.assert_allclose(found.trained, expected, rtol=0, atol=1e-12)
+
+
+def test_minibatches_are_of_nearly_the_same_size(monkeypatch):
+    """A last one of one point would be the agreement of a label with itself, at full weight."""
+    sizes = []
+    step = _Run.step
+    monkeypatch.setattr(
+        _Run,
+        "step",
+        lambda run, chosen, *rest: sizes.append(chosen.shape[1]) or step(run, chosen, *rest),
+    )
+    ends(job(), batch=23, epochs=1)
+    assert sizes == [12, 12]
 
 
 def test_nets_together_are_those_alone():

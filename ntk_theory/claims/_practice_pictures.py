@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.claims._practice_nets import ALONE, BEST, METHODS, PAPERS, RULE, TOLD
+from ntk_theory.claims._practice_nets import ALONE, BEST, METHODS, PAPERS, RULE, SLOWER, TOLD
 from ntk_theory.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -57,11 +57,12 @@ def _compared(axes: Axes, result: ClaimResult) -> None:
         return
     shown = {
         ALONE: (drawing.ORANGE, "s"), TOLD: (drawing.GREY, "x"), BEST: (drawing.BLACK, "+"),
+        SLOWER: (drawing.GREEN, "^"),
         PAPERS: (drawing.BLUE, "o"), RULE: (drawing.INDIGO, "D"),
     }  # fmt: skip
     for place, (method, (colour, marker)) in enumerate(shown.items()):
         values = result.arrays["accuracy"][..., METHODS.index(method)]
-        x = np.arange(len(names)) + 0.14 * (place - 2)
+        x = np.arange(len(names)) + 0.14 * (place - 2.5)
         drawing.means(axes, x, values, colour, method, marker)
     for place, ends in enumerate(result.arrays["limit"]):
         for end, level in zip(("best time", "memorised"), ends, strict=True):

@@ -30,6 +30,7 @@ from ntk_theory.claims._practice_nets import (
     PAPERS,
     RATES,
     RULE,
+    SLOWER,
     TOLD,
     Drawn,
     Outcome,
@@ -50,19 +51,21 @@ CLAIM = nt.Claim(
     statement=(
         "On images with wrong labels, nets that are trained in minibatches by softmax "
         "cross-entropy, and weigh their own hard predictions by agreement, end ahead on fresh "
-        "images of the net that learns from labels alone, of its best stopping time in hindsight, "
-        "and of the one that noisy labels tell, wherever memorising costs the infinitely wide net "
-        "a tenth of its accuracy or more; they need no stopping time. Where it costs less either "
-        "may be ahead."
+        "images of the net that learns from labels alone in the same way, of the best stopping "
+        "time of that run in hindsight, and, in the mean, of the one that noisy labels tell: "
+        "wherever the spectrum separates and memorising costs the infinitely wide net a tenth of "
+        "its accuracy or more. Elsewhere either may be ahead, and so may a net that learns more "
+        "slowly and is stopped in hindsight."
     ),
     formulas=(
         "agreement over minibatches of B: a wrong label keeps α_B = 1 − (1−ρ)(B−1)n/(B(n−1))",
         "‖u_T − y‖/√n → 2√ρ α_B: 2ρ^{3/2} of full batches, 2√ρ (memorised) of single points",
         "cost of memorising: accuracy of the kernel limit at its best time, less that in the end",
-        "information separated: r_eff = (tr H⁻¹/n)‖y‖²/(yᵀH⁻¹y) > r* = 1 + 1/(1 − ρC/(C−1))",
+        "information separated: r_eff = (tr H⁻¹/n)‖y‖²/(yᵀH⁻¹y) > r* = 1 + 1/(1 − ρC/(C−1)), "
+        "pair flips as of C = 2",
     ),
     assumptions=(
-        "the measured spectrum separates the clean labels from noise: r_eff > r* at every rate",
+        "the measured spectrum separates the clean labels from noise, r_eff > r*, at some rate",
         "for the end of agreement: every prediction right, square loss, steps that become small",
         "for accuracies nothing: nets at this width and rate are not lazy, and are measured",
     ),
@@ -94,7 +97,7 @@ _MOST, _SHARE = 1000, 0.6
 """Fresh points at most, and share of all points that is trained on at most."""
 
 _RISK = 0.05
-"""That a lead which is 0 has its whole interval, of both sides, off 0."""
+"""That a lead which is 0 has its whole interval, of both sides, off 0: VIOLATED in one row of 40."""
 
 
 @dataclass(frozen=True)
@@ -117,21 +120,21 @@ class Practice:
         return nt.distilled.on_clusters("agreement of full batches", self.clusters, "agreement")
 
     def premises(self) -> Iterator[nt.Premise]:
-        """The spectrum separates, at the worst setting of each source, and memorising costs."""
+        """At some setting of each source the spectrum separates, and memorising costs."""
         if self.missing:
             yield nt.Premise("images at hand", 0, False, self.missing)
         for source in self.sources:
-            rooms = {one: source.ratio(one) / source.least_ratio(one) for one in source.settings}
-            worst = min(rooms, key=rooms.__getitem__)
+            best = max(source.settings, key=lambda one: source.ratio(one) - source.least_ratio(one))
             yield nt.Premise(
                 f"{source.data.name}: measured spectrum separates information from noise",
-                source.ratio(worst), rooms[worst] > 1,
-                f"r_eff > r* = {source.least_ratio(worst):.4g} ({worst})",
+                source.ratio(best), source.separates(best),
+                f"r_eff > r* = {source.least_ratio(best):.4g} ({best})",
             )  # fmt: skip
-            most = max(source.cost(one)[1] for one in source.settings)
+            costs = [source.cost(one)[1] for one in source.settings if source.separates(one)]
             yield nt.Premise(
-                f"{source.data.name}: memorising costs the kernel limit accuracy", most,
-                most >= _COSTLY, f"lower end of the cost >= {_COSTLY:g} at some noise",
+                f"{source.data.name}: memorising costs the kernel limit accuracy",
+                max(costs, default=0.0), max(costs, default=0.0) >= _COSTLY,
+                f"lower end of the cost >= {_COSTLY:g} at some noise that is separated",
             )  # fmt: skip
 
     def config(self) -> dict[str, Any]:
@@ -140,6 +143,10 @@ class Practice:
             "data": [source.data.name for source in self.sources],
             "points": [source.points for source in self.sources],
             "fresh": [source.fresh for source in self.sources],
+            "splits": [len(source.splits) for source in self.sources],
+            "epochs": [source.recipe.epochs for source in self.sources],
+            "neurons": [source.width for source in self.sources],
+            "dtype_of_data": "float32",
             "learning_rate": [source.descent.rate for source in self.sources],
             "cost_of_memorising": {
                 source.data.name: {str(one): source.cost(one)[0] for one in source.settings}
@@ -174,17 +181,20 @@ class Size(NamedTuple):
 
 SIZES = {
     "quick": Size(("digits",), RATES, 700, 5, 20, 128),
-    "standard": Size(("digits", "mnist"), RATES, 1000, 8, 60, 512),
+    "standard": Size(("digits", "mnist"), RATES, 1000, 6, 40, 512),
 }
 
 
-def source_of(name: str, size: Size, classes: str | None, recipe: Descent, seed: int) -> Source:
-    """Data that are loaded, and how they are split: so many points, or a share of what there is."""
+def source_of(
+    name: str, size: Size, given: int | None, classes: str | None, recipe: Descent, seed: int
+) -> Source:
+    """Data that are loaded, and how they are split: the points given, or a share at most."""
     data = nt.datasets.of_classes(nt.datasets.load(name), classes)
     most = len(data.classes)
-    points = min(size.points, int(_SHARE * most))
-    if points < 20:
-        raise ValueError(f"points must be at least 20; got {points} of the {most} of {name}")
+    points = min(size.points, int(_SHARE * most)) if given is None else given
+    if not 20 <= points <= most - 20:
+        raise ValueError(f"points must lie between 20 and {most - 20}, as {name} has {most} and 20 "
+                         f"are to be fresh; got {points}")  # fmt: skip
     splits = np.random.SeedSequence(seed).generate_state(size.splits)
     return Source(
         data, points, min(_MOST, most - points), settings_of(data, size.rates),
@@ -219,8 +229,8 @@ def problem(
         classes: how many, or names with commas between; all by default
         points: of training; 1000 (quick: 700) or three fifths of the data by default
         noise: share of wrong labels, in place of 20, 40 and 60 % (symmetric), 20 and 40 % (pair)
-        splits: of the data, each with its own noise and nets, 3 or more; 8 (quick: 5) by default
-        epochs: passes over the data; 60 (quick: 20) by default
+        splits: of the data, each with its own noise and nets, 3 or more; 6 (quick: 5) by default
+        epochs: passes over the data; 40 (quick: 20) by default
         batch: points of a minibatch
         share: learning rate of the first step, times λ_max/n
         weight_decay: of all weights
@@ -228,7 +238,7 @@ def problem(
     """
     size = SIZES[preset].but(
         data=None if data is None else (data,), rates=None if noise is None else (noise,),
-        points=points, splits=splits, epochs=epochs, neurons=neurons,
+        splits=splits, epochs=epochs, neurons=neurons,
     )  # fmt: skip
     if size.splits < 3:
         raise ValueError(f"splits must be at least 3: leads have an interval; got {size.splits}")
@@ -238,7 +248,7 @@ def problem(
     sources: tuple[Source, ...] = ()
     missing = ""
     try:
-        sources = tuple(source_of(name, size, classes, recipe, seed) for name in size.data)
+        sources = tuple(source_of(name, size, points, classes, recipe, seed) for name in size.data)
     except nt.datasets.MissingPackageError as error:
         if data is not None:
             raise
@@ -285,12 +295,12 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement]:
             found = run.notes[where] = source.outcome(setting)
             run.progress.advance(source.neuron_steps)
             run.evidence.metrics += list(_metrics(where, found))
-            if source.cost(setting)[1] >= _COSTLY:
+            if source.separates(setting) and source.cost(setting)[1] >= _COSTLY:
                 for over in (ALONE, BEST):
                     yield lead(f"{where}: ahead of {over}", found.lead(PAPERS, over), source.fresh)
                 told.append(found.lead(PAPERS, TOLD))
         if told:
-            name = f"{source.data.name}: ahead of {TOLD}, wherever memorising costs a tenth"
+            name = f"{source.data.name}: ahead of {TOLD}, mean of these settings"
             yield lead(name, np.mean(told, axis=0), source.fresh)
 
 
@@ -300,6 +310,7 @@ def _metrics(where: str, found: Outcome) -> Iterator[dict[str, Any]]:
             own: dict[str, Any] = {"training": where, "net": split, "method": method,
                                    "accuracy": accuracy}  # fmt: skip
             if place < found.recovered.shape[1]:
+                own["lost_from_best"] = float(found.lost[split, place])
                 own["recovered"] = float(found.recovered[split, place])
                 own["rms_error"] = float(found.distance[split, place])
             yield own
@@ -372,7 +383,8 @@ def finding(run: nt.Run) -> str:
                 f"{where} (memorising costs {source.cost(setting)[0]:.2f}): "
                 f"{mean[PAPERS]:.3f} by agreement, {mean[ALONE]:.3f} by labels alone, "
                 f"{best:.3f} at their best time, {mean[TOLD]:.3f} at the time that noisy "
-                f"labels tell; ahead of the best time: {ahead}"
+                f"labels tell, {mean[SLOWER]:.3f} at the best time of a slower net; ahead of the best "
+                f"time in the mean: {ahead}"
             )
     return "accuracy on fresh points: " + "; ".join(said)
 
