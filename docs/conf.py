@@ -1,5 +1,6 @@
 """Settings of the site: `pip install -e ".[docs]" && python -m sphinx docs docs/_build`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ html_title = "ntk_theory"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # fields of a class are documented once
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike")}  # not all that they admit
 
 
 def _own_links(_: Sphinx, name: str, source: list[str]) -> None:
@@ -37,6 +39,12 @@ def _docstring(*event: Any) -> None:
     lines[:] = map(pages.escaped, lines)
 
 
+def _signature(*event: Any) -> tuple[str | None, ...]:
+    """Arguments and what is returned, with aliases by their names inside of unions, too."""
+    return tuple(text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+                 for text in event[-2:])  # fmt: skip
+
+
 def _explorer(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.format == "html":
         Path(app.outdir, "explorer.html").write_text(page(), encoding="utf-8")
@@ -47,4 +55,5 @@ def setup(app: Sphinx) -> None:
     pages.write(HERE / "_generated")
     app.connect("source-read", _own_links)
     app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", _signature)
     app.connect("build-finished", _explorer)
