@@ -22,6 +22,7 @@ myst_heading_anchors = 4
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "ntk_theory"
+html_show_copyright = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # fields of a class are documented once
 autodoc_preserve_defaults = True

@@ -147,7 +147,7 @@ def _claim_page(claim: Claim, entry: Mapping[str, Any] | None) -> str:
         [f"`{knob.flag}`", None if knob.default is None else f"`{knob.default}`", knob.help]
         for knob in claim.all_knobs.values()
     ]
-    entry = entry or {"verdict": "", "finding": "Nothing is recorded of it", "controls": []}
+    entry = entry or {"verdict": "", "finding": "The ledger has no run of it yet", "controls": []}
     broken = [[f"`{c['id']}`", c["broken_premise"], c["verdict"]] for c in entry["controls"]]
     seen = f"**{entry['verdict']}**: " if entry["verdict"] else ""
     ledger = f" All measurements: [ledger](../ledger.md#{claim.id})."
