@@ -56,8 +56,8 @@ __version__ = "0.1.0"
 _MODULES = {
     name: f"ntk_theory.{name}"
     for name in (
-        "data", "datasets", "distilled", "drawing", "forecast", "kernels", "losses", "minibatch", "network",
-        "predictions", "rule", "spectrum", "targets", "together", "training",
+        "data", "datasets", "distilled", "drawing", "forecast", "kernels", "losses", "minibatch",
+        "network", "predictions", "rule", "spectrum", "targets", "together", "training",
     )
 } | {name: f"ntk_theory.checking.{name}" for name in ("functionals", "panels")}  # fmt: skip
 

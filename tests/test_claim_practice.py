@@ -69,6 +69,31 @@ def test_noise_and_labels_are_apart_in_the_spectrum_of_digits(source):
     assert 0 < low < mean < 1
 
 
+def test_pair_flips_need_the_ratio_of_two_classes(source):
+    assert source.least_ratio(nets.Setting("pair", 0.4)) == pytest.approx(6)
+    assert source.least_ratio(nets.Setting("symmetric", 0.4)) == pytest.approx(2.8)
+
+
+def test_wrong_labels_that_data_bring_count(tmp_path):
+    rng = np.random.default_rng(0)
+    clean = np.arange(90) % 3
+    labels = np.where(np.arange(90) % 2 == 0, clean, (clean + 1) % 3)
+    inputs = rng.standard_normal((90, 8)) + 5 * np.eye(8)[clean]
+    np.savez(tmp_path / "own.npz", inputs=inputs, labels=labels, clean=clean)
+    options = replace(TOY, knobs={"data": str(tmp_path / "own.npz"), "splits": 3})
+    (own,) = CLAIM.build(options).sources
+    assert own.least_ratio(own.settings[0]) == pytest.approx(1 + 1 / (1 - 0.5 * 3 / 2))
+
+
+def test_copies_of_points_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = np.repeat(rng.standard_normal((40, 8)), 3, axis=0)
+    np.savez(tmp_path / "own.npz", inputs=rows, labels=np.repeat(np.arange(40) % 2, 3))
+    options = replace(TOY, knobs={"data": str(tmp_path / "own.npz"), "splits": 3, "noise": 0.2})
+    with pytest.raises(ValueError, match="points must differ from each other"):
+        CLAIM.run(options, Silent())
+
+
 def test_labels_without_information_violate_the_premise(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", inputs=rng.standard_normal((200, 20)),
@@ -113,7 +138,7 @@ def test_metrics_have_every_method_of_every_split_and_setting():
     found = {
         (row["training"], row["net"], row["method"]) for row in result.metrics if "method" in row
     }
-    splits = result.config["splits"]
+    splits = result.config["sources"]["digits"]["splits"]
     assert len(found) == 2 * splits * len(nets.METHODS)
 
 
@@ -131,7 +156,7 @@ def test_a_missing_package_is_a_premise_unless_its_data_are_asked_for(monkeypatc
     [
         ({"splits": 2}, "splits must be at least 3"),
         ({"noise": 1.5}, "noise must lie in"),
-        ({"points": 10}, "points must be at least 20"),
+        ({"points": 10}, "points must lie between 20 and"),
         ({"data": "nothing"}, "data must be"),
         ({"classes": "1"}, "classes must be"),
     ],

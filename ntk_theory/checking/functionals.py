@@ -51,7 +51,7 @@ class LabelledPoints(NamedTuple):
 
 
 Functional = Callable[[Array, LabelledPoints], Array]
-"""f(outputs, points): of outputs (..., k, n[, C]) numbers (..., k)."""
+"""f(outputs, points), of outputs (..., k, n[, C]), gives numbers (..., k)."""
 
 
 def margins(outputs: Array, points: LabelledPoints) -> Array:

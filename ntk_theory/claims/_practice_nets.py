@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "ALONE", "BEST", "METHODS", "PAPERS", "RATES", "RULE", "SLOWER", "TOLD", "Drawn", "Limit", "Outcome",
-    "Setting", "Source", "limit_of", "settings_of",
+    "ALONE", "BEST", "METHODS", "PAPERS", "RATES", "RULE", "SLOWER", "TOLD", "Drawn", "Limit",
+    "Outcome", "Setting", "Source", "limit_of", "settings_of",
 ]  # fmt: skip
 
 import math
@@ -34,8 +34,8 @@ limit, which has nothing to choose."""
 BEST, SLOWER, TOLD = (
     "best stopping in hindsight", "that at a slower rate", "stopping on noisy labels"
 )  # fmt: skip
-"""Of the net that learns from labels alone: the best time of the same run, and of one at a rate that
-nobody would take for a run to the end, which nobody knows; and what one can do."""
+"""Of nets that learn from labels alone: the best time of the same run, and of one at a rate that
+nobody would take for a run to the end, which no one knows; and what one can do."""
 
 METHODS = (ALONE, *LOSSES, RULE, BEST, SLOWER, TOLD)
 """What is compared."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def _settings(result: ClaimResult) -> list[str]:
     """Of the first data, in their order."""
-    named = list(result.config["cost_of_memorising"][result.config["data"][0]])
+    first = next(iter(result.config["sources"].values()), {})
+    named = list(first.get("cost_of_memorising", ()))
     return named[: len(result.arrays.get("curves", ()))]
 
 

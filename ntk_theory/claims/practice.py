@@ -61,8 +61,8 @@ CLAIM = nt.Claim(
         "agreement over minibatches of B: a wrong label keeps α_B = 1 − (1−ρ)(B−1)n/(B(n−1))",
         "‖u_T − y‖/√n → 2√ρ α_B: 2ρ^{3/2} of full batches, 2√ρ (memorised) of single points",
         "cost of memorising: accuracy of the kernel limit at its best time, less that in the end",
-        "information separated: r_eff = (tr H⁻¹/n)‖y‖²/(yᵀH⁻¹y) > r* = 1 + 1/(1 − ρC/(C−1)), "
-        "pair flips as of C = 2",
+        "information separated: r_eff = (tr H⁻¹/n)‖y‖²/(yᵀH⁻¹y) > r* = 1 + 1/(1 − ρC/(C−1))",
+        "r* of pair flips is that of two classes, 1 + 1/(1 − 2ρ)",
     ),
     assumptions=(
         "the measured spectrum separates the clean labels from noise, r_eff > r*, at some rate",
@@ -97,7 +97,7 @@ _MOST, _SHARE = 1000, 0.6
 """Fresh points at most, and share of all points that is trained on at most."""
 
 _RISK = 0.05
-"""That a lead which is 0 has its whole interval, of both sides, off 0: VIOLATED in one row of 40."""
+"""That a lead of 0 has its whole interval off 0, on either side: VIOLATED in one row of 40."""
 
 
 @dataclass(frozen=True)
@@ -138,21 +138,16 @@ class Practice:
             )  # fmt: skip
 
     def config(self) -> dict[str, Any]:
-        """What the kernel limit says beforehand, by data and setting."""
-        return {
-            "data": [source.data.name for source in self.sources],
-            "points": [source.points for source in self.sources],
-            "fresh": [source.fresh for source in self.sources],
-            "splits": [len(source.splits) for source in self.sources],
-            "epochs": [source.recipe.epochs for source in self.sources],
-            "neurons": [source.width for source in self.sources],
-            "dtype_of_data": "float32",
-            "learning_rate": [source.descent.rate for source in self.sources],
-            "cost_of_memorising": {
-                source.data.name: {str(one): source.cost(one)[0] for one in source.settings}
-                for source in self.sources
-            },
-        }
+        """How nets are trained on each source, and what memorising costs beforehand."""
+        return {"sources": {
+            source.data.name: {
+                "points": source.points, "fresh": source.fresh, "splits": len(source.splits),
+                "epochs": source.recipe.epochs, "neurons": source.width, "dtype": "float32",
+                "learning_rate": source.descent.rate,
+                "cost_of_memorising": {str(one): source.cost(one)[0] for one in source.settings},
+            }
+            for source in self.sources
+        }}  # fmt: skip
 
 
 class Size(NamedTuple):
@@ -383,8 +378,8 @@ def finding(run: nt.Run) -> str:
                 f"{where} (memorising costs {source.cost(setting)[0]:.2f}): "
                 f"{mean[PAPERS]:.3f} by agreement, {mean[ALONE]:.3f} by labels alone, "
                 f"{best:.3f} at their best time, {mean[TOLD]:.3f} at the time that noisy "
-                f"labels tell, {mean[SLOWER]:.3f} at the best time of a slower net; ahead of the best "
-                f"time in the mean: {ahead}"
+                f"labels tell, {mean[SLOWER]:.3f} at the best time of a slower net; ahead of the "
+                f"best time in the mean: {ahead}"
             )
     return "accuracy on fresh points: " + "; ".join(said)
 

@@ -1,0 +1,60 @@
+"""Settings of the site: `pip install -e ".[docs]" && python -m sphinx docs docs/_build`."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import pages  # noqa: E402
+
+from ntk_theory import __version__  # noqa: E402
+from ntk_theory.explorer.__main__ import page  # noqa: E402
+
+project, author, release = "ntk_theory", "The ntk_theory authors", __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.githubpages"]
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 4
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "ntk_theory"
+html_show_copyright = False
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # fields of a class are documented once
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike")}  # not all that they admit
+
+
+def _own_links(_: Sphinx, name: str, source: list[str]) -> None:
+    """Pages of docs/ link to files outside of it, as they have to on their own."""
+    if not name.startswith("_generated/"):
+        source[0] = pages.relinked(source[0], f"docs/{name}.md", f"{name}.md")
+
+
+def _docstring(*event: Any) -> None:
+    lines = event[-1]
+    lines[:] = map(pages.escaped, lines)
+
+
+def _signature(*event: Any) -> tuple[str | None, ...]:
+    """Arguments and what is returned, with aliases by their names inside of unions, too."""
+    return tuple(text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+                 for text in event[-2:])  # fmt: skip
+
+
+def _explorer(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        Path(app.outdir, "explorer.html").write_text(page(), encoding="utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    """Write generated pages before sources are looked for, the explorer after all else."""
+    pages.write(HERE / "_generated")
+    app.connect("source-read", _own_links)
+    app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", _signature)
+    app.connect("build-finished", _explorer)
