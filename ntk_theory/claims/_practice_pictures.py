@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["PANELS"]
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def _settings(result: ClaimResult) -> list[str]:
     """Of the first data, in their order."""
-    first = next(iter(result.config["sources"].values()), {})
+    first: dict[str, Any] = next(iter(result.config["sources"].values()), {})
     named = list(first.get("cost_of_memorising", ()))
     return named[: len(result.arrays.get("curves", ()))]
 
