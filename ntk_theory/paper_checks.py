@@ -64,9 +64,11 @@ BEARING = {
     "C6": "Supported for the margin itself, which has a closed form. Not for the rest: in `margin` "
     "plain training has the least training margin 0.256 at its best step and −0.997 in the end, "
     "but 0.394 and 0.525 on fresh points; and the bound on the test error is often vacuous.",
-    "C7": "Supported in part. Without stopping it is ahead of the memorised net on three families "
-    "of synthetic data, and of the best stopping time on one of four, at a high noise rate; "
-    "stopping is ahead on the others.",
+    "C7": "Supported in part. On images of digits and MNIST's sample, where memorising costs the "
+    "kernel limit a tenth or more, nets trained by agreement end ahead of the memorised net and of "
+    "the best stopping time of its run: at 40 % of wrong labels by 0.015 and 0.051, at 60 % by "
+    "0.077 and 0.118, on pairs of digits by 0.108. At 20 % stopping is ahead, by up to 0.02. Of "
+    "four synthetic families it is ahead of the best stopping time on one.",
 }
 """What the checks say of the paper's own claim, which is wider than their statements."""
 
@@ -83,8 +85,9 @@ NOT_SHOWN = {
     "fixed number of steps. Nor that standard random initialisation is enough.",
     "C6": "That the margin leads to better generalisation: on the clusters of `margin` all fresh "
     "points are right with either margin, and the bound is not claimed for nets of finite width.",
-    "C7": "Better test accuracy on real data or deep nets; that early stopping is entirely avoided "
-    "at no loss: on three families of four it costs accuracy to avoid it.",
+    "C7": "Better test accuracy of deep nets, or on CIFAR-10; that early stopping is entirely "
+    "avoided at no loss: at 20 % of wrong labels, and on three synthetic families of four, it "
+    "costs accuracy to avoid it. Leads are over stopping times of the same run.",
 }
 """What the abstract says of each claim and the checks do not show."""
 
@@ -94,9 +97,9 @@ NOT_CHECKED = {
     "Its theorems as stated": "their assumptions and constants were not at hand. What is proved in "
     "docs/theory.md holds for the infinitely wide net, or for wide nets over a fixed number of "
     "steps; the uniform-in-time statement for finite width is measured, not proved.",
-    "Deep nets, minibatches, momentum": "the theory here is of two-layer nets under full-batch "
-    "gradient descent.",
-    "Real images at full size": "the designs are synthetic, and the closed forms need them to be.",
+    "Deep nets": "the theory here is of two-layer nets under full-batch gradient descent; "
+    "minibatches and momentum are measured in `practice`.",
+    "Real images at full size": "CIFAR-10 is not at hand; its files can be given with --data.",
 }
 """What of the paper no claim checks, and why."""
 
@@ -113,7 +116,6 @@ WIDE = {
     "lazy": "exponents, fitted to a few widths; constants that leave out the order m^{-3/4}",
     "margin": "a distance that is predicted to be 0",
     "memorisation": "whole steps, which may be one off; a distance that is predicted to be 0",
-    "practice": "what a few narrow nets show of parameters",
     "ridge-rounds": "a distance that tends to 0 with the rounds",
     "soft-identity": "differences that are rounding, in units of its bound; an order in η",
     "teacher-student": "distances to a student's own teacher, which are predicted to be 0",
