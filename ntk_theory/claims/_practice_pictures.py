@@ -78,7 +78,7 @@ def _compared(axes: Axes, result: ClaimResult) -> None:
     )
     axes.set(ylabel="accuracy on fresh points", xlim=(-0.6, len(names) - 0.4))
     axes.set(ylim=(axes.get_ylim()[0] - 0.2, None))
-    axes.legend(loc="lower center", fontsize=6, ncols=2)
+    axes.legend(loc="lower left", fontsize=5, ncols=2, columnspacing=0.8, handletextpad=0.4)
 
 
 def _spectrum(axes: Axes, result: ClaimResult) -> None:
