@@ -85,6 +85,7 @@ CLAIM = nt.Claim(
     presets={
         "quick": nt.Sweep(256, 2048, 4, nets=4),
         "standard": nt.Sweep(256, 4096, 5, nets=6),
+        "thorough": nt.Sweep(256, 8192, 6, nets=8),
     },
     precisions=("float64",),
 )
@@ -177,6 +178,7 @@ class Size(NamedTuple):
 SIZES = {
     "quick": Size(("digits",), RATES, 700, 5, 20, 128),
     "standard": Size(("digits", "mnist"), RATES, 1000, 6, 40, 512),
+    "thorough": Size(("digits", "mnist"), RATES, 2000, 12, 60, 1024),
 }
 
 
