@@ -44,8 +44,16 @@ def read(file):
         return list(csv.DictReader(lines))
 
 
-def test_there_are_thirteen_figures_numbered_from_one():
-    assert [one.number for one in FIGURES.values()] == list(range(1, 14))
+def drawn_panels(name):
+    """Those that a toy run fills: that of `practice` has one rate of noise alone."""
+    return [
+        one for one in FIGURES[name].panels
+        if one not in {("practice", "over-training-2"), ("practice", "over-training-3")}
+    ]  # fmt: skip
+
+
+def test_there_are_fourteen_figures_numbered_from_one():
+    assert [one.number for one in FIGURES.values()] == list(range(1, 15))
     for name, one in FIGURES.items():
         assert one.name == name
         for claim, panel in one.panels:
@@ -62,14 +70,14 @@ def test_a_figure_is_written_with_its_data_and_what_it_was_made_of(name, runs, t
     for claim, of in made["claims"].items():
         assert of["config"] == json.loads(json.dumps(runs.result(claim).config))
     rows = read(tmp_path / f"{name}.csv")
-    assert {row["panel"] for row in rows} == {panel for _, panel in FIGURES[name].panels}
+    assert {row["panel"] for row in rows} == {panel for _, panel in drawn_panels(name)}
 
 
 @every_figure
 def test_a_figure_shows_a_prediction_over_a_measurement(name, runs, tmp_path):
     publish(FIGURES[name], tmp_path, runs)
     rows = read(tmp_path / f"{name}.csv")
-    for _, panel in FIGURES[name].panels:
+    for _, panel in drawn_panels(name):
         series = {row["series"] for row in rows if row["panel"] == panel}
         assert any(one.startswith("prediction") for one in series)
         assert any(not one.startswith("prediction") for one in series)

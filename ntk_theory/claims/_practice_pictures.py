@@ -46,6 +46,8 @@ def _over_training(which: int, axes: Axes, result: ClaimResult) -> None:
             dashes = "--" if LOSSES[method].weight < 0.2 else "-."
             drawing.line(axes, epochs, curve, colour, method, alpha=0.6, ls=dashes)
     drawing.bound(axes, float(accuracy[:, METHODS.index(RULE)].mean()), RULE)
+    best = float(result.arrays["limit"][place, 0])
+    drawing.prediction(axes, [0, epochs[-1]], [best, best], "kernel limit, best time")
     axes.set(xlabel="epoch", ylabel=f"accuracy, {names[which]}")
     axes.set(ylim=(min(0.7, curves[:, 1:].min()) - 0.25, 1), xlim=(0, epochs[-1]))
     axes.legend(loc="lower right", fontsize=6, ncols=2)
@@ -88,6 +90,7 @@ def _spectrum(axes: Axes, result: ClaimResult) -> None:
     drawing, values = nt.drawing, result.arrays["eigenvalues"][::-1]
     rank = np.arange(1, len(values) + 1)
     drawing.line(axes, rank, values / values[0], drawing.GREY, "eigenvalues", ls=":")
+    drawing.prediction(axes, rank[:-1], 1 - rank[:-1] / len(rank), "isotropic noise")
     colours = (drawing.BLUE, drawing.ORANGE)
     for energy, colour, label in zip(
         result.arrays["energy"], colours, ("clean labels", "noise"), strict=True
