@@ -3,8 +3,8 @@
 `python -m benchmarks.digits` prints the accuracy on the 797 images that are not trained on, of
 plain training at its best step and in the end, and of hard self-distillation in the end: 1000
 images, rows of length 1, 6000 steps of 1.9/λ_max, labels alone for 300 steps and then with the
-weight 1/(1 + (t − 300)/100). Every label is wrong with the same
-probability by itself. Burn-in and decay were chosen for these data: the rule needs neither.
+weight 1/(1 + (t − 300)/100). Every label is wrong with the same probability by itself. Burn-in and
+decay were chosen for these data: the rule needs neither.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def accuracies(
     data = nt.datasets.load("digits")
     order = rng.permutation(len(data.classes))
     seen, fresh = (data.at(part) for part in np.split(order, [points]))
-    design = nt.data.Design("digits", np.asarray(seen.inputs, dtype=float), seen.classes)
+    design = nt.data.Design("digits", seen.inputs.astype(float), seen.classes)
     dataset = nt.data.noisy_labels(
         design, noise_rate=rate, rng=rng, classes=10, noise=noise, count="iid"
     )
@@ -50,13 +50,9 @@ def accuracies(
     top = float(np.linalg.eigvalsh(nt.kernels.ntk_limit(inputs))[-1])
     stops = np.unique(np.geomspace(1, steps, 60).astype(int)).tolist()
     plain = nt.together.Job(
-        inputs,
-        dataset.observed - 0.1,
-        nt.targets.PLAIN,
-        1.9 / top,
-        fresh.inputs.astype(float),
+        inputs, dataset.observed - 0.1, nt.targets.PLAIN, 1.9 / top, fresh.inputs.astype(float),
         stops,
-    )
+    )  # fmt: skip
     hard = plain._replace(distillation=nt.targets.Distillation(_SCHEDULE), stops=stops[-1:])
     read = [
         (outputs.argmax(axis=-1) == fresh.right).mean(axis=-1)
@@ -69,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the table: means over seeds, and the standard deviation of one of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="splits and noise (3)")
-    seeds = range(parser.parse_args(argv).seeds)
+    seeds = range(max(1, parser.parse_args(argv).seeds))
     print("| noise | plain, best step | plain, end | self-distillation, end |\n|---|---|---|---|")
     for noise, rate in SETTINGS:
         every = np.array([accuracies(noise, rate, seed=seed) for seed in seeds])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["NOISE", "SWEEPS", "on_own_data", "own_data", "spectrum_panel"]
+__all__ = [
+    "ERROR_PANEL", "NOISE", "SWEEPS", "both_trainings", "on_own_data", "own_data", "spectrum_panel",
+]  # fmt: skip
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.own_problem import OwnData
+from ntk_theory.checking.functionals import Functional, rms_error
+from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.rows import Training
+from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, to_clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from ntk_theory.checking.claim import Claim
     from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.data import LabelNoise
-    from ntk_theory.datasets import LabelledData
 
 NOISE = 0.2
 """Share of labels made wrong by a run that does not say."""
@@ -36,22 +39,6 @@ SWEEPS: Mapping[str, nt.Sweep] = {
     "standard": nt.Sweep(2048, 2**15, 5, nets=8),
 }
 """Widths of nets; kernels of data are worse conditioned than those of designs."""
-
-
-@lru_cache(maxsize=1)
-def _loaded(source: str, _: int) -> LabelledData:
-    from ntk_theory.datasets import load
-
-    return load(source)
-
-
-def _loaded_once(source: str) -> LabelledData:
-    """Data, read again only where the file has changed."""
-    try:
-        changed = Path(source).expanduser().stat().st_mtime_ns
-    except (OSError, RuntimeError):
-        changed = 0
-    return _loaded(source, changed)
 
 
 def _of_kernel(file: str, share: float, steps: int | None) -> OwnData:
@@ -89,7 +76,7 @@ def own_data(
         steps: T.
         usual_noise: of a run that does not say.
     """
-    from ntk_theory.datasets import noisy, split
+    from ntk_theory.datasets import load_once, noisy, split
 
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in (0, 1], so that nothing overshoots; got {share}")
@@ -106,7 +93,7 @@ def own_data(
             if value is not None:
                 raise ValueError(f"{name} cannot be chosen for a kernel: it is all there is")
         return _of_kernel(gram, share, steps)
-    found = _loaded_once(cast(str, data))
+    found = load_once(cast(str, data))
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     count = min(_POINTS, 2 * len(found.classes) // 3) if points is None else points
     chosen = _CLASSES if classes is None else classes
@@ -154,6 +141,23 @@ def on_own_data(
     other = claim.restated(presets=presets, **own)
     other.problem(own_data, fixed={"usual_noise": usual_noise})
     return other
+
+
+def _errors(problem: OwnData) -> dict[str, tuple[str, Functional]]:
+    return {name: (name, to_clean(rms_error, problem.clean)) for name in (PLAIN, DISTILLED)}
+
+
+ERROR_PANEL = Curves(
+    "error", of=_errors, ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left",
+    more={"yscale": "log"},
+)  # fmt: skip
+"""How far from the clean labels are plain training and self-distillation, step by step?"""
+
+
+def both_trainings(problem: OwnData) -> Iterator[Training]:
+    """Self-distillation, and plain training past its best step."""
+    yield problem.distilled()
+    yield problem.plain(problem.memorising)
 
 
 def spectrum_panel(axes: Axes, result: ClaimResult) -> None:

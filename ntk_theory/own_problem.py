@@ -121,10 +121,9 @@ class OwnData:
     @cached_property
     def forecast(self) -> Forecast:
         """What follows from kernel and labels."""
-        from ntk_theory.forecast import forecast_of
-
-        return forecast_of(self.gram, self.observed_class, self.clean_class, classes=self.classes,
-                        share=self.share)  # fmt: skip
+        return nt.forecast.forecast_of(
+            self.gram, self.observed_class, self.clean_class, classes=self.classes, share=self.share
+        )
 
     @property
     def learning_rate(self) -> float:
@@ -186,12 +185,12 @@ class OwnData:
 
     def premises(self) -> Iterator[Premise]:
         """That there are points to train on, that differ, and labels known to be wrong."""
-        known, n = self.forecast, len(self.gram)
+        known, n, eps = self.forecast, len(self.gram), float(np.finfo(float).eps)
         name = "kernel positive definite"
         if known.singular and self.dataset is not None:
             name += self._twins
         yield Premise(name, known.lambda_min, not known.singular,
-                      f"λ_min(H) > n eps λ_max = {n * 2.2e-16 * known.lambda_max:.2g}")  # fmt: skip
+                      f"λ_min(H) > n eps λ_max = {n * eps * known.lambda_max:.2g}")  # fmt: skip
         if self.dataset is None:
             yield Premise("inputs to train nets on", None, False,
                           "a kernel alone gives the forecast; --data gives inputs")  # fmt: skip
@@ -258,12 +257,11 @@ class OwnData:
             order: whose labels each point gets; its own when left out.
             more: other attributes of the training.
         """
-        from ntk_theory.forecast import retrieved
-
         places = slice(None) if order is None else order
         recipe = self.recipe(steps, self.observed[places])
         recipe = replace(recipe, learning_rate=rate * recipe.rate)
-        outputs = retrieved(self.spectrum, recipe.observed, recipe.rate, np.arange(steps + 1))
+        steps_of = np.arange(steps + 1)
+        outputs = nt.forecast.retrieved(self.spectrum, recipe.observed, recipe.rate, steps_of)
         held = {"fresh": self.held_out(outputs[-1])} if fresh else {}
         own: dict[str, Any] = {"labels": self.clean[places], "held_out": held}
         return Training(name, recipe, outputs, **(own | more))

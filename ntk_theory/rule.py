@@ -136,7 +136,7 @@ def _left_out(spectrum: Spectrum, kept: Array, targets: Array) -> Array:
             "less than 1e-8 is left; begin sooner, or lower learning_rate"
         )
     modes = spectrum.eigenvectors.T @ targets
-    residuals = np.stack([spectrum.eigenvectors @ (one[:, None] * modes) for one in kept])
+    residuals = np.matmul(spectrum.eigenvectors, kept[..., None] * modes)
     every = np.arange(len(targets))
     when = np.minimum(np.arange(len(kept))[:, None], last)
     return np.asarray(targets - (residuals[when, every] / own[when, every][..., None]))

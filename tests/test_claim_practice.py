@@ -143,6 +143,7 @@ def test_metrics_have_every_method_of_every_split_and_setting():
 
 
 def test_a_missing_package_is_a_premise_unless_its_data_are_asked_for(monkeypatch):
+    datasets._unchanged.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     result = CLAIM.run(TOY, Silent())
     assert result.verdict is Verdict.PREMISE_UNMET

@@ -11,11 +11,11 @@ import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import least_margin, rms_error
-from ntk_theory.checking.panels import Curves, OverWidth
+from ntk_theory.checking.panels import OverWidth
 from ntk_theory.claims.convergence import CLAIM
 from ntk_theory.distilled import LEVEL
-from ntk_theory.own_data import on_own_data, spectrum_panel
-from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row, to_clean
+from ntk_theory.own_data import ERROR_PANEL, both_trainings, on_own_data, spectrum_panel
+from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row
 
 OWN_DATA = on_own_data(
     CLAIM,
@@ -34,11 +34,7 @@ def premises(problem: OwnData) -> Iterator[nt.Premise]:
     yield from problem.taught_premises(all_right=True)
 
 
-@OWN_DATA.trainings
-def trainings(problem: OwnData) -> Iterator[nt.Training]:
-    """Self-distillation, and plain training past its best step."""
-    yield problem.distilled()
-    yield problem.plain(problem.memorising)
+OWN_DATA.trainings(both_trainings)
 
 
 @OWN_DATA.rows
@@ -83,12 +79,7 @@ def controls(problem: OwnData, _: object, rows: Mapping[int, nt.Row]) -> Iterato
 
 
 OWN_DATA.panels = {
-    "error-over-time": Curves(
-        "error",
-        of=lambda problem: {name: (name, to_clean(rms_error, problem.clean))
-                            for name in (PLAIN, DISTILLED)},
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left", more={"yscale": "log"},
-    ),
+    "error-over-time": ERROR_PANEL,
     "deviation-over-width": OverWidth(),
     "spectrum": spectrum_panel,
 }  # fmt: skip

@@ -65,7 +65,9 @@ def ended(run: nt.Run, clusters: Dataset, batch: int) -> nt.Measurement:
     ]
     ends = [
         one.trained[:, 0]
-        for one in nt.minibatch.train(jobs, descent, width=_WIDTH, dtype="float64")
+        for one in nt.minibatch.train(
+            jobs, descent, width=_WIDTH, dtype="float64", device=run.nets.device
+        )
     ]
     run.progress.advance(neuron_steps(clusters, batch))
     errors = np.sqrt(np.square(np.stack(ends) - clusters.clean).mean(axis=1))

@@ -8,7 +8,7 @@ __all__ = [
 ]  # fmt: skip
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.fitting import mean_of
-from ntk_theory.losses import LOSSES, PLAIN, Descent
+from ntk_theory.losses import LOSSES, PLAIN, Descent, Mixing
 
 if TYPE_CHECKING:
     from ntk_theory.data import Dataset
     from ntk_theory.datasets import LabelledData
+    from ntk_theory.minibatch import Record
     from ntk_theory.spectrum import Spectrum
 
 Array = NDArray[np.float64]
@@ -41,7 +42,10 @@ METHODS = (ALONE, *LOSSES, RULE, BEST, SLOWER, TOLD)
 """What is compared."""
 
 _SLOWER = 1 / 14
-"""Of the recipe's rate: best for stopping at most settings, of five rates that were tried."""
+"""Of the recipe's rate, at which nets that are stopped scatter less."""
+
+_FEW = 3
+"""Splits of a control."""
 
 RATES = (0.2, 0.4, 0.6)
 """Shares of wrong labels; of pair flips the last leaves no information."""
@@ -91,6 +95,11 @@ class Drawn(NamedTuple):
     fresh: Array
     right: NDArray[np.int64]
 
+    @property
+    def targets(self) -> Array:
+        """One-hot rows of the noisy labels, of two classes, too, shape (n, C)."""
+        return np.asarray(np.eye(self.dataset.classes)[self.dataset.observed_class])
+
 
 class Outcome(NamedTuple):
     """What came of one setting.
@@ -127,6 +136,7 @@ class Source:
         splits: seeds of splits, noise and nets.
         recipe: how nets are trained, at a rate in units of 1/λ_max of the mean kernel.
         width: of them.
+        device: where they are trained.
     """
 
     data: LabelledData
@@ -136,6 +146,11 @@ class Source:
     splits: tuple[int, ...]
     recipe: Descent
     width: int
+    device: str = "cpu"
+
+    def named(self, setting: Setting) -> str:
+        """What rows of a setting are called."""
+        return f"{self.data.name}, {setting}"
 
     def drawn(self, setting: Setting, split: int) -> Drawn:
         """Training points with noisy labels, and fresh ones.
@@ -203,22 +218,24 @@ class Source:
         top = self.limits[self.settings[0]][0].top
         return replace(self.recipe, rate=self.recipe.rate * self.points / top)
 
-    @property
-    def neuron_steps(self) -> float:
-        """Of all nets of one setting."""
+    def neuron_steps(self, nets: float, splits: int) -> float:
+        """Of so many nets on each of so many splits."""
         steps = self.recipe.epochs * math.ceil(self.points / self.recipe.batch)
-        return self.width * steps * len(self.splits) * (len(LOSSES) + 2 + 1 - _VALIDATION)
+        return self.width * steps * nets * splits
 
     @property
-    def fewer(self) -> Source:
-        """With the first three of its splits, for a control."""
-        return replace(self, splits=self.splits[:3])
+    def outcome_steps(self) -> float:
+        """Neuron-steps of all nets of one setting."""
+        return self.neuron_steps(len(LOSSES) + 2 + 1 - _VALIDATION, len(self.splits))
 
-    def outcome(self, setting: Setting, change: Callable[[Drawn], Drawn] | None = None) -> Outcome:
-        """Train all nets of a setting, on drawn points of which something may be replaced."""
+    @property
+    def control_steps(self) -> float:
+        """Neuron-steps of `permuted_leads`."""
+        return self.neuron_steps(2, _FEW)
+
+    def outcome(self, setting: Setting) -> Outcome:
+        """Train all nets of a setting."""
         splits = [(split, self.drawn(setting, split)) for split in self.splits]
-        if change is not None:
-            splits = [(split, change(drawn)) for split, drawn in splits]
         found = nt.together.in_threads(lambda one: self.compared(*one), splits)
         accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
         # Here, and not in the threads: numpy's own threads would be too many.
@@ -229,34 +246,56 @@ class Source:
         lost = curves.max(axis=-1) - curves[..., -1]
         return Outcome(accuracy, recovered, distance, lost, curves.mean(axis=0))
 
+    def permuted_leads(self, setting: Setting, rng: np.random.Generator) -> Array:
+        """Leads of the paper's loss over labels alone on a few splits, all labels permuted."""
+
+        def lead(one: tuple[int, Drawn]) -> float:
+            split, drawn = one
+            points, both = (drawn.dataset.inputs, drawn.targets), (PLAIN, LOSSES[PAPERS])
+            records = self.trained(*points, drawn.fresh, both, split)
+            alone, papers = ((record.fresh[-1] == drawn.right).mean() for record in records)
+            return float(papers - alone)
+
+        splits = []
+        for split in self.splits[:_FEW]:
+            drawn = self.drawn(setting, split)
+            labels = rng.permutation(drawn.dataset.observed_class)
+            dataset = replace(drawn.dataset, observed_class=labels)
+            splits.append((split, drawn._replace(dataset=dataset)))
+        return np.array(nt.together.in_threads(lead, splits))
+
+    def trained(
+        self, inputs: Array, targets: Array, fresh: Array, mixings: Sequence[Mixing], split: int,
+        pace: float = 1.0,
+    ) -> list[Record]:  # fmt: skip
+        """Nets that start alike, one for each loss, at the recipe's rate times some pace."""
+        jobs = [nt.minibatch.Job(inputs, targets, fresh, mixing, split) for mixing in mixings]
+        descent = replace(self.descent, rate=pace * self.descent.rate)
+        return nt.minibatch.train(jobs, descent, width=self.width, device=self.device)
+
     def compared(self, split: int, drawn: Drawn) -> tuple[Array, ...]:
         """Of one split accuracies but the rule's, recovered shares, distances, curves."""
         dataset, fresh, right = drawn
-        targets = np.eye(dataset.classes)[dataset.observed_class]
-        mixings = (PLAIN, *LOSSES.values())
-        jobs = [
-            nt.minibatch.Job(dataset.inputs, targets, fresh, mixing, split) for mixing in mixings
-        ]
-        records = nt.minibatch.train(jobs, self.descent, width=self.width)
+        points = dataset.inputs, drawn.targets, fresh
+        records = self.trained(*points, (PLAIN, *LOSSES.values()), split)
         curves = np.array([(one.fresh == right).mean(axis=1) for one in records])
         ends = np.array([one.trained for one in records])
         clean = np.eye(dataset.classes)[dataset.clean_class]
         recovered = (ends.argmax(axis=-1) == dataset.clean_class).mean(axis=1)
         distance = np.sqrt(np.square(ends - clean).sum(axis=-1).mean(axis=1))
-        slow = replace(self.descent, rate=_SLOWER * self.descent.rate)
-        (other,) = nt.minibatch.train(jobs[:1], slow, width=self.width)
-        slower = (other.fresh == right).mean(axis=1).max()
-        others = [np.nan, curves[0].max(), slower, self.validated(drawn, targets, split)]
+        (slow,) = self.trained(*points, (PLAIN,), split, _SLOWER)
+        slower = (slow.fresh == right).mean(axis=1).max()
+        others = [np.nan, curves[0].max(), slower, self.validated(split, drawn)]
         return np.array([*curves[:, -1], *others]), recovered, distance, curves
 
-    def validated(self, drawn: Drawn, targets: Array, split: int) -> float:
+    def validated(self, split: int, drawn: Drawn) -> float:
         """Accuracy where stopping is told by noisy labels that were kept from training."""
         dataset, fresh, right = drawn
-        order = np.random.default_rng((split, 2)).permutation(len(targets))
+        order = np.random.default_rng((split, 2)).permutation(len(dataset.inputs))
         kept, rest = np.split(order, [round(_VALIDATION * len(order))])
         both = np.concatenate([dataset.inputs[kept], fresh])
-        job = nt.minibatch.Job(dataset.inputs[rest], targets[rest], both, PLAIN, split)
-        (record,) = nt.minibatch.train([job], self.descent, width=self.width)
+        points = dataset.inputs[rest], drawn.targets[rest], both
+        (record,) = self.trained(*points, (PLAIN,), split)
         agreed = (record.fresh[:, : len(kept)] == dataset.observed_class[kept]).mean(axis=1)
         return float((record.fresh[int(agreed.argmax()), len(kept) :] == right).mean())
 

@@ -10,10 +10,9 @@ import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import rms_error
-from ntk_theory.checking.panels import Curves
 from ntk_theory.claims.separation import CLAIM
-from ntk_theory.own_data import on_own_data, spectrum_panel
-from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row, to_clean
+from ntk_theory.own_data import ERROR_PANEL, both_trainings, on_own_data, spectrum_panel
+from ntk_theory.own_problem import PLAIN, OwnData, error_row, to_clean
 
 OWN_DATA = on_own_data(
     CLAIM,
@@ -41,11 +40,7 @@ def premises(problem: OwnData) -> Iterator[nt.Premise]:
     yield nt.Premise(name, ended / stopped, ended < stopped, "< 1: few wrong labels are taught")
 
 
-@OWN_DATA.trainings
-def trainings(problem: OwnData) -> Iterator[nt.Training]:
-    """Self-distillation, and plain training past its best step."""
-    yield problem.distilled()
-    yield problem.plain(problem.memorising)
+OWN_DATA.trainings(both_trainings)
 
 
 @OWN_DATA.rows
@@ -79,11 +74,6 @@ def controls(problem: OwnData, _: object, rows: Mapping[int, nt.Row]) -> nt.Cont
 
 
 OWN_DATA.panels = {
-    "error-over-time": Curves(
-        "error",
-        of=lambda problem: {name: (name, to_clean(rms_error, problem.clean))
-                            for name in (PLAIN, DISTILLED)},
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left", more={"yscale": "log"},
-    ),
+    "error-over-time": ERROR_PANEL,
     "spectrum": spectrum_panel,
 }  # fmt: skip

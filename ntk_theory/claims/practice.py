@@ -32,7 +32,6 @@ from ntk_theory.claims._practice_nets import (
     RULE,
     SLOWER,
     TOLD,
-    Drawn,
     Outcome,
     Source,
     settings_of,
@@ -42,6 +41,7 @@ from ntk_theory.losses import LOSSES, Descent, cosine
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
+    from ntk_theory.checking.ladder import NetPlan
     from ntk_theory.data import Dataset
 
 Array = NDArray[np.float64]
@@ -183,19 +183,20 @@ SIZES = {
 
 
 def source_of(
-    name: str, size: Size, given: int | None, classes: str | None, recipe: Descent, seed: int
+    name: str, size: Size, given: int | None, classes: str | None, recipe: Descent, nets: NetPlan
 ) -> Source:
     """Data that are loaded, and how they are split: the points given, or a share at most."""
-    data = nt.datasets.of_classes(nt.datasets.load(name), classes)
+    data = nt.datasets.of_classes(nt.datasets.load_once(name), classes)
     most = len(data.classes)
     points = min(size.points, int(_SHARE * most)) if given is None else given
     if not 20 <= points <= most - 20:
         raise ValueError(f"points must lie between 20 and {most - 20}, as {name} has {most} and 20 "
                          f"are to be fresh; got {points}")  # fmt: skip
-    splits = np.random.SeedSequence(seed).generate_state(size.splits)
+    splits = np.random.SeedSequence(nets.seed).generate_state(size.splits)
     return Source(
         data, points, min(_MOST, most - points), settings_of(data, size.rates),
         tuple(map(int, splits)), replace(recipe, batch=min(recipe.batch, points)), size.neurons,
+        nets.device,
     )  # fmt: skip
 
 
@@ -204,6 +205,7 @@ def problem(
     *,
     seed: int,
     preset: str,
+    nets: NetPlan,
     data: str | None = None,
     classes: str | None = None,
     points: int | None = None,
@@ -222,6 +224,7 @@ def problem(
     Args:
         seed: of splits, noise and nets.
         preset: quick takes digits, others MNIST's sample, too.
+        nets: of the clusters; their device is that of all.
         data: "digits", "mnist", "cifar10:FOLDER", FILE.npz or FILE.csv
         classes: how many, or names with commas between; all by default
         points: of training; 1000 (quick: 700) or three fifths of the data by default
@@ -245,7 +248,7 @@ def problem(
     sources: tuple[Source, ...] = ()
     missing = ""
     try:
-        sources = tuple(source_of(name, size, points, classes, recipe, seed) for name in size.data)
+        sources = tuple(source_of(name, size, points, classes, recipe, nets) for name in size.data)
     except nt.datasets.MissingPackageError as error:
         if data is not None:
             raise
@@ -287,10 +290,10 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement]:
     for source in run.problem.sources:
         told = []
         for setting in source.settings:
-            where = f"{source.data.name}, {setting}"
+            where = source.named(setting)
             run.evidence.progress_note = f"at {where}"
             found = run.notes[where] = source.outcome(setting)
-            run.progress.advance(source.neuron_steps)
+            run.progress.advance(source.outcome_steps)
             run.evidence.metrics += list(_metrics(where, found))
             if source.separates(setting) and source.cost(setting)[1] >= _COSTLY:
                 for over in (ALONE, BEST):
@@ -319,9 +322,9 @@ def work(declared: Declaration) -> Iterator[float]:
     problem: Practice = declared.problem
     yield neuron_steps(problem.clusters, BATCH)
     for source in problem.sources:
-        yield source.neuron_steps * len(source.settings)
+        yield source.outcome_steps * len(source.settings)
     yield neuron_steps(problem.clusters, 1)
-    yield problem.sources[0].fewer.neuron_steps
+    yield problem.sources[0].control_steps
 
 
 @CLAIM.controls
@@ -336,16 +339,9 @@ def controls(practice: Practice) -> Iterator[nt.Control]:
     def random(run: nt.Run) -> tuple[nt.Measurement, float, float]:
         source = practice.sources[0]
         worst = max(source.settings, key=lambda one: source.cost(one)[0])
-        rng = np.random.default_rng((run.nets.seed, 3))
-
-        def drawn(own: Drawn) -> Drawn:
-            labels = rng.permutation(own.dataset.observed_class)
-            return own._replace(dataset=replace(own.dataset, observed_class=labels))
-
-        few = source.fewer
-        leads = few.outcome(worst, drawn).lead(PAPERS, ALONE)
-        run.progress.advance(few.neuron_steps)
-        claimed = float(run.notes[f"{source.data.name}, {worst}"].lead(PAPERS, ALONE).mean())
+        leads = source.permuted_leads(worst, np.random.default_rng((run.nets.seed, 3)))
+        run.progress.advance(source.control_steps)
+        claimed = float(run.notes[source.named(worst)].lead(PAPERS, ALONE).mean())
         name = f"{source.data.name}: lead over {ALONE}, labels permuted"
         return over_nets(name, 0.0, leads, abs(claimed) / 2), claimed, abs(claimed) / 2
 
@@ -370,7 +366,7 @@ def finding(run: nt.Run) -> str:
     said = []
     for source in run.problem.sources:
         for setting in source.settings:
-            where = f"{source.data.name}, {setting}"
+            where = source.named(setting)
             if where not in run.notes:
                 continue
             mean = dict(zip(METHODS, run.notes[where].accuracy.mean(axis=0), strict=True))
@@ -390,8 +386,8 @@ def finding(run: nt.Run) -> str:
 def arrays(run: nt.Run) -> dict[str, Any]:
     """Accuracies of all splits, methods and settings; curves; the spectrum with its energies."""
     source = run.problem.sources[0]
-    settings = [one for one in source.settings if f"{source.data.name}, {one}" in run.notes]
-    outcomes = [run.notes[f"{source.data.name}, {one}"] for one in settings]
+    settings = [one for one in source.settings if source.named(one) in run.notes]
+    outcomes = [run.notes[source.named(one)] for one in settings]
     if not outcomes:
         return {}
     first = source.limits[settings[0]][0]
