@@ -35,6 +35,11 @@ def _own_links(_: Sphinx, name: str, source: list[str]) -> None:
         source[0] = pages.relinked(source[0], f"docs/{name}.md", f"{name}.md")
 
 
+def _readme_links(_: Sphinx, _file: Path, _page: str, text: list[str]) -> None:
+    """The start page includes README.md, which alone is included anywhere."""
+    text[0] = pages.relinked(text[0], "README.md", "index.md")
+
+
 def _docstring(*event: Any) -> None:
     lines = event[-1]
     lines[:] = map(pages.escaped, lines)
@@ -55,6 +60,7 @@ def setup(app: Sphinx) -> None:
     """Write generated pages before sources are looked for, the explorer after all else."""
     pages.write(HERE / "_generated")
     app.connect("source-read", _own_links)
+    app.connect("include-read", _readme_links)
     app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon
     app.connect("autodoc-process-signature", _signature)
     app.connect("build-finished", _explorer)

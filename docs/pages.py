@@ -28,6 +28,7 @@ ROOT = DOCS.parent
 PAGES = {
     "CHANGELOG.md": "_generated/changelog.md",
     "CITATION.cff": "_generated/cite.md",
+    "CONTRIBUTING.md": "_generated/contributing.md",
     "README.md": "index.md",
     "figures/README.md": "_generated/gallery.md",
     "paper_checks.md": "_generated/ledger.md",
@@ -51,8 +52,8 @@ def relinked(text: str, source: str, page: str) -> str:
         path = os.path.normpath(Path(source).parent / target).replace(os.sep, "/")
         if not (ROOT / path).exists():
             return match[0]  # an address of the web, or code that looks like a link
-        if (ROOT / path).is_dir():
-            return label  # a site has no page of a folder
+        if (ROOT / path).is_dir() or (path.endswith(".md") and path not in PAGES):
+            return label  # a site has no page of it
         place = DOCS / PAGES[path] if path in PAGES else ROOT / path
         if path == "paper_checks.md" and fragment:  # a claim, which has a page here
             place, fragment = DOCS / f"_generated/claims/{fragment[1:]}.md", ""
@@ -80,7 +81,7 @@ def write(folder: Path) -> None:
     claims = all_claims()
     pages = {
         Path(PAGES[name]).name: relinked(_read(name), name, PAGES[name])
-        for name in ("CHANGELOG.md", "figures/README.md", "paper_checks.md")
+        for name in ("CHANGELOG.md", "CONTRIBUTING.md", "figures/README.md", "paper_checks.md")
     }
     pages["cite.md"] = _cite()
     for id_, claim in claims.items():

@@ -472,18 +472,6 @@ def test_the_picture_of_the_documentation_was_drawn_from_the_results_that_are_ke
     assert imread(place).std() > 0
 
 
-def test_the_first_page_says_what_was_measured_of_wide_nets():
-    found = kept("event-driven-2-cores.json")["event_driven"]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = " ".join(readme.split("## Width for nothing")[1].split("\n## ")[0].split())
-    times = {one["width"]: one["ratios"]["dense"] for one in found["widths"] if one["accuracy"]}
-    assert f"is {times[2**14]:.0f} times as fast as moving every neuron at width 2^14" in section
-    assert f"and {times[2**17]:.0f} times at 2^17" in section
-    widest = found["widest"]
-    assert f"takes {widest['seconds']:.1f} s and {widest['GiB']:.1f} GiB" in section
-    assert (widest["m"], widest["threads"]) == (2**20, 2)
-
-
 def test_a_picture_can_be_drawn_from_a_file_of_results(scaling, tmp_path):
     results = tmp_path / "results.json"
     results.write_text(json.dumps({"event_driven": asdict(scaling)}), encoding="utf-8")

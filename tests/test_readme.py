@@ -1,56 +1,42 @@
 """What the README says is so."""
 
+import doctest
 import re
 import tomllib
 from pathlib import Path
 
-import numpy as np
+import pytest
 
-from ntk_theory import verify
 from ntk_theory.claims import all_claims
-from ntk_theory.command.statuses import Status
-from stand_ins import claim, use
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_runs_and_comes_near_the_clean_labels(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
-    errors = np.array(re.findall(r"\d+\.\d+", capsys.readouterr().out), dtype=float)
-    assert errors.shape == (3,)
-    assert errors.max() < 0.6  # 2ρ, below which no stopping time comes
+def test_the_session_prints_what_is_shown():
+    (session,) = re.findall(r"```\n(>>> .*?)```", README, flags=re.DOTALL)
+    example = doctest.DocTestParser().get_doctest(session.replace("…", "..."), {}, "it", None, 0)
+    assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example).failed == 0
 
 
-def test_the_table_lists_every_claim():
-    for one in all_claims().values():
-        assert f"| `{one.id}` | {', '.join(one.paper_claims)} |" in README
+def test_the_table_of_claims_has_all_of_them_by_what_they_check():
+    listed = re.findall(r"^\| (C\d|beyond it|other papers) \| .* \| (.*) \|$", README, re.M)
+    table = {of: re.findall(r"`([\w-]+)`", names) for of, names in listed}
+    claims = all_claims()
+    checked = {of: [] for one in claims.values() for of in one.paper_claims}
+    for id_, one in claims.items():
+        for of in one.paper_claims:
+            checked[of].append(id_)
+    others = table.pop("beyond it") + table.pop("other papers")
+    assert table == checked
+    assert sorted(others) == [id_ for id_, one in claims.items() if not one.paper_claims]
 
 
-def test_the_table_of_exit_statuses_is_the_programs():
-    section = README.split("## Exit status")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (\d+) \| (.*) \|$", section, flags=re.MULTILINE)
-    assert rows == [(str(status.value), status.meaning) for status in Status]
-
-
-def test_the_table_of_files_is_what_a_run_leaves(monkeypatch, tmp_path, capsys):
-    section = README.split("## What a run leaves behind")[1].split("\n## ")[0]
-    use(monkeypatch, claim("CLAIM"))
-    words = ["--out", "DIR", "--json", "FILE", "--report"]
-    monkeypatch.chdir(tmp_path)
-    assert verify.main(["CLAIM", *words, "FILE.html"]) == 0
-    assert verify.main(["CLAIM", *words, "FILE.md"]) == 0
-    found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
-    names = {path.name for path in found if path.parent.name != "FILE-pictures"}
-    cells = [row.split("|")[2] for row in section.splitlines() if row.startswith("|")][2:]
-    listed = {name.strip() for cell in cells for name in cell.split(",")}
-    assert names | {"FILE-pictures/"} == listed
-
-
-def test_every_link_leads_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", ["README.md", "docs/using.md", "docs/map.md"])
+def test_every_link_leads_somewhere(page):
+    file = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)", file.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (file.parent / target).exists(), target
 
 
 def test_the_pinned_versions_lie_in_the_supported_ranges():

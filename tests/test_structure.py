@@ -1,6 +1,7 @@
 """The structure that the documentation promises: layers, independence, documentation."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -150,6 +151,16 @@ def test_predictions_share_no_code_with_measurements():
         assert imported(MODULES[name]) <= {"predictions.spectra"}
     for name in MEASUREMENT:
         assert not imported(MODULES[name]) & CLOSED_FORMS
+
+
+def test_the_map_names_every_module_or_its_folder_and_nothing_that_is_gone():
+    page = (PACKAGE.parent / "docs" / "map.md").read_text(encoding="utf-8")
+    words = {Path(word).stem for word in re.findall(r"`([\w./]+)`", page)}
+    whole = {"arguments", "claims", "command", "explorer", "machine", "report"}
+    needed = {name.split(".")[0 if name.split(".")[0] in whole else -1] for name in MODULES}
+    assert needed <= words
+    places = [*PACKAGE.rglob("*"), *PACKAGE.parent.iterdir(), *Path(__file__).parent.iterdir()]
+    assert words <= {path.stem for path in places}
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - ONE_FILE))
