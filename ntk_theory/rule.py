@@ -207,7 +207,11 @@ def _noise_models(outputs: Array, labels: Labels) -> list[NoiseModel]:
     points, classes = outputs.shape[1:]
     sizes = np.sqrt(np.square(outputs).mean(axis=(1, 2), keepdims=True))
     sizes[sizes == 0] = 1
-    one_hot, same = np.eye(classes)[labels], np.eye(classes)
+    same = np.eye(classes)
+    # Points of one label after another: their joint probabilities share a column of T.
+    outputs = outputs[:, np.argsort(labels, kind="stable")] / sizes
+    ends = np.cumsum(np.bincount(labels, minlength=classes))
+    parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
     def symmetric(rates: Array) -> Array:
         shares = rates[:, None, None]
@@ -216,16 +220,21 @@ def _noise_models(outputs: Array, labels: Labels) -> list[NoiseModel]:
     best = [NoiseModel(-np.inf, 0.0, same)] * len(outputs)
     transition = symmetric(np.full(len(outputs), _START))
     for sharpness in _SHARPNESS:
-        right = softmax(sharpness / sizes * outputs, axis=2)
+        right = softmax(sharpness * outputs, axis=2)
+
+        def likelihoods(transition: Array, right: Array = right) -> Array:
+            """Of every point's label, shape (k, n)."""
+            columns = [right[:, part] @ transition[..., [k]] for k, part in enumerate(parts)]
+            return np.asarray(np.concatenate(columns, axis=1)[..., 0])
+
         for _ in range(_ROUNDS):
-            joint = right * transition.swapaxes(1, 2)[:, labels]
-            joint /= joint.sum(axis=2, keepdims=True)
-            counts = joint.swapaxes(1, 2) @ one_hot
+            shares = 1 / likelihoods(transition)[:, None]
+            sums = [shares[..., part] @ right[:, part] for part in parts]
+            counts = transition * np.concatenate(sums, axis=1).swapaxes(1, 2)
             rates = 1 - np.trace(counts, axis1=1, axis2=2) / points
             counts += classes * symmetric(rates)
             transition = counts / counts.sum(axis=2, keepdims=True)
-        joint = right * transition.swapaxes(1, 2)[:, labels]
-        for place, found in enumerate(np.log(joint.sum(axis=2)).sum(axis=1).tolist()):
+        for place, found in enumerate(np.log(likelihoods(transition)).sum(axis=1).tolist()):
             if found > best[place].log_likelihood:
                 best[place] = NoiseModel(found, sharpness / sizes[place].item(), transition[place])
     return best
