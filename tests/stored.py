@@ -1,4 +1,4 @@
-"""Nets of toy runs are trained once, and kept for mutants that change predictions alone."""
+"""Nets of a toy run are trained once, and kept for mutants that change predictions alone."""
 
 import hashlib
 import pickle
@@ -7,25 +7,34 @@ from contextlib import contextmanager
 from ntk_theory.checking import nets
 
 _MOST = 2**21
-"""Numbers of a trajectory that is kept."""
+"""Numbers of outputs, or of weights, that are kept."""
 
 _kept = {}
 
 
 @contextmanager
-def trainings():
-    """Nets do what they did before, if recipe, width and seeds are the same."""
-    train = nets._train_group
+def trainings(claim):
+    """Nets of a claim do what they did before, if recipe, width and seeds are the same.
+
+    Those of one claim are kept at a time: all tests of a claim run after one another.
+    """
+    train, kept = nets._train_group, _kept.get(claim)
+    if kept is None:
+        _kept.clear()
+        kept = _kept[claim] = {}
 
     def remembered(recipe, width, seeds, dtype, device, progress, keep_network, *rest):
-        given = (recipe, width, tuple(seeds), dtype, device)
+        given = (recipe, width, tuple(seeds), dtype, device, keep_network)
         key = hashlib.sha256(pickle.dumps(given)).hexdigest()
-        if key not in _kept or keep_network:
-            made = train(recipe, width, seeds, dtype, device, progress, keep_network, *rest)
-            if keep_network or made.outputs.size > _MOST:
-                return made
-            _kept[key] = made
-        return _kept[key]
+        if key in kept:
+            if progress is not None:
+                progress.advance(recipe.steps * width * len(seeds))
+            return kept[key]
+        made = train(recipe, width, seeds, dtype, device, progress, keep_network, *rest)
+        weights = made.network.hidden.numel() if keep_network else 0
+        if max(made.outputs.size, weights) <= _MOST:
+            kept[key] = made
+        return made
 
     nets._train_group = remembered
     try:

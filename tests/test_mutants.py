@@ -43,7 +43,7 @@ def tried():
 
 
 def run(id_, mutant):
-    with stored.trainings() if keeps_nets(id_, mutant) else nullcontext():
+    with stored.trainings(id_) if keeps_nets(id_, mutant) else nullcontext():
         return caught_by(check_mutant(all_claims()[id_], CASES[id_].TOY, mutant))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+import stored
 from ntk_theory.checking.verdicts import ClaimResult
 from ntk_theory.claims import all_claims
 from ntk_theory.testing import Mutant as Mutant
@@ -35,9 +36,10 @@ class _Counter(Silent):
 
 @cache
 def toy_run(claim: str) -> Counted:
-    """The toy run of a claim, made once in each test process."""
+    """The toy run of a claim, made once in each test process; mutants may have its nets."""
     counter = _Counter()
-    result = all_claims()[claim].run(toy(claim), counter)
+    with stored.trainings(claim):
+        result = all_claims()[claim].run(toy(claim), counter)
     return Counted(result, counter.total, counter.done)
 
 
