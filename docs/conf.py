@@ -16,11 +16,15 @@ from ntk_theory import __version__  # noqa: E402
 from ntk_theory.explorer.__main__ import page  # noqa: E402
 
 project, author, release = "ntk_theory", "The ntk_theory authors", __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.githubpages"]
+extensions = ["mathematics", "myst_parser"]
+extensions += [f"sphinx.ext.{name}" for name in ("autodoc", "napoleon", "githubpages")]
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 4
+myst_update_mathjax = False
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_math_renderer = "mathml"
+html_static_path, html_css_files = ["site.css", "math.woff2"], ["site.css"]
 html_title = "ntk_theory"
 html_show_copyright = False
 napoleon_numpy_docstring = False
