@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import formulas  # noqa: E402
 import pages  # noqa: E402
 
 from ntk_theory import __version__  # noqa: E402
@@ -18,7 +19,7 @@ from ntk_theory.explorer.__main__ import page  # noqa: E402
 project, author, release = "ntk_theory", "The ntk_theory authors", __version__
 extensions = ["mathematics", "myst_parser"]
 extensions += [f"sphinx.ext.{name}" for name in ("autodoc", "napoleon", "githubpages")]
-myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_enable_extensions = ["amsmath", "attrs_block", "dollarmath"]
 myst_heading_anchors = 4
 myst_update_mathjax = False
 exclude_patterns = ["_build"]
@@ -35,13 +36,15 @@ autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike")}  # not al
 
 def _own_links(_: Sphinx, name: str, source: list[str]) -> None:
     """Pages of docs/ link to files outside of it, as they have to on their own."""
+    if name == "theory":
+        source[0] = formulas.annotated(source[0])
     if not name.startswith("_generated/"):
         source[0] = pages.relinked(source[0], f"docs/{name}.md", f"{name}.md")
 
 
 def _docstring(*event: Any) -> None:
     lines = event[-1]
-    lines[:] = map(pages.escaped, lines)
+    lines[:] = formulas.linked("\n".join(map(pages.escaped, lines))).split("\n")
 
 
 def _signature(*event: Any) -> tuple[str | None, ...]:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import formulas
+
 import ntk_theory
 from ntk_theory.checking.claim import Claim
 from ntk_theory.claims import all_claims
@@ -94,7 +96,10 @@ def write(folder: Path) -> None:
         pages[f"api/{name}.md"] = f"# {name}\n\n" + _rst(f".. automodule:: {home}\n   :members:")
     pages["api/names.md"] = "# Names of the package\n\n" + "\n".join(map(_name, ntk_theory._HOMES))
     about = "Modules and names that `import ntk_theory` gives.\n\n"
-    pages["api/index.md"] = f"# From Python\n\n{about}{_toctree(['names', *modules])}"
+    pages["api/index.md"] = (
+        f"# From Python\n\n{about}{_toctree(['names', *modules, '../formulas'])}"
+    )
+    pages["formulas.md"] = relinked(formulas.page(), "docs/formulas.md", "_generated/formulas.md")
     for stray in set(folder.rglob("*.md")) - {folder / name for name in pages}:
         stray.unlink()  # of a claim or a module that is gone
     for name, text in pages.items():

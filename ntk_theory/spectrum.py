@@ -274,7 +274,7 @@ def retrieved_share(
     Raises:
         ValueError: for an argument of another shape or out of range.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, section 6.1.
     """
     if not isinstance(spectrum, Spectrum):
         raise TypeError(

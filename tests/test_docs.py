@@ -1,5 +1,6 @@
 """The site of docs/: built without a warning, no dead link, formulas without a network."""
 
+import doctest
 import importlib.util
 import re
 import subprocess
@@ -10,9 +11,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 
 ROOT = Path(__file__).parent.parent
+_SPEC = importlib.util.spec_from_file_location("formulas", ROOT / "docs" / "formulas.py")
+formulas = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(formulas)
 MISSING = [
     name
     for name in ("sphinx", "myst_parser", "furo", "math_core")
@@ -71,6 +76,20 @@ def test_a_dead_file_and_a_dead_fragment_are_found(tmp_path):
     assert sorted(dead_links(tmp_path)) == ["one.html: none.png", "two.html: one.html#there"]
 
 
+def test_the_theory_has_every_section_that_the_code_cites():
+    assert doctest.testmod(formulas) == (0, 2)
+    for file in (ROOT / "ntk_theory").rglob("*.py"):
+        assert set(formulas.cited(file.read_text(encoding="utf-8"))) <= set(formulas.headings())
+
+
+def test_every_closed_form_cites_its_section_and_has_a_test():
+    cites = formulas.functions()
+    for name in (name for name in cites if name.startswith("ntk_theory.predictions.")):
+        short = name.split(".")[-1]
+        assert cites[name] or not (short.islower() or short in predictions.__all__), name
+        assert not short.islower() or formulas.tests_of(name), name  # classes are what they return
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     if MISSING:
@@ -89,6 +108,15 @@ def test_the_site_has_no_dead_link_and_a_page_for_every_claim(site):
         *all_claims(),
     }
     assert 'href="explorer.html"' in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_sections_and_the_code_that_cites_them_link_to_each_other(site):
+    api = "_generated/api/predictions.html"
+    assert f"{api}#ntk_theory.predictions.plain_training" in Page(site / "theory.html").links
+    assert "../../theory.html#section-6-2" in Page(site / api).links
+    for file in (site / "theory.html", site / "_generated" / "formulas.html"):
+        text, name = file.read_text(encoding="utf-8"), '<code class="xref py'
+        assert text.count(name) == len(re.findall(f"<a [^>]*>{name}", text)) > 50
 
 
 def test_no_formula_is_left_in_tex_and_no_page_loads_anything_from_the_web(site):

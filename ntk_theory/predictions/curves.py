@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ErrorCurve:
-    """Three numbers a step describe every output on noisy clusters (docs/theory.md, section 7).
+    """Three numbers a step describe every output on noisy clusters.
 
     Attributes:
         mean_error: E_0(t) along the constant vector, shape (T + 1,), starts at −1.
@@ -25,6 +25,8 @@ class ErrorCurve:
         memorised_noise: q(t), the retrieved share of the label noise, shape (T + 1,), starts at 0.
         noise_rate: ρ in (0, 1), the share of flipped labels in every cluster.
         label_mean: ȳ, the mean of the clean labels (0 when as many clusters are +1 as −1).
+
+    Reference: docs/theory.md, sections 6.2 and 7.2.
     """
 
     mean_error: Array
@@ -109,7 +111,7 @@ def plain_training(
         steps: T.
         label_mean: ȳ.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, sections 6.2 and 6.3.
     """
     step = np.arange(steps + 1)
     return _retrieving(
@@ -167,7 +169,7 @@ def self_distillation(
         weights: α_t, shape (T,).
         label_mean: ȳ.
 
-    Reference: docs/theory.md, section 7.
+    Reference: docs/theory.md, section 7.2.
     """
     alpha = np.asarray(weights, dtype=float)
 

@@ -70,6 +70,8 @@ class Teaching:
         epoch: steps after which the teacher changes; without it the current outputs teach.
         restart: every epoch begins at the initial weights, taught by the last outputs before.
         softmax: the loss is cross-entropy, the prediction a softmax of the outputs.
+
+    Reference: docs/theory.md, sections 4 and 9.6.
     """
 
     observed: Array
@@ -294,6 +296,8 @@ class LinearResponse:
         kernel: H, rows by training points and their outputs, shape ((n + k) C, n C).
         learning_rates: η_t, shape (T,).
         teaching: targets of the n training points.
+
+    Reference: docs/theory.md, section 9.6.
     """
 
     limit: Array
@@ -358,6 +362,8 @@ class FiniteWidthLaw:
         response: of the kernel limit to small changes.
         mean: shape (T + 1, n + k, C).
         scatter: independent draws of the Gaussian part, shape (B, T + 1, n + k, C).
+
+    Reference: docs/theory.md, section 9.6.
     """
 
     response: LinearResponse

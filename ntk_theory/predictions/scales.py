@@ -38,7 +38,7 @@ def memorisation_time(noise_rate: float, learning_rate: float, noise_eigenvalue:
 
     Taken at g_+ = 1; real-valued; 0 (at once) when ρ >= 1/2 or ηλ_− >= 1.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, section 6.4.
     """
     if noise_rate >= 0.5 or learning_rate * noise_eigenvalue >= 1:
         return 0.0
@@ -120,7 +120,7 @@ def recoverability_threshold(ratio: float) -> float:
 
     Negative for r < 2: then no noise rate is recoverable.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, section 6.4.
     """
     return (ratio - 2) / (2 * (ratio - 1))
 
@@ -185,7 +185,7 @@ def lazy_width(
         memorised_noise: the largest q(t) of the run.
         scale: σ, standard deviation of the initial weights.
 
-    Reference: docs/theory.md, section 9.
+    Reference: docs/theory.md, section 9.4.
     """
     energy = spectrum.clusters * spectrum.points * 4 * noise_rate * (1 - noise_rate)
     return energy * memorised_noise**2 / (spectrum.noise * (angle * scale) ** 2)
