@@ -43,8 +43,13 @@ def _own_links(_: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _docstring(*event: Any) -> None:
-    lines = event[-1]
-    lines[:] = formulas.linked("\n".join(map(pages.escaped, lines))).split("\n")
+    parts = "\n".join(event[-1]).split("\n\n")
+    plain = (part if part.lstrip().startswith(">>>") else _plain(part) for part in parts)
+    event[-1][:] = "\n\n".join(plain).split("\n")
+
+
+def _plain(text: str) -> str:
+    return formulas.linked("\n".join(map(pages.escaped, text.split("\n"))))
 
 
 def _signature(*event: Any) -> tuple[str | None, ...]:

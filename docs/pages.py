@@ -66,8 +66,6 @@ def relinked(text: str, source: str, page: str) -> str:
 
 def escaped(line: str) -> str:
     """A line of a docstring, plain text with code in backticks, as reStructuredText."""
-    if line.lstrip().startswith((">>>", "...")):
-        return line
     plain_and_code = re.split(r"`+([^`]+)`+", line)
     for i, part in enumerate(plain_and_code):
         plain = re.sub(r"(?<=\w)_(?!\w)|[|*]", r"\\\g<0>", part.replace("\\", "\\\\"))

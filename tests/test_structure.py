@@ -1,6 +1,8 @@
 """The structure that the documentation promises: layers, independence, documentation."""
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -187,3 +189,15 @@ def test_a_claim_does_not_wait_for_all_of_scipy():
     # scipy.stats takes half a second to load; two special functions do.
     code = "import sys, ntk_theory.checking.running; sys.exit('scipy.stats' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_example_in_a_docstring_is_run():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for name, path in MODULES.items():
+        source = path.read_text(encoding="utf-8")
+        assert "doctest: +SKIP" not in source, name
+        nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+        if written := sum(">>> " in (ast.get_docstring(node) or "") for node in nodes):
+            module = importlib.import_module(f"ntk_theory.{name}")
+            found = [test for test in doctest.DocTestFinder().find(module) if test.examples]
+            assert len(found) == written, name

@@ -45,6 +45,9 @@ def movement_exponent(output_exponent: float = 0.0) -> float:
     empirical NTK and the deviation from the linearised net have the same exponent.
 
     Reference: docs/theory.md, section 9.5.
+
+    >>> movement_exponent(), movement_exponent(-0.5)
+    (-0.5, 0.0)
     """
     return -0.5 - output_exponent
 
