@@ -92,7 +92,9 @@ def write(folder: Path) -> None:
     modules = ntk_theory._MODULES
     for name, home in modules.items():
         pages[f"api/{name}.md"] = f"# {name}\n\n" + _rst(f".. automodule:: {home}\n   :members:")
-    pages["api/names.md"] = "# Names of the package\n\n" + "\n".join(map(_name, ntk_theory._HOMES))
+    names = [*map(_name, ntk_theory._HOMES), "## claims\n"]
+    names.append(_rst(".. autofunction:: ntk_theory.notebook.known_claims"))
+    pages["api/names.md"] = "# Names of the package\n\n" + "\n".join(names)
     about = "Modules and names that `import ntk_theory` gives.\n\n"
     pages["api/index.md"] = (
         f"# From Python\n\n{about}{_toctree(['names', *modules, '../formulas'])}"
