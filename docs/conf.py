@@ -10,17 +10,22 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+import formulas  # noqa: E402
 import pages  # noqa: E402
 
 from ntk_theory import __version__  # noqa: E402
 from ntk_theory.explorer.__main__ import page  # noqa: E402
 
 project, author, release = "ntk_theory", "The ntk_theory authors", __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.githubpages"]
-myst_enable_extensions = ["amsmath", "dollarmath"]
+extensions = ["mathematics", "myst_parser"]
+extensions += [f"sphinx.ext.{name}" for name in ("autodoc", "napoleon", "githubpages")]
+myst_enable_extensions = ["amsmath", "attrs_block", "dollarmath"]
 myst_heading_anchors = 4
+myst_update_mathjax = False
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_math_renderer = "mathml"
+html_static_path, html_css_files = ["site.css", "math.woff2"], ["site.css"]
 html_title = "ntk_theory"
 html_show_copyright = False
 napoleon_numpy_docstring = False
@@ -31,6 +36,8 @@ autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike")}  # not al
 
 def _own_links(_: Sphinx, name: str, source: list[str]) -> None:
     """Pages of docs/ link to files outside of it, as they have to on their own."""
+    if name == "theory":
+        source[0] = formulas.annotated(source[0])
     if not name.startswith("_generated/"):
         source[0] = pages.relinked(source[0], f"docs/{name}.md", f"{name}.md")
 
@@ -41,8 +48,13 @@ def _readme_links(_: Sphinx, _file: Path, _page: str, text: list[str]) -> None:
 
 
 def _docstring(*event: Any) -> None:
-    lines = event[-1]
-    lines[:] = map(pages.escaped, lines)
+    parts = "\n".join(event[-1]).split("\n\n")
+    plain = (part if part.lstrip().startswith(">>>") else _plain(part) for part in parts)
+    event[-1][:] = "\n\n".join(plain).split("\n")
+
+
+def _plain(text: str) -> str:
+    return formulas.linked("\n".join(map(pages.escaped, text.split("\n"))))
 
 
 def _signature(*event: Any) -> tuple[str | None, ...]:

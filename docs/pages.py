@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import formulas
+
 import ntk_theory
 from ntk_theory.checking.claim import Claim
 from ntk_theory.claims import all_claims
@@ -65,8 +67,6 @@ def relinked(text: str, source: str, page: str) -> str:
 
 def escaped(line: str) -> str:
     """A line of a docstring, plain text with code in backticks, as reStructuredText."""
-    if line.lstrip().startswith((">>>", "...")):
-        return line
     plain_and_code = re.split(r"`+([^`]+)`+", line)
     for i, part in enumerate(plain_and_code):
         plain = re.sub(r"(?<=\w)_(?!\w)|[|*]", r"\\\g<0>", part.replace("\\", "\\\\"))
@@ -93,9 +93,14 @@ def write(folder: Path) -> None:
     modules = ntk_theory._MODULES
     for name, home in modules.items():
         pages[f"api/{name}.md"] = f"# {name}\n\n" + _rst(f".. automodule:: {home}\n   :members:")
-    pages["api/names.md"] = "# Names of the package\n\n" + "\n".join(map(_name, ntk_theory._HOMES))
+    names = [*map(_name, ntk_theory._HOMES), "## claims\n"]
+    names.append(_rst(".. autofunction:: ntk_theory.notebook.known_claims"))
+    pages["api/names.md"] = "# Names of the package\n\n" + "\n".join(names)
     about = "Modules and names that `import ntk_theory` gives.\n\n"
-    pages["api/index.md"] = f"# From Python\n\n{about}{_toctree(['names', *modules])}"
+    pages["api/index.md"] = (
+        f"# From Python\n\n{about}{_toctree(['names', *modules, '../formulas'])}"
+    )
+    pages["formulas.md"] = relinked(formulas.page(), "docs/formulas.md", "_generated/formulas.md")
     for stray in set(folder.rglob("*.md")) - {folder / name for name in pages}:
         stray.unlink()  # of a claim or a module that is gone
     for name, text in pages.items():

@@ -315,6 +315,10 @@ def tree(
         ValueError: for arguments out of range.
 
     Reference: docs/theory.md, section 3.2.
+
+    >>> levels = tree(2, 2, 3, class_ratio=4.0, super_ratio=12.0).levels
+    >>> [(round(value / levels[0][0], 6), count) for value, count in levels]
+    [(1.0, 8), (4.0, 2), (12.0, 1), (12.0, 1)]
     """
     superclasses = arguments.whole(
         "superclasses", superclasses, least=2, why="else there is no level above the classes"
@@ -369,6 +373,9 @@ def circle(points: int, *, arcs: int = 2) -> Design:
         ValueError: for arguments out of range.
 
     Reference: docs/theory.md, section 3.3.
+
+    >>> circle(8).eigenvalues().round(3)
+    array([0.   , 0.   , 0.146, 0.5  , 0.5  , 0.854, 1.   , 1.   ])
     """
     points = arguments.whole("points", points, least=3, why="fewer points span no circle")
     arcs = arguments.whole("arcs", arcs)
@@ -408,6 +415,10 @@ def power_law(
 
     Raises:
         ValueError: for arguments out of range.
+
+    >>> design = power_law(100, 20, exponent=2.0, rng=np.random.default_rng(0))
+    >>> design.inputs.shape, np.bincount(design.groups), design.levels
+    ((100, 20), array([46, 54]), None)
     """
     points = arguments.whole("points", points, least=2, why="one point has no contrast")
     dimension = arguments.whole("dimension", dimension, least=2, why=_FEATURES)
@@ -439,6 +450,11 @@ def gaussian_clusters(
 
     Raises:
         ValueError: for arguments out of range.
+
+    >>> design = gaussian_clusters(3, 10, 20, radius=0.2, rng=np.random.default_rng(0))
+    >>> cosines = design.inputs @ design.inputs.T
+    >>> cosines[0, [0, 1, 2, 10, 20]].round(2)
+    array([ 1.  ,  0.95,  0.96, -0.02, -0.01])
     """
     clusters = arguments.whole("clusters", clusters, least=2, why=_INFORMATION)
     points = arguments.whole("points", points, least=2, why=_NOISE)
@@ -498,6 +514,11 @@ def noisy_labels(
         ValueError: for arguments out of range, or an exact count below one label.
 
     Reference: docs/theory.md, section 3.5.
+
+    >>> design = equicorrelated_clusters(2, 10, ratio=5.0)
+    >>> dataset = noisy_labels(design, noise_rate=0.25, rng=np.random.default_rng(0))
+    >>> dataset.noise_rate, dataset.flipped.reshape(2, 10).sum(axis=1)
+    (0.2, array([2, 2]))
     """
     if not isinstance(design, Design):
         raise TypeError(

@@ -99,6 +99,10 @@ def load(source: str) -> LabelledData:
     Raises:
         ValueError: in one line, for a source that there is not, a package that is missing, or a
             file that cannot be read or holds anything else.
+
+    >>> digits = load("digits")
+    >>> digits.inputs.shape, digits.names[:3]
+    ((1797, 64), ('0', '1', '2'))
     """
     kind, _, folder = source.partition(":")
     file = Path(source).expanduser()
@@ -272,6 +276,11 @@ def split(
 
     Raises:
         ValueError: for more points than there are, or less than two of a class, or no such class.
+
+    >>> rng = np.random.default_rng(0)
+    >>> points, fresh = split(load("digits"), points=100, classes="3,8", fresh=50, rng=rng)
+    >>> np.bincount(points.classes), points.names, fresh.inputs.shape
+    (array([51, 49]), ('3', '8'), (50, 64))
     """
     of = of_classes(of, classes)
     kept, names = np.arange(len(of.classes)), of.names
@@ -371,6 +380,12 @@ def noisy(
 
     Raises:
         ValueError: for a rate out of range, or data that have wrong labels already.
+
+    >>> rng = np.random.default_rng(0)
+    >>> points, _ = split(load("digits"), points=100, classes="3,8", rng=rng)
+    >>> dataset = noisy(points, noise_rate=0.2, rng=rng)
+    >>> dataset.noise_rate
+    0.19
     """
     rows = of.inputs.astype(np.float64, copy=False)
     design, classes = Design(of.name, rows, of.right), len(of.names)

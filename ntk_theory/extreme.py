@@ -184,6 +184,10 @@ def extreme_eigenpairs(
     Raises:
         ValueError: for an argument out of range or of another shape, and for an operator that is
             not symmetric or has products that are not finite.
+
+    >>> found = extreme_eigenpairs(np.diag(np.arange(50.0)), 2, rng=np.random.default_rng(0))
+    >>> found.values.round(6), bool(found.residuals.max() < 1e-6)
+    (array([49., 48.]), True)
     """
     if isinstance(operator, list | tuple | np.ndarray) or is_tensor(operator):
         matrix = arguments.gram_matrix("operator", cast(ArrayLike, operator))

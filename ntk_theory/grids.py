@@ -158,6 +158,10 @@ def cluster_grid(
         rates: ρ where none is given.
         reference: noise rate and ratio that are looked at more closely.
         taught: whether predictions teach.
+
+    >>> grid = cluster_grid(seed=0, ratios=(6.0, 12.0), rates=(0.2, 0.4))
+    >>> [(problem.ratio, problem.noise_rate) for problem in grid.problems]
+    [(6.0, 0.2), (6.0, 0.4), (12.0, 0.2), (12.0, 0.4)]
     """
     if points < 2 + 3 * taught:
         raise ValueError(

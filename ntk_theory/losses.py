@@ -84,6 +84,10 @@ class Descent:
         decay: weight decay.
         layers: which weights are trained.
         loss: "cross-entropy" or "square".
+
+    >>> descent = Descent(epochs=50, batch=64, rate=0.1, schedule=cosine, momentum=0.9)
+    >>> round(descent.rate * descent.schedule(0.5), 6)
+    0.05
     """
 
     epochs: int
@@ -97,5 +101,9 @@ class Descent:
 
 
 def cosine(done: float) -> float:
-    """Learning rate that falls from 1 to 0 along half a period of a cosine."""
+    """Learning rate that falls from 1 to 0 along half a period of a cosine.
+
+    >>> [round(cosine(done), 3) for done in (0.0, 0.5, 1.0)]
+    [1.0, 0.5, 0.0]
+    """
     return (1 + math.cos(math.pi * done)) / 2

@@ -79,6 +79,13 @@ def train(
     Raises:
         ValueError: for sizes that make no sense, or labels that the loss cannot take.
         RuntimeError: if a net diverges.
+
+    >>> inputs, labels = np.repeat(np.eye(2), 8, axis=0), np.repeat(np.eye(2), 8, axis=0)
+    >>> job = Job(inputs, labels, np.eye(2), Mixing(0.5, "hard", after=5), seed=0)
+    >>> descent = Descent(epochs=8, batch=4, rate=0.5)
+    >>> (record,) = train([job], descent, width=64)
+    >>> record.fresh[-1], record.weights[[0, -1]].tolist()
+    (array([0, 1]), [0.0, 0.5])
     """
     arguments.whole("epochs", descent.epochs, least=1, why="passes over the data")
     arguments.whole("batch", descent.batch, least=1, why="points of a minibatch")

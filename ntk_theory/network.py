@@ -312,6 +312,10 @@ def initialise(
         TypeError: for numbers of the wrong kind, as seeds that are floats.
 
     Reference: docs/theory.md, section 1.
+
+    >>> nets = initialise(64, 3, seeds=[0, 1])
+    >>> tuple(nets.hidden.shape), tuple(nets.output.shape), nets.antisymmetric
+    ((2, 64, 3), (2, 1, 64), True)
     """
     return DrawnNets(
         width,

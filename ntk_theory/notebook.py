@@ -28,7 +28,11 @@ class NotSupportedError(AssertionError):
 
 
 def known_claims() -> dict[str, Any]:
-    """Claims of this package and of installed ones, by id; see `ntk_theory.claims()`."""
+    """Claims of this package and of installed ones, by id; see `ntk_theory.claims()`.
+
+    >>> known_claims()["threshold"].formulas[0]
+    'ρ* = (r − 2) / (2(r − 1)),  r = λ_+/λ_−'
+    """
     own = all_claims()
     return {**own, **installed_claims(own)[0]}
 
@@ -181,6 +185,10 @@ def check(
 
     Raises:
         ValueError: for a claim, preset or knob that there is not, or a value that makes no sense.
+
+    >>> found = check("ridge-rounds", preset="quick", progress=False)
+    >>> found.verdict.value, found.rows()[0]["holds"]
+    ('SUPPORTED', True)
     """
     from ntk_theory.machine.progress import Bar, bars
 

@@ -547,6 +547,12 @@ def noisy_clusters(
 
     Raises:
         ValueError: for an argument out of range.
+
+    >>> problem = noisy_clusters(clusters=4, points=10, ratio=12.0, noise_rate=0.2, seed=0)
+    >>> round(problem.threshold, 3), problem.burn_in, problem.steps
+    (0.455, 6, 577)
+    >>> [round(float(curve.rms_error().min()), 2) for curve in (problem.plain, problem.distilled)]
+    [0.46, 0.01]
     """
     if not 0 < noise_rate < 1:
         raise ValueError(

@@ -159,7 +159,14 @@ class Spectrum:
 
 
 def eigendecomposition(gram: ArrayLike) -> Spectrum:
-    """Full eigendecomposition of a symmetric Gram matrix, shape (n, n)."""
+    """Full eigendecomposition of a symmetric Gram matrix, shape (n, n).
+
+    >>> from ntk_theory import data, kernels
+    >>> clusters = data.equicorrelated_clusters(3, 4, ratio=10.0)
+    >>> spectrum = eigendecomposition(kernels.ntk_limit(clusters.inputs))
+    >>> spectrum.largest_gap(), (spectrum.eigenvalues / spectrum.eigenvalues[0]).round(6)
+    (3, array([ 1.,  1.,  1.,  1.,  1.,  1.,  1.,  1.,  1., 10., 10., 10.]))
+    """
     # Divide and conquer keeps eigenvectors of nearly equal eigenvalues orthogonal; the default
     # driver does not.
     values, vectors = eigh(arguments.gram_matrix("gram", gram), driver="evd")
@@ -274,7 +281,13 @@ def retrieved_share(
     Raises:
         ValueError: for an argument of another shape or out of range.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, section 6.1.
+
+    >>> spectrum = eigendecomposition([[1.0, 0.5], [0.5, 1.0]])
+    >>> for labels in ([1.0, 1.0], [1.0, -1.0]):
+    ...     print(retrieved_share(spectrum, 0.5, [1, 2, 4], labels).round(3))
+    [0.75  0.938 0.996]
+    [0.25  0.438 0.684]
     """
     if not isinstance(spectrum, Spectrum):
         raise TypeError(

@@ -269,7 +269,13 @@ def _check_outputs(name: str, outputs: Tensor) -> None:
 
 
 def harden(outputs: Tensor) -> Tensor:
-    """Hard labels: sign with sign(0) = 0; for C > 1 the one-hot argmax, a tie shared equally."""
+    """Hard labels: sign with sign(0) = 0; for C > 1 the one-hot argmax, a tie shared equally.
+
+    >>> harden(torch.tensor([[0.3], [-0.2], [0.0]])).flatten().tolist()
+    [1.0, -1.0, 0.0]
+    >>> harden(torch.tensor([[0.3, 0.1, 0.3]])).tolist()
+    [[0.5, 0.0, 0.5]]
+    """
     _check_outputs("outputs", outputs)
     if outputs.shape[-1] == 1:
         return outputs.sign()
@@ -278,7 +284,11 @@ def harden(outputs: Tensor) -> Tensor:
 
 
 def temper(outputs: Tensor, temperature: float) -> Tensor:
-    """Softened hard labels: tanh(u/T), or softmax(u/T) for C > 1; T → 0 gives `harden`."""
+    """Softened hard labels: tanh(u/T), or softmax(u/T) for C > 1; T → 0 gives `harden`.
+
+    >>> temper(torch.tensor([[0.3], [-0.2]]), temperature=0.01).flatten().tolist()
+    [1.0, -1.0]
+    """
     _check_outputs("outputs", outputs)
     temperature = arguments.positive("temperature", temperature)
     if outputs.shape[-1] == 1:
@@ -314,6 +324,13 @@ class Distillation:
             epoch before; needs `epoch`.
 
     Reference: section 4.
+
+    >>> outputs, observed = torch.tensor([[[0.5], [0.25]]]), torch.tensor([[1.0], [-1.0]])
+    >>> for target in ("hard", "soft"):
+    ...     targets, _ = Distillation(Constant(0.5), target).teach(outputs, observed, step=0)
+    ...     print(targets.flatten().tolist())
+    [1.0, 0.0]
+    [0.75, -0.375]
     """
 
     schedule: Schedule

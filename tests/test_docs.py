@@ -1,6 +1,8 @@
-"""The site of docs/: it is built without a warning, and no link inside of it is dead."""
+"""The site of docs/: built without a warning, no dead link, formulas without a network."""
 
+import doctest
 import importlib.util
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -9,25 +11,46 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 
 ROOT = Path(__file__).parent.parent
+_SPEC = importlib.util.spec_from_file_location("formulas", ROOT / "docs" / "formulas.py")
+formulas = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(formulas)
 MISSING = [
-    name for name in ("sphinx", "myst_parser", "furo") if importlib.util.find_spec(name) is None
+    name
+    for name in ("sphinx", "myst_parser", "furo", "math_core")
+    if importlib.util.find_spec(name) is None
 ]
 
 
 class Page(HTMLParser):
-    """What a page links to, and what can be linked to in it."""
+    """What a page links to and loads, what can be linked to in it, and its text but for code."""
 
     def __init__(self, file):
         super().__init__()
-        self.links, self.anchors = [], {""}
+        self.links, self.loaded, self.anchors = [], [], {""}
+        self.text, self.formulas, self.inside = "", 0, []
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         self.anchors |= {value for name, value in attrs if name == "id"}
-        self.links += [value for name, value in attrs if name in ("href", "src") and value]
+        links = [value for name, value in attrs if name in ("href", "src") and value]
+        self.links += links
+        if tag in ("script", "img", "iframe") or ("rel", "stylesheet") in attrs:
+            self.loaded += links
+        self.formulas += tag == "math"
+        if tag in ("code", "pre", "script", "style"):
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.inside:
+            self.inside.remove(tag)
+
+    def handle_data(self, data):
+        if not self.inside:
+            self.text += data
 
 
 def dead_links(site):
@@ -53,15 +76,68 @@ def test_a_dead_file_and_a_dead_fragment_are_found(tmp_path):
     assert sorted(dead_links(tmp_path)) == ["one.html: none.png", "two.html: one.html#there"]
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"the extra docs is not installed: {MISSING}")
-def test_the_site_has_no_warning_and_no_dead_link_and_a_page_for_every_claim(tmp_path):
-    site = tmp_path / "site"
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(site)]
+def test_the_theory_has_every_section_that_the_code_cites():
+    assert doctest.testmod(formulas) == (0, 2)
+    for file in (ROOT / "ntk_theory").rglob("*.py"):
+        assert set(formulas.cited(file.read_text(encoding="utf-8"))) <= set(formulas.headings())
+
+
+def test_every_closed_form_cites_its_section_and_has_a_test():
+    cites = formulas.functions()
+    for name in (name for name in cites if name.startswith("ntk_theory.predictions.")):
+        short = name.split(".")[-1]
+        assert cites[name] or not (short.islower() or short in predictions.__all__), name
+        assert not short.islower() or formulas.tests_of(name), name  # classes are what they return
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    if MISSING:
+        pytest.skip(f"the extra docs is not installed: {MISSING}")
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_site_has_no_dead_link_and_a_page_for_every_claim(site):
     assert not dead_links(site)
     assert {page.stem for page in (site / "_generated" / "claims").glob("*.html")} == {
         "index",
         *all_claims(),
     }
     assert 'href="explorer.html"' in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_sections_and_the_code_that_cites_them_link_to_each_other(site):
+    api = "_generated/api/predictions.html"
+    assert f"{api}#ntk_theory.predictions.plain_training" in Page(site / "theory.html").links
+    assert "../../theory.html#section-6-2" in Page(site / api).links
+    for file in (site / "theory.html", site / "_generated" / "formulas.html"):
+        text, name = file.read_text(encoding="utf-8"), '<code class="xref py'
+        assert text.count(name) == len(re.findall(f"<a [^>]*>{name}", text)) > 50
+
+
+def test_no_formula_is_left_in_tex_and_no_page_loads_anything_from_the_web(site):
+    pages = {file: Page(file) for file in site.rglob("*.html") if file.stem != "explorer"}
+    assert not [link for page in pages.values() for link in page.loaded if urlsplit(link).netloc]
+    written = {file.stem: page for file, page in pages.items() if file.parent == site}
+    assert not [name for name, page in written.items() if re.search(r"[\\$]", page.text)]
+    theory = written["theory"]
+    source = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8").replace("$$", "$")
+    assert theory.formulas == source.count("$") // 2
+    assert {"eq-1a", "eq-6.2a"} <= theory.anchors
+
+
+def test_a_wide_formula_does_not_widen_the_page_of_a_phone(site, browse):
+    frame = site / "frame.html"
+    frame.write_text(
+        """<iframe id="it" src="theory.html" style="width: 360px; height: 800px"></iframe>
+        <p id="told"></p><script>it.onload = () => {
+          const content = it.contentDocument.querySelector(".content");
+          told.textContent = `too wide by ${content.scrollWidth - content.clientWidth} pixels`;
+        }</script>"""
+    )
+    shown = browse(frame, "--allow-file-access-from-files", "--dump-dom").stdout
+    assert "too wide by 0 pixels" in shown

@@ -137,6 +137,32 @@ def test_the_kernel_fluctuates_by_the_variance_of_its_activations(inputs, pairs)
     assert abs(found - (2 if pairs else 1) * variance.sum()) < 36 * np.sqrt(EPS)
 
 
+def crossing_means(inputs, pulls):
+    """√m E(u_m(1) − η H z) exactly: a mean over both normals of every point."""
+    gram, means = inputs @ inputs.T, 0.0
+    for side in (1, -1):
+        active = side * (inputs[:, [1, 0]] * [-1, 1]) @ inputs.T > 0
+        np.fill_diagonal(active, False)
+        others = (active * gram) @ pulls
+        for sign, moved in ((1, others), (-1, others + pulls)):  # inputs have unit norm
+            means = means + sign * np.sign(moved) * moved**2 / 2
+    return DENSITY / 4 * means
+
+
+@given(planes, rngs)
+def test_crossings_of_a_first_step_are_within_a_reach_that_pulls_of_one_sign_attain(inputs, rng):
+    pulls, outputs = rng.standard_normal((2, len(inputs)))
+    for one_sign in (False, True):
+        if one_sign:  # no negative cosines either
+            inputs, pulls, outputs = np.abs(inputs), np.abs(pulls), np.abs(outputs)
+        reach = np.abs(inputs @ inputs.T) @ np.abs(pulls)
+        bound = predictions.crossing_of_reach(np.abs(pulls), reach, outputs)
+        found = abs(outputs @ crossing_means(inputs, pulls)) / (outputs @ outputs)
+        rounding = 64 * len(inputs) * EPS * bound  # sums of n terms, none larger than the bound's
+        assert found <= bound + rounding
+    assert found >= bound - rounding
+
+
 @settings(max_examples=10)
 @given(planes, rngs)
 def test_the_largest_of_many_neurons_is_the_largest_there_is(inputs, rng):

@@ -105,7 +105,13 @@ def residual(outputs: Array, points: LabelledPoints) -> Array:
 
 
 def rms_error(outputs: Array, points: LabelledPoints) -> Array:
-    """‖u − y‖/√n."""
+    """‖u − y‖/√n.
+
+    >>> points = LabelledPoints(labels=np.array([1.0, -1.0]), predicted=np.array([0.9, -0.8]))
+    >>> outputs = np.array([[0.5, 0.5], [0.7, -0.3], [1.0, -1.0]])
+    >>> rms_error(outputs, points).round(3), least_margin(outputs, points)
+    (array([1.118, 0.539, 0.   ]), array([-0.5,  0.3,  1. ]))
+    """
     return np.asarray(residual(outputs, points) / np.sqrt(len(points.labels)))
 
 
@@ -175,6 +181,9 @@ def first_wrong(values: Array, axis: int = -1) -> Array:
     """First step t >= 1 at which a margin is not positive, T + 1 if there is none.
 
     It is for `reduce=` of a row that looks at all steps from step 0 on.
+
+    >>> int(first_wrong(np.array([0.0, 0.5, 0.2, -0.1]))), int(first_wrong(np.array([0.0, 0.5])))
+    (3, 2)
     """
     wrong = np.moveaxis(np.asarray(values), axis, -1)[..., 1:] <= 0
     first = np.where(wrong.any(axis=-1), wrong.argmax(axis=-1) + 1, wrong.shape[-1] + 1)

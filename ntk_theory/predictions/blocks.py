@@ -37,6 +37,11 @@ def block_filter(
         Shape (..., n).
 
     Reference: docs/theory.md, sections 3.1 and 8.
+
+    >>> from ntk_theory.predictions import cluster_spectrum
+    >>> spectrum = cluster_spectrum(clusters=2, points=2, angle=0.5)
+    >>> block_filter(spectrum, [1.0, 0.0, 0.0, 0.0], (0.0, 1.0, 1.0))
+    array([0.5, 0.5, 0. , 0. ])
     """
     v = np.asarray(vector, dtype=float)
     noise, information, mean = factors
@@ -72,6 +77,12 @@ def block_recursion(
         u_T only, shape (..., n).
 
     Reference: docs/theory.md, section 8.
+
+    >>> from ntk_theory.predictions import cluster_angle, cluster_spectrum
+    >>> spectrum = cluster_spectrum(2, 5, cluster_angle(5, ratio=12.0))
+    >>> observed = [-1.0, 1, 1, 1, 1, 1, -1, -1, -1, -1]
+    >>> block_recursion(spectrum, observed, 0.9 / spectrum.mean, [1.0] * 2 + [0.0] * 200).round(3)
+    array([ 1.,  1.,  1.,  1.,  1., -1., -1., -1., -1., -1.])
     """
     label = np.asarray(observed, dtype=float)
     eigenvalues = spectrum.noise, spectrum.information, spectrum.mean

@@ -70,6 +70,8 @@ class Teaching:
         epoch: steps after which the teacher changes; without it the current outputs teach.
         restart: every epoch begins at the initial weights, taught by the last outputs before.
         softmax: the loss is cross-entropy, the prediction a softmax of the outputs.
+
+    Reference: docs/theory.md, sections 4 and 9.6.
     """
 
     observed: Array
@@ -294,6 +296,8 @@ class LinearResponse:
         kernel: H, rows by training points and their outputs, shape ((n + k) C, n C).
         learning_rates: η_t, shape (T,).
         teaching: targets of the n training points.
+
+    Reference: docs/theory.md, section 9.6.
     """
 
     limit: Array
@@ -358,6 +362,8 @@ class FiniteWidthLaw:
         response: of the kernel limit to small changes.
         mean: shape (T + 1, n + k, C).
         scatter: independent draws of the Gaussian part, shape (B, T + 1, n + k, C).
+
+    Reference: docs/theory.md, section 9.6.
     """
 
     response: LinearResponse
@@ -403,6 +409,12 @@ def finite_width_law(
         labels: √m times the difference of each net's labels from the observed, shape (B, n, C).
 
     Reference: docs/theory.md, section 9.6.
+
+    >>> inputs, labels, rng = np.eye(2), np.array([[1.0], [-1.0]]), np.random.default_rng(0)
+    >>> limit = (1 - 0.75 ** np.arange(11))[:, None] * labels[:, 0]
+    >>> law = finite_width_law(inputs, limit, [0.5] * 10, Teaching(labels, np.ones(10)), rng)
+    >>> [round(float(law.outputs(m)[:, -1].std(axis=0).mean()), 3) for m in (1024, 4096)]
+    [0.008, 0.004]
     """
     x, u = np.asarray(inputs, dtype=float), np.asarray(limit, dtype=float)
     rates, points, outputs = np.asarray(learning_rates, dtype=float), *teaching.observed.shape

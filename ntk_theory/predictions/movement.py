@@ -45,6 +45,9 @@ def movement_exponent(output_exponent: float = 0.0) -> float:
     empirical NTK and the deviation from the linearised net have the same exponent.
 
     Reference: docs/theory.md, section 9.5.
+
+    >>> movement_exponent(), movement_exponent(-0.5)
+    (-0.5, 0.0)
     """
     return -0.5 - output_exponent
 
@@ -138,7 +141,7 @@ def first_step_crossing(gram: ArrayLike, pulls: ArrayLike, outputs: ArrayLike) -
 
 
 def crossing_of_reach(sizes: ArrayLike, reach: ArrayLike, outputs: ArrayLike) -> float:
-    """The same where Γ is too large to be formed.
+    """The coefficient of `first_step_crossing` where Γ is too large to be formed.
 
     Args:
         sizes: ‖x_i‖ |r_i|, shape (n,).
@@ -204,6 +207,8 @@ class BoundaryLayer:
         deviation: limit of √m E δ_t, δ = u_m − outputs of the net linearised at its start, shape
             (T + 1, n).
         deviation_scatter: limit of m^{3/2} E‖δ_t − E δ_t‖², shape (T + 1,).
+
+    Reference: docs/theory.md, section 9.5.
     """
 
     flipped: float

@@ -30,6 +30,9 @@ def label_gap(clean: ArrayLike, observed: ArrayLike, groups: ArrayLike) -> float
         groups: shape (n,).
 
     Reference: docs/theory.md, section 7.6.
+
+    >>> round(label_gap([0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 2, 1, 1], [0, 0, 0, 0, 0, 1, 1]), 6)
+    0.4
     """
     right, seen, group = np.asarray(clean), np.asarray(observed), np.asarray(groups)
     classes, leads = int(max(right.max(), seen.max())) + 1, []
@@ -126,6 +129,11 @@ def gram_outputs(
         u_t, shape (T + 1, n) or (T + 1, n, C).
 
     Reference: docs/theory.md, section 7.1.
+
+    >>> gram, weights = 0.45 + 0.05 * np.eye(3), [1.0] + [0.0] * 400
+    >>> gram_outputs(gram, [1.0, 1.0, 1.0], [1.0, 1.0, -1.0], 0.5, weights)[[1, -1]].round(3)
+    array([[0.25, 0.25, 0.2 ],
+           [1.  , 1.  , 1.  ]])
     """
     label = np.asarray(clean, dtype=float)
     noise = np.asarray(observed, dtype=float) - label

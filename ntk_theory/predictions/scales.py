@@ -38,7 +38,10 @@ def memorisation_time(noise_rate: float, learning_rate: float, noise_eigenvalue:
 
     Taken at g_+ = 1; real-valued; 0 (at once) when ρ >= 1/2 or ηλ_− >= 1.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, section 6.4.
+
+    >>> round(memorisation_time(noise_rate=0.2, learning_rate=1.0, noise_eigenvalue=0.01), 1)
+    46.8
     """
     if noise_rate >= 0.5 or learning_rate * noise_eigenvalue >= 1:
         return 0.0
@@ -78,6 +81,11 @@ def first_wrong_step(spectrum: ClusterSpectrum, noise_rate: float, learning_rate
         learning_rate: η, at most 1/λ_+.
 
     Reference: docs/theory.md, section 6.4.
+
+    >>> from ntk_theory.predictions import cluster_angle, cluster_spectrum
+    >>> spectrum = cluster_spectrum(4, 10, cluster_angle(10, ratio=12.0))
+    >>> [first_wrong_step(spectrum, rho, 0.5 / spectrum.mean) for rho in (0.1, 0.3, 0.46)]
+    [14, 8, 1]
     """
 
     def fallen(step: int) -> bool:
@@ -120,7 +128,10 @@ def recoverability_threshold(ratio: float) -> float:
 
     Negative for r < 2: then no noise rate is recoverable.
 
-    Reference: docs/theory.md, section 6.
+    Reference: docs/theory.md, section 6.4.
+
+    >>> [round(recoverability_threshold(ratio), 3) for ratio in (2.0, 4.0, 12.0, 100.0)]
+    [0.0, 0.333, 0.455, 0.495]
     """
     return (ratio - 2) / (2 * (ratio - 1))
 
@@ -185,7 +196,12 @@ def lazy_width(
         memorised_noise: the largest q(t) of the run.
         scale: σ, standard deviation of the initial weights.
 
-    Reference: docs/theory.md, section 9.
+    Reference: docs/theory.md, section 9.4.
+
+    >>> from ntk_theory.predictions import cluster_angle, cluster_spectrum
+    >>> angles = [cluster_angle(10, ratio) for ratio in (6.0, 12.0, 24.0)]
+    >>> [round(lazy_width(cluster_spectrum(4, 10, angle), angle, 0.2, 0.5)) for angle in angles]
+    [18, 43, 135]
     """
     energy = spectrum.clusters * spectrum.points * 4 * noise_rate * (1 - noise_rate)
     return energy * memorised_noise**2 / (spectrum.noise * (angle * scale) ** 2)

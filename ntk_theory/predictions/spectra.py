@@ -114,6 +114,9 @@ def cluster_angle(points: int, ratio: float, cross_cosine: float = 0.0) -> float
         cross_cosine: a in [0, 1), the cosine between points of different clusters.
 
     Reference: docs/theory.md, section 3.1.
+
+    >>> round(cluster_spectrum(4, 10, cluster_angle(10, 12.0)).ratio, 9)
+    12.0
     """
     cross_gap = ntk_gap(float(np.arccos(cross_cosine)))
     return _angle_of_gap(points * cross_gap / (points + ratio - 1))
@@ -133,6 +136,10 @@ def cluster_spectrum(
     both layers are trained.
 
     Reference: docs/theory.md, section 3.1.
+
+    >>> spectrum = cluster_spectrum(clusters=4, points=10, angle=0.3)
+    >>> [(round(value, 4), count) for value, count in spectrum.levels()]
+    [(0.0679, 36), (4.3885, 3), (4.3885, 1)]
     """
     cross_angle = float(np.arccos(cross_cosine))
     gap, cross_gap, whole = ntk_gap(angle), ntk_gap(cross_angle), 0.5
@@ -208,6 +215,10 @@ def tree_spectrum(
         cross_cosine: cosine between superclasses.
 
     Reference: docs/theory.md, section 3.2.
+
+    >>> spectrum = tree_spectrum(2, 2, 3, *tree_angles(2, 3, class_ratio=4.0, super_ratio=12.0))
+    >>> round(spectrum.class_ / spectrum.noise, 9), round(spectrum.super_ / spectrum.noise, 9)
+    (4.0, 12.0)
     """
     noise, inside = ntk_gap(class_angle), ntk_gap(super_angle)
     cross_gap = ntk_gap(float(np.arccos(cross_cosine)))

@@ -57,6 +57,13 @@ def student_training(
         E_0, E_+ and q at the student's steps t = 0..T', shape (T' + 1,) each.
 
     Reference: docs/theory.md, section 6.8.
+
+    >>> from ntk_theory.predictions import ErrorCurve, cluster_angle, cluster_spectrum
+    >>> spectrum = cluster_spectrum(4, 10, cluster_angle(10, ratio=12.0))
+    >>> rate = 0.5 / spectrum.mean
+    >>> student = ErrorCurve(*student_training(spectrum, 0.2, [(rate, 6)], rate, 1000), 0.2)
+    >>> student.rms_error()[[0, 10, 1000]].round(3)
+    array([1.   , 0.415, 0.447])
     """
     step = np.arange(steps + 1)
 
@@ -146,6 +153,9 @@ def chain_threshold(ratio: float, rounds: int) -> float:
         rounds: k >= 1, the nets of the chain.
 
     Reference: docs/theory.md, section 6.8.
+
+    >>> [round(chain_threshold(4.0, rounds), 3) for rounds in (1, 2, 3)]
+    [0.333, 0.467, 0.492]
     """
     sharpened = ratio**rounds
     return (sharpened - 2) / (2 * (sharpened - 1))

@@ -43,6 +43,12 @@ def label_confusion(
         Rows are classes, columns labels, shape (C, C) with C = G c; rows add up to 1.
 
     Reference: docs/theory.md, section 6.6.
+
+    >>> label_confusion(superclasses=2, classes=2, noise_rate=0.3, noise="superclass")
+    array([[0.7, 0.3, 0. , 0. ],
+           [0.3, 0.7, 0. , 0. ],
+           [0. , 0. , 0.7, 0.3],
+           [0. , 0. , 0.3, 0.7]])
     """
     count = superclasses * classes
     own = np.eye(count)
@@ -112,6 +118,14 @@ def dark_knowledge(
         Shape (T + 1,).
 
     Reference: docs/theory.md, section 6.6.
+
+    >>> from ntk_theory.predictions import tree_angles, tree_spectrum
+    >>> spectrum = tree_spectrum(3, 2, 4, *tree_angles(2, 4, class_ratio=4.0, super_ratio=20.0))
+    >>> dark_knowledge(spectrum, 0.5 / spectrum.mean, 200)[[0, 3, 10, 200]].round(3)
+    array([0.   , 0.302, 0.174, 0.   ])
+    >>> time, height = dark_knowledge_peak(spectrum, 0.5 / spectrum.mean)
+    >>> round(time, 2), round(height, 3)
+    (3.2, 0.302)
     """
     c = spectrum.classes
     count = spectrum.superclasses * c

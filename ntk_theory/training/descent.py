@@ -382,6 +382,16 @@ def train(
             the precision of the nets does not hold, or labels that the loss or the targets do not
             take.
         TypeError: for arguments of the wrong kind.
+
+    >>> from ntk_theory import data, network, targets
+    >>> clusters = data.equicorrelated_clusters(2, 5, ratio=12.0)
+    >>> dataset = data.noisy_labels(clusters, noise_rate=0.2, rng=np.random.default_rng(0))
+    >>> nets = network.initialise(256, 13, seeds=[0, 1])
+    >>> how = {"learning_rate": 0.4, "steps": 100}
+    >>> done = train(nets, dataset.inputs, dataset.observed, targets.PLAIN, **how)
+    >>> done.rms_error(dataset.clean)[:, [0, 10, 100]].round(2)
+    array([[1.  , 0.53, 0.89],
+           [1.  , 0.51, 0.88]])
     """
     if not isinstance(network, TwoLayerReLU | DrawnNets):
         raise TypeError(
@@ -519,6 +529,13 @@ def train_kernel_limit(
         TypeError: for arguments of the wrong kind.
 
     Reference: docs/theory.md, sections 1 and 9.
+
+    >>> from ntk_theory.targets import PLAIN
+    >>> gram, labels = [[1.0, 0.5], [0.5, 1.0]], [1.0, -1.0]
+    >>> train_kernel_limit(gram, labels, PLAIN, learning_rate=0.5, steps=2)
+    array([[ 0.    ,  0.    ],
+           [ 0.25  , -0.25  ],
+           [ 0.4375, -0.4375]])
     """
     _check_distillation(distillation)
     arguments.choice("loss", loss, get_args(Loss))
