@@ -18,10 +18,10 @@ from ntk_theory.checking.rows import NORMS
 from ntk_theory.checking.verdicts import DeclarationError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
 
     from ntk_theory.checking.run import Run
-    from ntk_theory.checking.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult as ClaimResult
 
 Array = NDArray[np.float64]
 

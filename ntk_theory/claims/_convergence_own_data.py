@@ -63,11 +63,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 def controls(problem: OwnData, _: object, rows: Mapping[int, nt.Row]) -> Iterator[nt.Control]:
     """Soft targets, and labels that do not fade out."""
     end = rows[2]
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        end.under(problem.soft()),
-    )
+    yield nt.distilled.soft_targets(problem, end)
     recipe = end.training.recipe
     schedule = nt.targets.BurnIn(problem.taught.burn_in, nt.targets.Constant(LEVEL))
     recipe = replace(recipe, distillation=nt.targets.Distillation(schedule))

@@ -66,11 +66,7 @@ def gains(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 @OWN_DATA.controls
 def controls(problem: OwnData, _: object, rows: Mapping[int, nt.Row]) -> nt.Control:
     """Soft targets gain nothing."""
-    return nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        rows[0].under(problem.soft(), name=_BEST, at=nt.ALL_STEPS, reduce=np.min),
-    )
+    return nt.distilled.soft_targets(problem, rows[0], name=_BEST, at=nt.ALL_STEPS, reduce=np.min)
 
 
 OWN_DATA.panels = {

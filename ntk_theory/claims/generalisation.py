@@ -234,11 +234,7 @@ CLAIM.work(families.work)
 @CLAIM.controls
 def controls(problem: nt.NoisyClusters, _: Any, rows: Mapping[str, nt.Row]) -> Iterator[nt.Control]:
     """Each breaks one premise."""
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        rows[f"{DISTILLED}: {MEASURE}"].under(problem.soft_training()),
-    )
+    yield nt.distilled.soft_targets(problem, rows[f"{DISTILLED}: {MEASURE}"])
     yield from families.controls()
 
 

@@ -116,11 +116,7 @@ def controls(
         "the prediction teaches: here the observed labels do, to the end",
         fresh.under(trainings["plain training"]),
     )
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        margin.under(problem.soft_training()),
-    )
+    yield nt.distilled.soft_targets(problem, margin)
     constant = problem.with_schedule(nt.targets.BurnIn(problem.burn_in, nt.targets.Constant(0.25)))
     yield nt.Control(
         "constant-weight",

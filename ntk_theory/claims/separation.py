@@ -75,11 +75,11 @@ def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
 
     These are two more learning rates, and soft schedules with an infinite and with a finite sum.
     """
-    for place, (problem, seed) in enumerate(zip(grid.problems, grid.seeds, strict=True)):
+    for problem, seed in zip(grid.problems, grid.seeds, strict=True):
         half = replace(problem, steps=math.ceil(problem.steps / 2))
         yield problem.distilled_training(_name(DISTILLED, problem), seed=seed)
         yield half.plain_training(_name(PLAIN, half), seed=seed)
-        if place != grid.reference:
+        if problem is not grid.chosen:
             continue
         for share in (1.0, 0.25):
             rate = share / problem.spectrum.mean
@@ -130,19 +130,17 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
 @CLAIM.measure
 def gains(run: nt.Run) -> Iterator[nt.Measurement]:
     """Self-distillation against the best stopping time of the same net."""
-    rows = {row.title: row for row in run.declared.rows}
-    for problem in run.problem.problems:
-        both = [rows[f"{_name(way, problem)}: {row}"]
-                for way, row in ((DISTILLED, FINAL), (PLAIN, BEST))]  # fmt: skip
+    told = [row for row in run.declared.rows if row.tell]
+    for problem, *both in zip(run.problem.problems, told[::2], told[1::2], strict=True):
         ended, stopped = ([row.read(one.outputs()) for one in run.results[row.training.name]]
                           for row in both)  # fmt: skip
         name = _name("self-distilled / best stopped, largest of any net of any width", problem)
-        yield nt.Measurement(name, 1.0, float(np.divide(ended, stopped).max()), 0.0,
-                             relation=nt.Relation.AT_MOST)  # fmt: skip
-    least = min(row.of_predicted / row.predicted for row in rows.values()
-                if row.relation is nt.Relation.AT_LEAST)  # fmt: skip
-    yield nt.Measurement("closed forms: least error of any oracle / 2ρ", 1.0, least, 0.0,
-                         relation=nt.Relation.AT_LEAST)  # fmt: skip
+        worst = float(np.divide(ended, stopped).max())
+        yield nt.Measurement(name, 1.0, worst, relation=nt.Relation.AT_MOST)
+    bounds = [row for row in run.declared.rows if row.relation is nt.Relation.AT_LEAST]
+    least = min(row.of_predicted / row.predicted for row in bounds)
+    name = "closed forms: least error of any oracle / 2ρ"
+    yield nt.Measurement(name, 1.0, least, relation=nt.Relation.AT_LEAST)
 
 
 @CLAIM.controls
@@ -160,11 +158,7 @@ def controls(grid: nt.ClusterGrid, _: Any, rows: Mapping[str, nt.Row]) -> Iterat
         unmet=nt.Premise("no overshoot", share, share <= 1, "ηλ_+ <= 1"),
     )  # fmt: skip
     final = rows[f"{_name(DISTILLED, problem)}: {FINAL}"]
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        final.under(problem.soft_training(), name=BEST, at=nt.ALL_STEPS, reduce=np.min),
-    )
+    yield nt.distilled.soft_targets(problem, final, name=BEST, at=nt.ALL_STEPS, reduce=np.min)
     broken = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
     yield nt.Control(
         "late-burn-in",
