@@ -30,11 +30,9 @@ _LEAD = 0.1
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On these data, too, plain training of a wide net on noisy labels retrieves their "
-        "component along each eigenvector of the measured NTK as 1 − (1 − ηλ)^t, and information "
-        "before noise as far as the clean labels lean to the top of the spectrum."
-    ),
+    statement="""On these data, too, plain training of a wide net on noisy labels retrieves their
+    component along each eigenvector of the measured NTK as 1 − (1 − ηλ)^t, and information before
+    noise as far as the clean labels lean to the top of the spectrum.""",
 )
 
 

@@ -20,11 +20,9 @@ from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row
 OWN_DATA = on_own_data(
     CLAIM,
     usual_noise=0.1,
-    statement=(
-        "On these data, too, hard self-distillation of a wide net converges in ℓ2 to the clean "
-        "labels, as the weight of the noisy labels fades out, if every label that it teaches in "
-        "the kernel limit is right."
-    ),
+    statement="""On these data, too, hard self-distillation of a wide net converges in ℓ2 to the
+    clean labels, as the weight of the noisy labels fades out, if every label that it teaches in the
+    kernel limit is right.""",
 )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.sweep import CONTROL_STREAM, net_seeds
 from ntk_theory.distilled import LEVEL, Units, gap_of, on_clusters, on_gram
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ def _pair_flips(problem: nt.NoisyClusters) -> nt.Control:
 
 def _errors(run: nt.Run, problem: nt.NoisyClusters, width: int, count: int) -> Array:
     """RMS error of control nets in the end."""
-    made = run.nets.train_controls(problem.recipe, width, count, progress=run.progress)
+    seeds = net_seeds(run.nets.seed, width, count, CONTROL_STREAM)
+    made = run.nets.train(problem.recipe, width, seeds, progress=run.progress)
     return np.asarray(made.rms_error(problem.dataset.clean)[:, -1])
 
 

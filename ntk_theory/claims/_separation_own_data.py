@@ -16,10 +16,8 @@ from ntk_theory.own_problem import PLAIN, OwnData, error_row, to_clean
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On these data, too, hard self-distillation of wide nets ends closer (RMS) to the clean "
-        "labels than any stopping time of plain training, by the factor of the kernel limit."
-    ),
+    statement="""On these data, too, hard self-distillation of wide nets ends closer (RMS) to the
+    clean labels than any stopping time of plain training, by the factor of the kernel limit.""",
 )
 _ENDS, _BEST = "RMS error in the end", "best RMS error at any step"
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.functionals import rms
+from ntk_theory.checking.sweep import net_seeds
 
 if TYPE_CHECKING:
     from ntk_theory.kernels import Layers
@@ -111,8 +112,6 @@ def pair_of(
 
     Their difference is held against the rounding bound of docs/theory.md, section 5.2.
     """
-    from ntk_theory.checking.nets import net_seeds
-
     inputs, steps = problem.dataset.inputs, problem.steps // 2
     _, labels = labels_of(problem, case.outputs)
     start = nt.network.initialise(

@@ -64,14 +64,6 @@ class Recovery(nt.ClusterGrid):
         noise = problem.plain.memorised_noise[self.time(problem)]
         return float(nt.predictions.recovery_error(problem.noise_rate, noise))
 
-    def distance(self, problem: nt.NoisyClusters, step: int) -> float:
-        """Predicted distance from the start at a step."""
-        curve = problem.plain
-        return float(nt.predictions.linearised_distance(
-            problem.spectrum, problem.noise_rate, curve.mean_error[step],
-            curve.information_error[step], curve.memorised_noise[step],
-        ))  # fmt: skip
-
     def premises(self) -> Iterator[nt.Premise]:
         """Tight clusters are those of the theorem, and noise rates lie on all sides of its limits.
 

@@ -20,17 +20,15 @@ from ntk_theory.arguments import real, whole
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import Array
 from ntk_theory.claims._air_designs import Case, Labels
-from ntk_theory.problems import lazy_premise
+from ntk_theory.problems import lazy_premise, rate_without_overshoot
 
 CLUSTERS, DRAWS = "clusters", 16
 
 CLAIM = nt.Claim(
     "air",
-    statement=(
-        "Plain training of a wide two-layer ReLU net on noisy labels retrieves their component "
-        "along an NTK eigenspace of eigenvalue λ as 1 − (1 − ηλ)^t; as clean labels lean to the "
-        "top eigenspaces and noise does not, information is ahead of noise at every step."
-    ),
+    statement="""Plain training of a wide two-layer ReLU net on noisy labels retrieves their
+    component along an NTK eigenspace of eigenvalue λ as 1 − (1 − ηλ)^t; as clean labels lean to the
+    top eigenspaces and noise does not, information is ahead of noise at every step.""",
     formulas=(
         "retrieved share of an eigenspace: g_λ(t) = 1 − (1 − ηλ)^t",
         "half-time of noise over that of information = log(1 − ηλ_+) / log(1 − ηλ_−)",
@@ -44,12 +42,10 @@ CLAIM = nt.Claim(
         "nets wide enough that fitting the noise is a small movement",
         "eigenvectors are measured, on all designs; on the power law eigenvalues, too",
     ),
-    derivation=(
-        "In the kernel limit the outputs are (I − (I − ηH)^t) ỹ, diagonal in the eigenvectors of "
-        "H (section 6.1). Summation by parts turns the difference of the two shares into a sum of "
-        "the excess of the clean labels' energy in the top k eigenvectors times the steps of g, "
-        "which are not negative (section 6.5)."
-    ),
+    derivation="""In the kernel limit the outputs are (I − (I − ηH)^t) ỹ, diagonal in the
+    eigenvectors of H (section 6.1). Summation by parts turns the difference of the two shares into
+    a sum of the excess of the clean labels' energy in the top k eigenvectors times the steps of g,
+    which are not negative (section 6.5).""",
     source="arXiv 1910.01255, abstract, claim C1; derivation: docs/theory.md, sections 6.1 and 6.5",
     paper_claims={
         "C1": "eigenspaces of the limiting NTK; labels ±1; clusters, tree, power law and circle"
@@ -126,10 +122,7 @@ def designs(
     design = nt.data.equicorrelated_clusters(clusters, points, ratio=ratio)
     angle = nt.predictions.cluster_angle(points, ratio)
     levels = nt.predictions.cluster_spectrum(clusters, points, angle)
-    top = levels.information
-    rate = 0.5 / top if learning_rate is None else learning_rate
-    most = f"(0, 1/λ_+) = (0, {1 / top:.4g})"
-    real("learning_rate", rate, f"lie in {most}: else some overshoot", lambda x: 0 < x * top < 1)
+    rate = rate_without_overshoot(learning_rate, 0.5, levels.information, "λ_+")
     late = nt.predictions.half_time(levels.noise, rate)
     length = math.ceil(4 * late) if steps is None else steps
     if length <= late:

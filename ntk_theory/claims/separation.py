@@ -25,13 +25,11 @@ FINAL, BEST = "RMS error in the end", "best RMS error at any step"
 
 CLAIM = nt.Claim(
     "separation",
-    statement=(
-        "No stopping time of plain training, at any learning rate without overshoot or on its own "
-        "current soft targets, brings the outputs of a net of width m closer to the clean labels "
-        "than 2ρ − O(m^{-1/2}) (RMS); hard self-distillation of the same nets comes closer than "
-        "2ρ by the predicted factor. The bound is one of size: hardened, or divided by their mean "
-        "size, the outputs of a stopped net are closer than 2ρ, too."
-    ),
+    statement="""No stopping time of plain training, at any learning rate without overshoot or on
+    its own current soft targets, brings the outputs of a net of width m closer to the clean labels
+    than 2ρ − O(m^{-1/2}) (RMS); hard self-distillation of the same nets comes closer than 2ρ by the
+    predicted factor. The bound is one of size: hardened, or divided by their mean size, the outputs
+    of a stopped net are closer than 2ρ, too.""",
     formulas=(
         "min_t ‖u_t − y‖²/n = min_t (1 − (1−2ρ) g_+)² + 4ρ(1−ρ) g_−² > (2ρ)²",
         "soft targets: G_λ(t) = 1 − Π_{k<t} (1 − η α_k λ) for g_λ(t), and the same bound",
@@ -46,12 +44,10 @@ CLAIM = nt.Claim(
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
         "2ρ itself bounds the infinitely wide net; how many wide nets pass it, `finite-width` says",
     ),
-    derivation=(
-        "A filter with 0 ≤ g ≤ 1 shrinks the clean labels to at most 1 − 2ρ, because that is "
-        "their weight in the observed ones: an error of 2ρ, to which the retrieved noise adds. "
-        "Soft targets are such filters too (docs/theory.md, sections 5, 6.3 and 6.7). Hardened "
-        "predictions have the full size of the labels, and remove both errors (section 7)."
-    ),
+    derivation="""A filter with 0 ≤ g ≤ 1 shrinks the clean labels to at most 1 − 2ρ, because that
+    is their weight in the observed ones: an error of 2ρ, to which the retrieved noise adds. Soft
+    targets are such filters too (docs/theory.md, sections 5, 6.3 and 6.7). Hardened predictions
+    have the full size of the labels, and remove both errors (section 7).""",
     source="arXiv 1910.01255, abstract, claim C4; derivation: docs/theory.md, section 6.3",
     paper_claims={
         "C2": "what early stopping gains at most; a net's own current soft targets gain no more",
