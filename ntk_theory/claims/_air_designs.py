@@ -136,14 +136,6 @@ class Case:
         closed = nt.predictions.retrieval_gap(self.eigenvalues, self.clean_energy, rate, steps)
         return ((both[:, :, 0] @ clean - trace) / len(clean))[1:], closed[1:]
 
-    @property
-    def rounding(self) -> float:
-        """Of outputs of the infinitely wide net: its recursion rounds by n eps a step.
-
-        A measured eigenvalue is off by 8 n eps λ_max (solver and matrix), a filter by T η of that.
-        """
-        return 9 * len(self.dataset.clean) * self.recipe.steps * float(np.finfo(float).eps)
-
     @cached_property
     def lazy_width(self) -> float:
         """Width at which fitting the noise moves a neuron as far as the closest points are apart.

@@ -67,28 +67,26 @@ def _name(way: str, problem: nt.NoisyClusters) -> str:
 
 @CLAIM.trainings
 def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
-    """Self-distillation and plain training of all problems, and other oracles of one.
-
-    These are two more learning rates, and soft schedules with an infinite and with a finite sum.
-    """
+    """Self-distillation and plain training of all problems, and other oracles of one."""
     for problem, seed in zip(grid.problems, grid.seeds, strict=True):
         half = replace(problem, steps=math.ceil(problem.steps / 2))
-        yield problem.distilled_training(_name(DISTILLED, problem), seed=seed)
-        yield half.plain_training(_name(PLAIN, half), seed=seed)
-        if problem is not grid.chosen:
-            continue
-        for share in (1.0, 0.25):
-            rate = share / problem.spectrum.mean
-            steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
-            other = replace(problem, learning_rate=rate, steps=steps)
-            yield other.plain_training(_name(f"{PLAIN}, ηλ_0 = {share:g}", other), seed=seed)
-        time = max(problem.memorisation_time, 1.0)
-        for name, schedule in (
-            ("soft, Σα = ∞", nt.targets.Power(time)),
-            ("soft, Σα < ∞, power", nt.targets.Power(time, 2.0)),
-            ("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2)),
-        ):
-            yield half.soft_training(_name(name, problem), schedule, seed=seed)
+        ways = [problem.distilled_training(DISTILLED), half.plain_training(PLAIN)]
+        if problem is grid.chosen:
+            ways += oracles(problem, half)
+        yield from (replace(one, name=_name(one.name, problem), seed=seed) for one in ways)
+
+
+def oracles(problem: nt.NoisyClusters, half: nt.NoisyClusters) -> Iterator[nt.Training]:
+    """Two more learning rates, and soft schedules with an infinite and with a finite sum."""
+    for share in (1.0, 0.25):
+        rate = share / problem.spectrum.mean
+        steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
+        other = replace(problem, learning_rate=rate, steps=steps)
+        yield other.plain_training(f"{PLAIN}, ηλ_0 = {share:g}")
+    time = max(problem.memorisation_time, 1.0)
+    yield half.soft_training("soft, Σα = ∞", nt.targets.Power(time))
+    yield half.soft_training("soft, Σα < ∞, power", nt.targets.Power(time, 2.0))
+    yield half.soft_training("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2))
 
 
 @CLAIM.premises
