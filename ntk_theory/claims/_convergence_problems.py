@@ -13,19 +13,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
-from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.functionals import Array, rms_error
 from ntk_theory.checking.sweep import CONTROL_STREAM, net_seeds
 from ntk_theory.distilled import LEVEL, Units, gap_of, on_clusters, on_gram
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.data import Dataset, Design, LabelNoise
-
-Array = NDArray[np.float64]
 
 _ERROR = "final RMS error"
 _CONTROLS, _VARIANTS = 1, 3

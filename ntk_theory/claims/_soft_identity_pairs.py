@@ -11,10 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import rms
+from ntk_theory.checking.functionals import Array, rms
 from ntk_theory.checking.sweep import net_seeds
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from ntk_theory.network import TwoLayerReLU
     from ntk_theory.targets import Loss, Schedule
     from ntk_theory.training import Trajectory
-
-Array = NDArray[np.float64]
 
 PAIR_NETS, _STREAM = 2, 4
 """Nets of each pair of runs, and what keeps their seeds apart from those of all other nets."""

@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.checking.rows import Array
 
 if TYPE_CHECKING:
     from ntk_theory.predictions import Centres
-
-Array = NDArray[np.float64]
 
 RATES, WIDE_RATES = (0.1, 0.2, 0.3, 0.4), (0.3, 0.4)
 """Noise rates of tight clusters, and of wide ones."""

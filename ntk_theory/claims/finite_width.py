@@ -21,10 +21,7 @@ from ntk_theory.checking.fitting import at_infinite_width
 from ntk_theory.checking.rows import Array
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.nets import WidthResult
-    from ntk_theory.checking.verdicts import ClaimResult
 
 CLAIM = nt.Claim(
     "finite-width",
@@ -307,7 +304,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     return found
 
 
-def _scatter(axes: Axes, result: ClaimResult) -> None:
+def _scatter(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How far do nets of one width scatter, step by step?"""
     arrays, drawing = result.arrays, nt.drawing
     if "steps" not in arrays:

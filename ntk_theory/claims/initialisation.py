@@ -20,17 +20,12 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import falling_row, over_nets
-from ntk_theory.checking.functionals import least_margin, rms, rms_error, wrong_signs
+from ntk_theory.checking.functionals import Array, least_margin, rms, rms_error, wrong_signs
 from ntk_theory.checking.panels import Laws
 from ntk_theory.checking.sweep import CONTROL_STREAM, NETS_STREAM
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.declaration import Declaration
-    from ntk_theory.checking.verdicts import ClaimResult
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "initialisation",
@@ -533,7 +528,7 @@ def _drawn(problem: Scales, nets: Mapping[float, Array]) -> dict[str, Array]:
     }
 
 
-def _means(axes: Axes, result: ClaimResult, key: str, *how: str) -> None:
+def _means(axes: nt.panels.Axes, result: nt.panels.ClaimResult, key: str, *how: str) -> None:
     """Means of a quantity of the nets of every scale, over the scale."""
     from matplotlib.ticker import FuncFormatter
 
@@ -545,7 +540,7 @@ def _means(axes: Axes, result: ClaimResult, key: str, *how: str) -> None:
     axes.set(xlabel=r"scale $\sigma$ of the initial weights")
 
 
-def _floor(axes: Axes, result: ClaimResult) -> None:
+def _floor(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How small must an initial output be to leave no error floor?"""
     arrays, drawing = result.arrays, nt.drawing
     if "law_scales" not in arrays:
@@ -561,7 +556,7 @@ def _floor(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def _wrong_signs(axes: Axes, result: ClaimResult) -> None:
+def _wrong_signs(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """What share of signs is wrong when predictions begin to teach, and do nets get over it?"""
     arrays, drawing = result.arrays, nt.drawing
     if "law_scales" not in arrays:

@@ -17,12 +17,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import EXPONENT_TOLERANCE
 from ntk_theory.checking.fitting import at_infinite_width
-from ntk_theory.checking.functionals import rms, wrong_signs
+from ntk_theory.checking.functionals import Array, rms, wrong_signs
 from ntk_theory.checking.panels import Laws
 from ntk_theory.checking.sweep import CONTROL_STREAM, NETS_STREAM, net_seeds
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from ntk_theory.network import TwoLayerReLU
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
     from ntk_theory.training import Trajectory
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "lazy",

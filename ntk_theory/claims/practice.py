@@ -15,12 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import mean_of
-from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.functionals import Array, rms_error
 from ntk_theory.checking.verdicts import Relation
 from ntk_theory.claims._practice_agreement import BATCH, end_of, ended, neuron_steps
 from ntk_theory.claims._practice_nets import (
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.checking.ladder import NetPlan
     from ntk_theory.data import Dataset
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "practice",

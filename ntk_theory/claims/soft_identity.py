@@ -15,24 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import falling_row, over_nets
-from ntk_theory.checking.functionals import rms, rms_error, size
+from ntk_theory.checking.functionals import Array, rms, rms_error, size
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import SIGNED
 from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.claims import _soft_identity_pairs as identity
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.declaration import Declaration
-    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.targets import Schedule
-
-Array = NDArray[np.float64]
 
 MEMORISING, STOPPING = "soft, Σα = ∞", "soft, Σα < ∞"
 ENTROPY, FLOW = "soft, Σα < ∞, cross-entropy", "plain, small steps"
@@ -348,7 +342,7 @@ def finding(run: nt.Run) -> str:
     )
 
 
-def _identity(axes: Axes, result: ClaimResult) -> None:
+def _identity(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Do soft targets and plain training with rates ηα_t differ by more than rounding?"""
     arrays, drawing = result.arrays, nt.drawing
     if "identity_widths" not in arrays:

@@ -15,20 +15,14 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import least_margin, rms, rms_error, size, wrong_signs
+from ntk_theory.checking.functionals import Array, least_margin, rms, rms_error, size, wrong_signs
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import OWN_TEACHER, Taught
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.predictions import ErrorCurve
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "teacher-student",
@@ -373,7 +367,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     }
 
 
-def _error_of_students(axes: Axes, result: ClaimResult) -> None:
+def _error_of_students(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How does the error of a student depend on when its teacher was stopped?"""
     arrays, drawing = result.arrays, nt.drawing
     if "student_error" not in arrays:

@@ -21,10 +21,7 @@ from ntk_theory.checking.functionals import relative_margin, wrong_signs
 from ntk_theory.claims import _threshold_cells as cells
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.rows import Array
-    from ntk_theory.checking.verdicts import ClaimResult
 
 CLAIM = nt.Claim(
     "threshold",
@@ -290,7 +287,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     }  # fmt: skip
 
 
-def _over_ratio(axes: Axes, result: ClaimResult) -> None:
+def _over_ratio(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """At which noise rates and ratios do nets have every label right at some step?"""
     arrays, drawing = result.arrays, nt.drawing
     if "recovered" not in arrays:
@@ -317,7 +314,7 @@ def _over_ratio(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def _first_margins(axes: Axes, result: ClaimResult) -> None:
+def _first_margins(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How does the margin that decides it cross zero at the threshold?"""
     arrays, drawing = result.arrays, nt.drawing
     if "relative_margin" not in arrays:
@@ -338,7 +335,7 @@ def _first_margins(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower left")
 
 
-def _over_width(axes: Axes, result: ClaimResult) -> None:
+def _over_width(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """From which width on do nets recover the noise rates below the threshold?"""
     arrays, drawing = result.arrays, nt.drawing
     if "narrow_share" not in arrays:
