@@ -6,7 +6,7 @@ a recursion on the measured kernel elsewhere (docs/theory.md, section 7).
 
 from __future__ import annotations
 
-__all__ = ["LEVEL", "Units", "gap_of", "least_taught", "on_clusters", "on_gram"]
+__all__ = ["LEVEL", "Units", "gap_of", "least_taught", "on_clusters", "on_gram", "soft_targets"]
 
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +19,7 @@ from ntk_theory.checking.functionals import least_margin
 
 if TYPE_CHECKING:
     from ntk_theory.data import Dataset
+    from ntk_theory.own_problem import OwnData
     from ntk_theory.predictions.outputs import Operator
     from ntk_theory.targets import Agreement, BurnIn, Constant, Geometric, Power, Schedule
 
@@ -127,3 +128,9 @@ def on_gram(
     recipe = nt.Recipe(dataset.inputs, dataset.observed, distillation, rate, steps)
     curves = {"taught": np.arange(units.burn_in, steps), "limit": None}
     return nt.Training(name, recipe, outputs, labels=dataset.clean, curves=curves, **more)
+
+
+def soft_targets(problem: nt.NoisyClusters | OwnData, row: nt.Row, **changes: Any) -> nt.Control:
+    """A row, perhaps with changes, where a net is taught its own outputs and not their signs."""
+    broken = "targets are hardened: here h(u) = u, which only slows plain training down"
+    return nt.Control("soft-targets", broken, row.under(problem.soft_training(), **changes))

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ntk_theory import data, predictions, spectrum
 from ntk_theory.checking.claim import Claim
-from ntk_theory.checking.ladder import NetPlan, first_step_row
+from ntk_theory.checking.evidence import first_step_row
+from ntk_theory.checking.ladder import NetPlan
 from ntk_theory.checking.rows import Training
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.sweep import Sweep

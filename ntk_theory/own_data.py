@@ -19,10 +19,7 @@ from ntk_theory.checking.rows import Training
 from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, to_clean
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.claim import Claim
-    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.data import LabelNoise
 
 NOISE = 0.2
@@ -160,7 +157,7 @@ def both_trainings(problem: OwnData) -> Iterator[Training]:
     yield problem.plain(problem.memorising)
 
 
-def spectrum_panel(axes: Axes, result: ClaimResult) -> None:
+def spectrum_panel(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Which eigenvectors hold the clean labels, and which the noise?"""
     drawing, arrays = nt.drawing, result.arrays
     colours = {"clean labels": drawing.BLUE, "noise": drawing.ORANGE,

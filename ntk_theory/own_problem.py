@@ -328,12 +328,12 @@ class OwnData:
                                "signs_from": taught.burn_in}  # fmt: skip
         return Training(name, recipe, outputs, **(own | more))
 
-    def soft(self, name: str = "soft targets") -> Training:
+    def soft_training(self) -> Training:
         """The same with soft targets, which only slow plain training down."""
         recipe = self._distillation(self.taught.burn_in)
         soft = replace(recipe.distillation, target="soft")
         recipe = replace(recipe, distillation=soft)
-        return Training(name, recipe, recipe.kernel_limit(), self.clean)
+        return Training("soft targets", recipe, recipe.kernel_limit(), self.clean)
 
     def permuted(self, seed: int = 1) -> NDArray[np.int64]:
         """An order of the points, for labels that have nothing to do with them."""

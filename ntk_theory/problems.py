@@ -6,7 +6,7 @@ needs to predict a run on it, and evaluates the hypotheses of the theory.
 
 from __future__ import annotations
 
-__all__ = ["NoisyClusters", "Recipe", "lazy_premise", "noisy_clusters"]
+__all__ = ["NoisyClusters", "Recipe", "lazy_premise", "noisy_clusters", "rate_without_overshoot"]
 
 import math
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory import arguments
 from ntk_theory.checking.rows import HeldOut, Training
 from ntk_theory.checking.verdicts import Premise
 
@@ -257,6 +258,12 @@ class NoisyClusters:
             return 1
         return nt.predictions.first_wrong_step(self.spectrum, self.noise_rate, self.learning_rate)
 
+    def movement(self, curve: ErrorCurve, step: int = -1) -> float:
+        """Predicted distance of the weights from their start, after a step of a curve."""
+        errors = curve.mean_error[step], curve.information_error[step], curve.memorised_noise[step]
+        return float(nt.predictions.linearised_distance(
+            self.spectrum, self.noise_rate, *errors, self.label_mean))  # fmt: skip
+
     # ------------------------------------------------------------ ways to train
 
     @cached_property
@@ -495,6 +502,13 @@ def lazy_premise(lazy_width: float, width: int) -> Premise:
         moved <= 0.5,
         f"sqrt(m_lazy/m) <= 1/2: widths from {math.ceil(4 * lazy_width)} on",
     )
+
+
+def rate_without_overshoot(asked: float | None, share: float, top: float, name: str) -> float:
+    """η asked for, or a share of 1/λ; ValueError unless it is below 1/λ, of a top level by name."""
+    must = f"lie in (0, 1/{name}) = (0, {1 / top:.4g}): else some overshoot"
+    rate = share / top if asked is None else asked
+    return arguments.real("learning_rate", rate, must, lambda x: 0 < x * top < 1)
 
 
 def _default_learning_rate(

@@ -50,7 +50,8 @@ def test_noise_as_fast_as_information_fails_half_times_and_leads():
 
 def test_noise_ahead_at_a_single_step_fails_the_least_lead():
     def late(outputs, case):
-        changed, clean, step = outputs.copy(), case.dataset.clean, case.peak + 2
+        changed, clean = outputs.copy(), case.dataset.clean
+        step = int(case.lead(case.outputs).argmax()) + 2
         changed[step] -= changed[step] @ clean / clean.size * clean
         return changed
 
@@ -115,7 +116,8 @@ def test_other_designs_start_at_widths_that_are_lazy_and_at_none_wider():
     ],
 )
 def test_designs_that_the_theory_is_not_about_are_named(monkeypatch, design, premise):
-    monkeypatch.setattr(air, "other_designs", lambda _: iter([("circle", design, 20)]))
+    named = replace(design, name="circle")
+    monkeypatch.setattr(air, "other_designs", lambda _: iter([(named, 20)]))
     assert unmet(TOY) == {premise}
 
 

@@ -10,7 +10,6 @@ from ntk_theory import image_size, kernels, predictions, training
 from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.run import Run
 from ntk_theory.checking.verdicts import Options, Verdict
-from ntk_theory.claims import _air_scaled as scaled
 from ntk_theory.claims.air import CLAIM
 from ntk_theory.report.pictures import svg_pictures
 from ntk_theory.targets import PLAIN
@@ -106,8 +105,8 @@ def test_largest_eigenpairs_alone_leave_a_bound_for_the_rest(problem, monkeypatc
 
 @pytest.mark.parametrize("preset", image_size.SIZES)
 def test_rounding_leaves_the_filter_to_be_told_at_every_size(preset):
-    size = image_size.SIZES[preset]
-    assert scaled.recursion_rounding(10 * size.points, size.steps, "float32") < 0.01
+    size = Options(preset=preset)
+    assert CLAIM.at(size).build(size).rounding < 0.01
 
 
 @pytest.mark.usefixtures("no_matrix_fits")

@@ -7,8 +7,8 @@ import pytest
 
 from cases.teacher_student import TOY
 from ntk_theory.checking.declaration import declare
-from ntk_theory.checking.nets import net_seeds
 from ntk_theory.checking.running import Run, _predicted_signs_premise
+from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims.teacher_student import CLAIM, HARDENED, TEACHER, student_of
 from progress import Silent

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_theory import data, problems
-from ntk_theory.checking.ladder import NETS_STREAM, falling_row, first_step_row, planned
-from ntk_theory.checking.nets import net_seeds, train_nets
+from ntk_theory.checking.evidence import falling_row, first_step_row
+from ntk_theory.checking.ladder import planned
+from ntk_theory.checking.sweep import CONTROL_STREAM, NETS_STREAM, net_seeds
 from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.problems import Recipe
@@ -136,10 +137,12 @@ def test_control_nets_are_no_nets_of_the_claim():
     design = data.equicorrelated_clusters(2, 3, ratio=4.0)
     recipe = Recipe(design.inputs, np.ones(6), PLAIN, 0.1, 2)
     plan = planned(Options(), (32, 64, 128, 256), 3, PRECISIONS)
-    own = train_nets(recipe, 32, net_seeds(0, 32, 3, NETS_STREAM))
-    others = plan.train_controls(recipe, 32, 3)
-    assert not np.isclose(own.outputs[:, -1], others.outputs[:, -1]).any()
-    np.testing.assert_array_equal(others.outputs, plan.train_controls(recipe, 32, 3).outputs)
+    own, others, again = (
+        plan.train(recipe, 32, net_seeds(0, 32, 3, stream)).outputs
+        for stream in (NETS_STREAM, CONTROL_STREAM, CONTROL_STREAM)
+    )
+    assert not np.isclose(own[:, -1], others[:, -1]).any()
+    np.testing.assert_array_equal(others, again)
 
 
 def test_runs_of_other_seeds_have_other_nets():

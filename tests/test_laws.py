@@ -10,8 +10,9 @@ from cases.memorisation import TOY
 from made_up import made_up
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.laws import _weights, known_law, law_of
-from ntk_theory.checking.nets import net_seeds, train_nets, train_students
+from ntk_theory.checking.nets import train_nets, train_students
 from ntk_theory.checking.rows import OWN_TEACHER, Taught
+from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.checking.verdicts import DeclarationError, Relation
 from ntk_theory.claims.memorisation import CLAIM
 from ntk_theory.distilled import on_clusters

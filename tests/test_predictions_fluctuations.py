@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ntk_theory as nt
-from ntk_theory.checking.nets import net_seeds, train_nets
+from ntk_theory.checking.nets import train_nets
+from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.predictions import fluctuations
 from ntk_theory.predictions.fluctuations import (
     Teaching,

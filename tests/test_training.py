@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ntk_theory import kernels, training
 from ntk_theory.checking import nets as experiments
 from ntk_theory.checking.rows import Training
+from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.network import TwoLayerReLU, initialise
 from ntk_theory.problems import Recipe, noisy_clusters
 from ntk_theory.targets import (
@@ -718,7 +719,7 @@ def test_nets_approach_their_kernel_limit_as_the_square_root_of_the_width(toy):
     widths, count = [256, 1024, 4096, 16384], 4
     logs = []
     for width in widths:
-        seeds = experiments.net_seeds(0, width, count, stream=0)
+        seeds = net_seeds(0, width, count, stream=0)
         trajectory = experiments.train_nets(toy.recipe, width, seeds, dtype="float32")
         off = np.sqrt(np.square(trajectory.outputs - predicted).mean(axis=2)).max(axis=1)
         logs.append(np.log(off).mean())
@@ -1031,14 +1032,14 @@ def test_a_divergence_in_one_group_cuts_all_to_its_length(toy, monkeypatch):
 
 @given(st.integers(0, 2**40), st.integers(2, 2**20), st.integers(0, 5), st.integers(1, 20))
 def test_seeds_depend_on_run_width_and_stream_alone(seed, width, stream, count):
-    seeds = experiments.net_seeds(seed, width, count, stream)
+    seeds = net_seeds(seed, width, count, stream)
     assert len(seeds) == len(set(seeds)) == count
     # As torch's generators take them.
     assert all(0 <= s < 2**63 for s in seeds)
     # More nets are the same nets and some more.
-    assert experiments.net_seeds(seed, width, count + 7, stream)[:count] == seeds
+    assert net_seeds(seed, width, count + 7, stream)[:count] == seeds
     for other in ((seed + 1, width, stream), (seed, width + 2, stream), (seed, width, stream + 1)):
-        other_seeds = experiments.net_seeds(other[0], other[1], count, other[2])
+        other_seeds = net_seeds(other[0], other[1], count, other[2])
         assert not set(seeds) & set(other_seeds)
 
 

@@ -40,7 +40,7 @@ class Claim:
 
     Attributes:
         id: its name on the command line.
-        statement: what is claimed.
+        statement: what is claimed; this, the source and the derivation may be wrapped at will.
         formulas: the predictions that decide it, one line each.
         assumptions: its premises, in words.
         derivation: why the formulas hold, in a few sentences.
@@ -73,11 +73,10 @@ class Claim:
         precisions: Sequence[str] = ("float64", "float32"),
     ) -> None:
         self.id = id_
-        self.statement = statement
-        self.source = source
+        texts = statement, source, derivation
+        self.statement, self.source, self.derivation = (" ".join(one.split()) for one in texts)
         self.formulas = tuple(formulas)
         self.assumptions = tuple(assumptions)
-        self.derivation = derivation
         self.paper_claims = dict(paper_claims or {})
         self.sweeps = dict(presets)
         self.control_nets = control_nets

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ntk_theory.checking.ladder import NetPlan, control_width
+from ntk_theory.checking.ladder import NetPlan
 from ntk_theory.checking.nets import check_memory
 from ntk_theory.checking.verdicts import DeclarationError, Options, Premise
 from ntk_theory.problems import lazy_premise
@@ -85,7 +85,7 @@ class Declaration:
         }
         if self.claim.costly or not self.controls or self.broken_rows:
             more = {"control_seeds": self.claim.control_nets}
-            config |= {"control_width": control_width(self.nets), **more}
+            config |= {"control_width": self.nets.control_width, **more}
         return config
 
     def check_memory(self) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["Evidence", "chosen", "conduct", "judged_control", "over_nets"]
+__all__ = [
+    "EXPONENT_TOLERANCE", "Evidence", "chosen", "conduct", "falling_row", "first_step_row",
+    "judged_control", "over_nets",
+]  # fmt: skip
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +29,9 @@ from ntk_theory.checking.verdicts import (
 
 Array = NDArray[np.float64]
 Value = TypeVar("Value")
+
+EXPONENT_TOLERANCE = 0.15
+"""About -1/2: room for some curvature, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
 
 
 @dataclass
@@ -182,6 +189,67 @@ def over_nets(
         (float(runs.min()), float(runs.max())),
         relation,
         resolution=float(resolution),
+    )
+
+
+def falling_row(widths: Sequence[int], deviations: Sequence[Array], title: str) -> Measurement:
+    """Mean deviation at the widest over that at the narrowest width: m^{-1/2} gives their ratio.
+
+    Tolerances come from deviations from the prediction itself, so a prediction that is off by a
+    constant widens them with it; but it does not let the deviation fall. The bound is half way
+    between the predicted ratio and 1, on a logarithmic scale (docs/theory.md, section 11).
+
+    Args:
+        widths: ascending.
+        deviations: for each width, one per net.
+        title: what deviates.
+    """
+    predicted = math.sqrt(widths[0] / widths[-1])
+    narrowest, widest = (float(deviations[end].mean()) for end in (0, -1))
+    return Measurement(
+        f"{title}: deviation at width {widths[-1]} over that at {widths[0]}",
+        predicted,
+        widest / narrowest,
+        math.sqrt(predicted) - predicted,
+        relation=Relation.AT_MOST,
+        kind="falling",
+    )
+
+
+def first_step_row(
+    widths: Sequence[int], ratios: Array, title: str, crossing: float, confidence: float = 0.999
+) -> Measurement:
+    """Outputs after one step, along and over their prediction: 1 at the right learning rate.
+
+    Later on a wrong rate hardly shows, and in a deviation of many outputs it drowns. After one step
+    u_m = η H_m(0) z, apart from neurons that cross a hyperplane within the step. E H_m(0) = H, so
+    the ratio has the mean 1, but for those neurons, and a variance like 1/m. The tolerance is
+    Student's interval of the mean of all nets, weighted by width, and the bound on what crossings
+    add; an error of the prediction does not widen it. 0.05 detects a rate that is 10 %
+    off.
+
+    Args:
+        widths: of the nets.
+        ratios: ⟨u, p⟩/‖p‖² of the outputs u of each net and their prediction p, (widths, S).
+        title: whose outputs they are.
+        crossing: c of `predictions.first_step_crossing`.
+        confidence: two-sided.
+    """
+    from scipy.special import stdtrit
+
+    weights = np.repeat(np.array(widths, dtype=float)[:, None], ratios.shape[1], axis=1)
+    mean = float(np.average(ratios, weights=weights))
+    free = ratios.size - 1
+    spread = float(np.sum(weights * np.square(ratios - mean))) / free
+    quantile = float(stdtrit(free, (1 + confidence) / 2))
+    return Measurement(
+        f"{title}: outputs after one step over their prediction",
+        1.0,
+        mean,
+        quantile * math.sqrt(spread / float(weights.sum()))
+        + crossing * float(np.average(1 / np.sqrt(weights), weights=weights)),
+        (float(ratios[-1].min()), float(ratios[-1].max())),
+        resolution=0.05,
     )
 
 

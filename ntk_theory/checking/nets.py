@@ -8,7 +8,6 @@ __all__ = [
     "check_memory",
     "check_nets",
     "check_widths",
-    "net_seeds",
     "train_nets",
     "train_students",
 ]
@@ -87,19 +86,6 @@ def check_memory(width: int, shape: tuple[int, ...], dtype: str, device: str = "
     """
     points, features = shape
     Footprint(points, features, width, dtype, device).check()
-
-
-def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:
-    """Seeds of the nets of one width: they depend on these numbers alone.
-
-    Args:
-        seed: of the run.
-        width: m.
-        count: how many.
-        stream: keeps different uses of one width apart.
-    """
-    sequence = np.random.SeedSequence(seed, spawn_key=(stream, width))
-    return [int(word) for word in sequence.generate_state(count, np.uint32)]
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from ntk_theory.checking.functionals import Functional, margins
 from ntk_theory.checking.rows import NORMS
 from ntk_theory.checking.verdicts import DeclarationError
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+if TYPE_CHECKING:  # names that annotations of other panels want, too
+    from matplotlib.axes import Axes as Axes
 
     from ntk_theory.checking.run import Run
-    from ntk_theory.checking.verdicts import ClaimResult
+    from ntk_theory.checking.verdicts import ClaimResult as ClaimResult
 
 Array = NDArray[np.float64]
 

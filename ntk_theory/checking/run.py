@@ -15,19 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from ntk_theory.checking.declaration import Declaration
-from ntk_theory.checking.evidence import Evidence, judged_control, over_nets
-from ntk_theory.checking.fitting import PowerLaw, fit_power_law, signed_bound
-from ntk_theory.checking.ladder import (
-    BOOTSTRAP_STREAM,
-    CONTROL_STREAM,
+from ntk_theory.checking.evidence import (
     EXPONENT_TOLERANCE,
-    NETS_STREAM,
-    NetPlan,
-    control_width,
+    Evidence,
     falling_row,
+    judged_control,
+    over_nets,
 )
+from ntk_theory.checking.fitting import PowerLaw, fit_power_law, signed_bound
+from ntk_theory.checking.ladder import NetPlan
 from ntk_theory.checking.laws import TrainingLaw, known_law, law_of
-from ntk_theory.checking.nets import WidthResult, net_seeds, train_nets, train_students
+from ntk_theory.checking.nets import WidthResult, train_nets, train_students
 from ntk_theory.checking.planting import Planted, check_planted, in_outputs, in_recipe
 from ntk_theory.checking.rows import (
     ALL_STEPS,
@@ -41,6 +39,7 @@ from ntk_theory.checking.rows import (
     Training,
 )
 from ntk_theory.checking.scores import LEARNING_RATE, Estimate, estimates
+from ntk_theory.checking.sweep import BOOTSTRAP_STREAM, CONTROL_STREAM, NETS_STREAM, net_seeds
 from ntk_theory.checking.verdicts import Measurement, Premise, Progress, Relation
 from ntk_theory.machine import jobs
 
@@ -586,7 +585,7 @@ class Run:
         if control.measure is not None:
             made = control.measure(self)
             return judged_control(control.id, control.broken_premise, *made, unmet)
-        row, width = control.row, control_width(self.nets)
+        row, width = control.row, self.nets.control_width
         assert row is not None
         found = self.train(row.training, width, CONTROL_STREAM, self.declared.claim.control_nets)
         self.controlled[row.training.name] = found

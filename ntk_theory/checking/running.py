@@ -11,7 +11,6 @@ from ntk_theory.checking.claim import Claim
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.evidence import Evidence, conduct
 from ntk_theory.checking.functionals import margins
-from ntk_theory.checking.ladder import control_width
 from ntk_theory.checking.limits import kernel_limit_rows
 from ntk_theory.checking.nets import WidthResult
 from ntk_theory.checking.planting import Planted
@@ -85,7 +84,7 @@ def _work(run: Run) -> float:
     more = sum(declared.claim.made("work", declared))
     if run.measures_rounding:
         more += nets.widths[0] * next(iter(declared.trainings.values())).recipe.steps
-    return float(own + control_width(nets) * declared.claim.control_nets * broken + more)
+    return float(own + nets.control_width * declared.claim.control_nets * broken + more)
 
 
 def _gather(run: Run, evidence: Evidence) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["EARLY", "PRESETS", "Sweep", "with_nets"]
+__all__ = [
+    "BOOTSTRAP_STREAM", "CONTROL_STREAM", "EARLY", "NETS_STREAM", "PRESETS", "Sweep", "net_seeds",
+    "with_nets",
+]  # fmt: skip
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
+
+NETS_STREAM, CONTROL_STREAM, BOOTSTRAP_STREAM = 0, 1, 2
+"""Keep the seeds of the claim's nets, of its control nets and of resampling apart."""
 
 _WIDEST = 2**20
 """Width that no sweep passes unless it says so itself."""
@@ -72,3 +80,16 @@ def with_nets(presets: Mapping[str, Sweep], *nets: int) -> dict[str, Sweep]:
     """The same sweeps with other numbers of nets, in the order of the presets."""
     pairs = zip(presets.items(), nets, strict=True)
     return {name: replace(sweep, nets=count) for (name, sweep), count in pairs}
+
+
+def net_seeds(seed: int, width: int, count: int, stream: int) -> list[int]:
+    """Seeds of the nets of one width: they depend on these numbers alone.
+
+    Args:
+        seed: of the run.
+        width: m.
+        count: how many.
+        stream: keeps different uses of one width apart.
+    """
+    sequence = np.random.SeedSequence(seed, spawn_key=(stream, width))
+    return [int(word) for word in sequence.generate_state(count, np.uint32)]

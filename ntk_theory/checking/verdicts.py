@@ -73,7 +73,8 @@ class Measurement:
         name: what is measured.
         predicted: closed form.
         measured: estimate from trained nets.
-        tolerance: how far the two may lie apart, derived in docs/theory.md, section 11.
+        tolerance: how far the two may lie apart, derived in docs/theory.md, section 11; not at all
+            when left out, which is for counts and bounds.
         interval: (low, high) of the estimate.
         relation: "equal" within the tolerance, or one-sided up to it.
         whole_interval: the interval too must lie within the tolerance; if only the estimate does,
@@ -91,7 +92,7 @@ class Measurement:
     name: str
     predicted: float
     measured: float
-    tolerance: float
+    tolerance: float = 0.0
     interval: tuple[float, float] | None = None
     relation: Relation = Relation.EQUAL
     whole_interval: bool = False

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 __all__ = ["Case", "Labels"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.rows import OWN
-
-if TYPE_CHECKING:
-    from ntk_theory.checking.functionals import LabelledPoints
-    from ntk_theory.data import Dataset
-    from ntk_theory.spectrum import Spectrum
-
-Array = NDArray[np.float64]
+from ntk_theory.checking.functionals import LabelledPoints
+from ntk_theory.checking.rows import OWN, Array
 
 _LEAST_ENERGY = 1 / 12
 """Share of ‖ỹ‖² that a band of several eigenspaces needs for its retrieved share to be seen."""
@@ -59,10 +51,11 @@ class Labels:
         """Share of information less that of noise."""
         return self.information(outputs) - self.noise(outputs)
 
-    def broken(self, training: nt.Training, step: int, claimed: float) -> nt.Row:
-        """Row of a control: the lead of the information in another training on these labels."""
+    def broken(self, training: nt.Training, claimed: Array) -> nt.Row:
+        """Row of a control: another training on these labels, where the claimed lead is largest."""
+        step = int(claimed.argmax())
         return nt.Row(f"R(information) − R(noise) after {step} steps", training, self.ahead,
-                      at=step, norm=OWN, claimed=claimed)  # fmt: skip
+                      at=step, norm=OWN, claimed=float(claimed[step]))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class Case:
     """Noisy labels on one design, by its name, and plain training on them."""
 
     name: str
-    dataset: Dataset
+    dataset: nt.data.Dataset
     recipe: nt.Recipe
 
     @property
@@ -79,7 +72,7 @@ class Case:
         return Labels(self.dataset.clean, self.dataset.observed)
 
     @cached_property
-    def spectrum(self) -> Spectrum:
+    def spectrum(self) -> nt.spectrum.Spectrum:
         """Measured eigenspaces."""
         return nt.spectrum.eigendecomposition(nt.kernels.ntk_limit(self.dataset.inputs))
 
@@ -135,28 +128,13 @@ class Case:
         weights = self._band_sums(self.clean_energy - 1 / self.clean_energy.size)
         return np.asarray(self.shares(outputs) @ weights)
 
-    @cached_property
-    def peak(self) -> int:
-        """Step at which it is predicted to be largest."""
-        return int(self.lead(self.outputs).argmax())
-
-    def formulas(self) -> tuple[Array, Array]:
-        """R_t(y) − E R_t(noise), shape (T + 1,): by recursion from y and I, and by formula."""
-        clean, recipe = self.dataset.clean, self.recipe
-        both = recipe.relabelled(np.column_stack([clean, np.eye(clean.size)])).kernel_limit()
+    def leads(self) -> tuple[Array, Array]:
+        """R_t(y) − E R_t(noise) from t = 1 on: by recursion from y and I, and by formula."""
+        clean, rate, steps = self.dataset.clean, self.recipe.rate, self.recipe.steps
+        both = self.recipe.relabelled(np.column_stack([clean, np.eye(len(clean))])).kernel_limit()
         trace = np.trace(both[:, :, 1:], axis1=1, axis2=2)
-        closed = nt.predictions.retrieval_gap(
-            self.eigenvalues, self.clean_energy, recipe.rate, recipe.steps
-        )
-        return np.asarray((both[:, :, 0] @ clean - trace) / clean.size), closed
-
-    @property
-    def rounding(self) -> float:
-        """Of outputs of the infinitely wide net: its recursion rounds by n eps a step.
-
-        A measured eigenvalue is off by 8 n eps λ_max (solver and matrix), a filter by T η of that.
-        """
-        return 9 * len(self.dataset.clean) * self.recipe.steps * float(np.finfo(float).eps)
+        closed = nt.predictions.retrieval_gap(self.eigenvalues, self.clean_energy, rate, steps)
+        return ((both[:, :, 0] @ clean - trace) / len(clean))[1:], closed[1:]
 
     @cached_property
     def lazy_width(self) -> float:
@@ -172,6 +150,14 @@ class Case:
         # Nothing is fitted in directions that the kernel does not have.
         values = np.where(self.eigenvalues > 0, self.eigenvalues, np.inf)
         return float((fitted**2 / values).sum()) / float(np.arccos(cosines.max())) ** 2
+
+    def widths(self, run: Sequence[int]) -> tuple[int, ...]:
+        """Five of a run's, times the first power of 2, up to 16, at which narrow nets are lazy.
+
+        Where they are not, their deviation does not fall like m^{-1/2}.
+        """
+        few = run[:5]
+        return nt.Sweep(few[0], few[-1], len(few), nets=0).widths(min(self.lazy_width, 4 * few[0]))
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, before any training."""

@@ -30,11 +30,9 @@ _LEAD = 0.1
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On these data, too, plain training of a wide net on noisy labels retrieves their "
-        "component along each eigenvector of the measured NTK as 1 − (1 − ηλ)^t, and information "
-        "before noise as far as the clean labels lean to the top of the spectrum."
-    ),
+    statement="""On these data, too, plain training of a wide net on noisy labels retrieves their
+    component along each eigenvector of the measured NTK as 1 − (1 − ηλ)^t, and information before
+    noise as far as the clean labels lean to the top of the spectrum.""",
 )
 
 
@@ -115,14 +113,12 @@ def measure(run: nt.Run) -> Iterator[nt.Premise]:
 def controls(problem: OwnData, trainings: Mapping[str, nt.Training]) -> Iterator[nt.Control]:
     """Labels that lean nowhere, and another learning rate."""
     plain, labels, order = trainings[PLAIN], _labels(problem), problem.permuted()
-    lead = labels.ahead(plain.predicted)
-    peak, claimed = int(lead.argmax()), float(lead.max())
     steps = plain.recipe.steps
     yield nt.Control(
         "permuted-labels",
         "clean labels lean to the top: here every point has the labels of another one",
         _labels(problem, order).broken(
-            problem.plain(steps, "permuted labels", order=order), peak, claimed),
+            problem.plain(steps, "permuted labels", order=order), labels.ahead(plain.predicted)),
     )  # fmt: skip
     time = float(_time(labels.noise(plain.predicted)))
     yield nt.Control(

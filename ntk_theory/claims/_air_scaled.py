@@ -8,35 +8,26 @@ the filter 1 − (1 − ηλ)^t.
 
 from __future__ import annotations
 
-__all__ = ["SCALED", "Scaled", "recursion_rounding"]
+__all__ = ["SCALED", "Scaled"]
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.rows import SIGNED
+from ntk_theory.checking.rows import SIGNED, Array
 from ntk_theory.claims._air_designs import Labels
 from ntk_theory.claims.air import CLAIM, CLUSTERS
 from ntk_theory.image_size import CLASSES, ImageSize, at_image_size
-from ntk_theory.training.products import storage
-
-if TYPE_CHECKING:
-    from ntk_theory.data import Dataset
-
-Array = NDArray[np.float64]
 
 _KEPT, _LEAN = 0.1, 0.9
 """Least κ, and share of the clean labels that the top C eigenvectors have to hold."""
 
 
-def _centred(dataset: Dataset) -> Labels:
+def _centred(dataset: nt.data.Dataset) -> Labels:
     """One-hot rows less their mean over the classes."""
     return Labels(dataset.clean - 1 / CLASSES, dataset.observed - 1 / CLASSES)
 
@@ -60,11 +51,6 @@ class Scaled(ImageSize):
         """Share of information less that of noise."""
         return self.labels.ahead(outputs)
 
-    @cached_property
-    def peak(self) -> int:
-        """Step at which it is predicted to be largest."""
-        return int(self.lead(self.noisy.predicted).argmax())
-
     @property
     def cases(self) -> tuple[Scaled]:
         """Itself, as one of the designs of the other presets, for their pictures."""
@@ -73,6 +59,11 @@ class Scaled(ImageSize):
     def arrays(self) -> dict[str, Array]:
         """As the pictures name them."""
         return {f"{self.name}: eigenvalues": self.pairs.values}
+
+    @property
+    def rounding(self) -> float:
+        """Of a share by recursion: products of n numbers round by √n eps at random, every step."""
+        return self.steps * self.nets.rounding_allowance(CLASSES * self.points)
 
     def premises(self) -> Iterator[nt.Premise]:
         """Of the measured kernel, and of the labels in its eigenvectors."""
@@ -91,27 +82,18 @@ class Scaled(ImageSize):
         What lies outside of them adds at most the product of both norms there.
         """
         yield from super().closed_forms()
-        labels, pairs = self.labels, self.pairs
-        inside = [pairs.vectors.T @ part for part in (labels.observed, labels.clean)]
-        norms = [float(np.square(part).sum()) for part in (labels.observed, labels.clean)]
+        labels, pairs, parts = self.labels, self.pairs, (self.labels.observed, self.labels.clean)
+        inside = [pairs.vectors.T @ part for part in parts]
+        norms = [float(np.square(part).sum()) for part in parts]
         outside = [max(0.0, norm - float(np.square(found).sum()))
                    for norm, found in zip(norms, inside, strict=True)]  # fmt: skip
         scale = labels.kept * norms[1]
         filtered = nt.predictions.retrieval_filter(pairs.values, self.learning_rate, self.steps)
         share = filtered @ (inside[0] * inside[1]).sum(axis=1) / scale
-        yield nt.Measurement(
-            "information, recursion − filter over the eigenpairs found, worst step",
-            0.0,
-            float(np.abs(labels.information(self.noisy.predicted) - share).max()),
-            math.sqrt(outside[0] * outside[1]) / scale
-            + recursion_rounding(len(labels.clean), self.steps, self.nets.dtype),
-            resolution=0.25,
-        )
-
-
-def recursion_rounding(points: int, steps: int, precision: str) -> float:
-    """Of a share by recursion: products of n numbers round by √n eps at random, step after step."""
-    return steps * math.sqrt(points) * float(torch.finfo(storage(precision)).eps)
+        off = float(np.abs(labels.information(self.noisy.predicted) - share).max())
+        allowed = math.sqrt(outside[0] * outside[1]) / scale + self.rounding
+        name = "information, recursion − filter over the eigenpairs found, worst step"
+        yield nt.Measurement(name, 0.0, off, allowed, resolution=0.25)
 
 
 SCALED = at_image_size(CLAIM, Scaled)
@@ -125,17 +107,17 @@ SCALED.panels = {
 @SCALED.rows
 def rows(scaled: Scaled, noisy: nt.Training) -> Iterator[nt.Row]:
     """Shares where information and noise are farthest apart, and the least lead of information."""
-    labels, peak, lead = scaled.labels, scaled.peak, scaled.lead(noisy.predicted)
+    labels, lead = scaled.labels, scaled.lead(noisy.predicted)
+    peak, row = int(lead.argmax()), partial(nt.Row, training=noisy, norm=SIGNED)
     for name, functional, resolves in (
         ("information", labels.information, 0.25),
         ("noise", labels.noise, 0.25),
         ("information − noise", labels.ahead, float(lead[peak]) / 2),
     ):
         title = f"retrieved share of {name} after {peak} steps, where they are farthest apart"
-        yield nt.Row(title, noisy, functional, at=peak, norm=SIGNED, resolves=resolves)
-    yield nt.Row("least share of information − noise at any step", noisy, labels.ahead,
-                 at=slice(1, None), reduce=np.min, norm=SIGNED,
-                 resolves=float(lead[1:].min()))  # fmt: skip
+        yield row(title, functional=functional, at=peak, resolves=resolves)
+    yield row("least share of information − noise at any step", functional=labels.ahead,
+              at=slice(1, None), reduce=np.min, resolves=float(lead[1:].min()))  # fmt: skip
 
 
 @SCALED.controls
@@ -143,14 +125,12 @@ def controls(scaled: Scaled) -> nt.Control:
     """Whole classes take each other's label: their noise lies where the information does."""
     changed, names = max(2, round(scaled.noise_rate * CLASSES)), np.arange(CLASSES)
     names[:changed] = np.roll(names[:changed], 1)
-    dataset, peak = scaled.dataset, scaled.peak
-    flipped = replace(dataset, observed_class=names[dataset.clean_class])
+    flipped = replace(scaled.dataset, observed_class=names[scaled.dataset.clean_class])
     training = scaled.training("clusters flipped", on=flipped)
-    claimed = float(scaled.lead(scaled.noisy.predicted)[peak])
     return nt.Control(
         "whole-clusters-flipped",
         "noise is spread over the eigenspaces: here whole clusters have another label",
-        _centred(flipped).broken(training, peak, claimed),
+        _centred(flipped).broken(training, scaled.lead(scaled.noisy.predicted)),
     )
 
 
@@ -163,5 +143,5 @@ def finding(run: nt.Run) -> str:
         run,
         f"nets of width {run.nets.widths[-1]} have retrieved {run.measured(information).mean():.3g}"
         f" of the information and {run.measured(noise).mean():.3g} of the noise after "
-        f"{scaled.peak} steps, predicted {information.predicted:.3g} and {noise.predicted:.3g}",
+        f"{information.at} steps, predicted {information.predicted:.3g} and {noise.predicted:.3g}",
     )

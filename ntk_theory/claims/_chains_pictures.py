@@ -13,10 +13,7 @@ from ntk_theory.checking.functionals import rms_error, wrong_signs
 from ntk_theory.claims._chains_cells import ROUNDS, STAGES, after, each, name_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.rows import Array
-    from ntk_theory.checking.verdicts import ClaimResult
 
 FUNCTIONALS = {"RMS error": rms_error, "share of wrong signs": wrong_signs}
 
@@ -40,7 +37,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     return kept
 
 
-def _phase_diagram(axes: Axes, result: ClaimResult) -> None:
+def _phase_diagram(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How many nets in a row does it take, at which noise rate and ratio?"""
     arrays, drawing = result.arrays, nt.drawing
     if "takes" not in arrays:
@@ -64,7 +61,7 @@ def _phase_diagram(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
-def _net_by_net(axes: Axes, result: ClaimResult) -> None:
+def _net_by_net(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How do errors of outputs and of signs change from net to net?"""
     arrays, drawing = result.arrays, nt.drawing
     if "takes" not in arrays:

@@ -20,11 +20,9 @@ from ntk_theory.own_problem import DISTILLED, PLAIN, OwnData, error_row
 OWN_DATA = on_own_data(
     CLAIM,
     usual_noise=0.1,
-    statement=(
-        "On these data, too, hard self-distillation of a wide net converges in ℓ2 to the clean "
-        "labels, as the weight of the noisy labels fades out, if every label that it teaches in "
-        "the kernel limit is right."
-    ),
+    statement="""On these data, too, hard self-distillation of a wide net converges in ℓ2 to the
+    clean labels, as the weight of the noisy labels fades out, if every label that it teaches in the
+    kernel limit is right.""",
 )
 
 
@@ -63,11 +61,7 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 def controls(problem: OwnData, _: object, rows: Mapping[int, nt.Row]) -> Iterator[nt.Control]:
     """Soft targets, and labels that do not fade out."""
     end = rows[2]
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        end.under(problem.soft()),
-    )
+    yield nt.distilled.soft_targets(problem, end)
     recipe = end.training.recipe
     schedule = nt.targets.BurnIn(problem.taught.burn_in, nt.targets.Constant(LEVEL))
     recipe = replace(recipe, distillation=nt.targets.Distillation(schedule))

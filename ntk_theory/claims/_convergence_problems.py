@@ -13,18 +13,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
-from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.functionals import Array, rms_error
+from ntk_theory.checking.sweep import CONTROL_STREAM, net_seeds
 from ntk_theory.distilled import LEVEL, Units, gap_of, on_clusters, on_gram
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.data import Dataset, Design, LabelNoise
-
-Array = NDArray[np.float64]
 
 _ERROR = "final RMS error"
 _CONTROLS, _VARIANTS = 1, 3
@@ -97,21 +95,14 @@ def _all(seed: int) -> Iterator[nt.Training]:
 
 def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
     """Each is far from what the claim says, and where theory says."""
-
-    def ends(training: nt.Training, claimed: float) -> nt.Row:
-        return nt.Row(_ERROR, training, rms_error, norm="rms", claimed=claimed)
-
     claimed, levels = float(problem.distilled.rms_error()[-1]), problem.spectrum
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        ends(problem.soft_training(), claimed),
-    )
+    end = nt.Row(_ERROR, problem.distilled_training(), rms_error, norm="rms", expect=claimed)
+    yield nt.distilled.soft_targets(problem, end)
     constant = problem.with_schedule(nt.targets.BurnIn(problem.burn_in, nt.targets.Constant(LEVEL)))
     yield nt.Control(
         "constant-weight",
         f"the observed labels fade out: here α_t = {LEVEL} for ever",
-        ends(constant.distilled_training("constant weight"), claimed),
+        end.under(constant.distilled_training("constant weight")),
         unmet=constant.labels_fade_out,
     )
     # Schedule, learning rate and steps are the default ones of the new ratio.
@@ -122,14 +113,15 @@ def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
     yield nt.Control(
         "above-threshold",
         "ρ < ρ*: here λ_+/λ_− = 1.5, at which no noise rate is recoverable",
-        ends(above.hard_training("above the threshold"), float(above.distilled.rms_error()[-1])),
+        end.under(above.hard_training("above the threshold"),
+                  claimed=float(above.distilled.rms_error()[-1])),
         unmet=above.recoverable,
-    )
+    )  # fmt: skip
     late = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
     yield nt.Control(
         "late-burn-in",
         f"burn-in < t_mem: here it takes {late.burn_in} steps, twice t_mem",
-        ends(late.hard_training("late burn-in"), claimed),
+        end.under(late.hard_training("late burn-in")),
         unmet=late.early_burn_in,
     )
     yield _plain_start(problem, claimed)
@@ -171,7 +163,8 @@ def _pair_flips(problem: nt.NoisyClusters) -> nt.Control:
 
 def _errors(run: nt.Run, problem: nt.NoisyClusters, width: int, count: int) -> Array:
     """RMS error of control nets in the end."""
-    made = run.nets.train_controls(problem.recipe, width, count, progress=run.progress)
+    seeds = net_seeds(run.nets.seed, width, count, CONTROL_STREAM)
+    made = run.nets.train(problem.recipe, width, seeds, progress=run.progress)
     return np.asarray(made.rms_error(problem.dataset.clean)[:, -1])
 
 

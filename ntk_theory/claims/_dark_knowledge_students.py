@@ -18,13 +18,13 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.evidence import falling_row, first_step_row, over_nets
 from ntk_theory.checking.fitting import mean_of
+from ntk_theory.checking.rows import Array
+from ntk_theory.checking.sweep import net_seeds
 
-Array = NDArray[np.float64]
 Found = Mapping[str, Array]
 """Numbers of all worlds by name: accuracies of students on fresh points, and more."""
 
@@ -142,8 +142,6 @@ class World:
 
 def _teach(run: nt.Run, index: int) -> dict[str, float]:
     """Train teachers and students in one world; says what is seen in it, by name."""
-    from ntk_theory.checking.nets import net_seeds, train_nets
-
     nets, wide = run.nets, run.problem.student_width
     narrow, out_width = wide // NARROWER, wide // TRAINED_OUT_NARROWER
     key = np.random.SeedSequence(nets.seed, spawn_key=(_TEACHER_STREAM, index))
@@ -152,9 +150,8 @@ def _teach(run: nt.Run, index: int) -> dict[str, float]:
 
     def train(recipe: nt.Recipe, width: int, stream: int) -> Any:
         seed = net_seeds(nets.seed, width, index + 1, stream)[-1:]
-        return train_nets(replace(recipe, record=sorted({1, recipe.steps})), width, seed,
-                          dtype=nets.dtype, device=nets.device, progress=run.progress,
-                          keep_network=True)  # fmt: skip
+        both = replace(recipe, record=sorted({1, recipe.steps}))
+        return nets.train(both, width, seed, progress=run.progress, keep_network=True)
 
     def teach(width: int, steps: int) -> tuple[Array, Array]:
         """Outputs of a teacher after one step, and those that students see, shape (C, C)."""
@@ -183,12 +180,10 @@ def _teach(run: nt.Run, index: int) -> dict[str, float]:
     ):
         pull, cosines = recipe.rate * recipe.observed, recipe.inputs @ recipe.inputs.T
         step = nt.kernels.ntk_limit(recipe.inputs) @ pull
-        crossing = nt.predictions.first_step_crossing(cosines, pull, step)
-        ratio = float((first * step).sum() / np.square(step).sum())
-        found |= {f"{who}: crossing": crossing, f"{who}: first step": ratio}
+        found[f"{who}: crossing"] = nt.predictions.first_step_crossing(cosines, pull, step)
+        found[f"{who}: first step"] = float((first * step).sum() / np.square(step).sum())
         for name, outputs in (("off", last), ("narrow, off", narrower[1])):
-            distance = np.square(outputs - limit).sum(axis=1)
-            found[f"{who}: {name}"] = float(np.sqrt(distance.mean()))
+            found[f"{who}: {name}"] = float(np.sqrt(np.square(outputs - limit).sum(axis=1).mean()))
     return found
 
 
@@ -215,16 +210,13 @@ def paired(found: Found, name: str) -> tuple[float, Array, float]:
 
     One fresh point of one world is the least that an accuracy can differ by.
     """
-    predicted, measured = found[f"predicted {name}"], found[name] - found[HARD]
-    predicted = predicted - found[f"predicted {HARD}"]
+    predicted, measured = (found[of + name] - found[of + HARD] for of in ("predicted ", ""))
     reach = mean_of(measured - predicted, _CONFIDENCE)[1]
     return float(predicted.mean()), measured, reach + 1 / (COUNT * TESTED * predicted.size)
 
 
 def rows(found: Found, width: int) -> Iterator[nt.Measurement]:
     """What students of a width gain, and how near outputs are to their kernel limit."""
-    from ntk_theory.checking.ladder import falling_row, first_step_row
-
     gain, gains, allowed = paired(found, STOPPED)
     for name in (HARD, STOPPED):
         predicted = found[f"predicted {name}"]
@@ -234,8 +226,8 @@ def rows(found: Found, width: int) -> Iterator[nt.Measurement]:
     # Worlds scatter by more than a twentieth of a gain; their number is what a run has time for.
     title = "accuracy gained from the stopped teacher over hard labels"
     yield over_nets(title, gain, gains, allowed, gain / 2)
-    yield nt.Measurement(f"{title}, lower end of its interval over worlds", 0.0,
-                         float(gains.mean()) - mean_of(gains, _CONFIDENCE)[1], 0.0,
+    low = float(gains.mean()) - mean_of(gains, _CONFIDENCE)[1]
+    yield nt.Measurement(f"{title}, lower end of its interval over worlds", 0.0, low,
                          relation=nt.Relation.AT_LEAST)  # fmt: skip
     title = "accuracy gained from its averages over the tree alone"
     yield over_nets(title, *paired(found, "tree averages"), gain / 2)
@@ -274,5 +266,5 @@ def controls() -> Iterator[nt.Control]:
 def arrays(found: Found) -> dict[str, Array]:
     """Gains of all students but that of hard labels over it, shape (worlds, students − 1)."""
     names = [name for name in STUDENTS if name != HARD]
-    return {key: np.stack([found[f"{of}{name}"] - found[f"{of}{HARD}"] for name in names], axis=1)
+    return {key: np.stack([found[of + name] - found[of + HARD] for name in names], axis=1)
             for key, of in (("predicted_gain", "predicted "), ("gain", ""))}  # fmt: skip

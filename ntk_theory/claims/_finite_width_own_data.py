@@ -35,10 +35,9 @@ _SIZES = ("RMS deviation half-way", "RMS deviation at the end")
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On these data, too, a net of width m deviates from the kernel limit by m^{-1/2} times "
-        "what the law of finite width says, which takes draws of the weights at the start alone."
-    ),
+    statement="""On these data, too, a net of width m deviates from the kernel limit by m^{-1/2}
+    times what the law of finite width says, which takes draws of the weights at the start
+    alone.""",
     presets={"quick": nt.Sweep(1024, 8192, 4, nets=32),
              "standard": nt.Sweep(2048, 2**15, 5, nets=48)},
     least_nets=12,

@@ -16,12 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.evidence import falling_row, over_nets
 from ntk_theory.checking.fitting import mean_of
-from ntk_theory.checking.verdicts import Relation
+from ntk_theory.checking.rows import Array
+from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.tasks import (
     EVERY,
     GRID,
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
     from ntk_theory.checking.ladder import NetPlan
     from ntk_theory.together import Job
-
-Array = NDArray[np.float64]
-
 
 FAMILIES = (
     Family("Gaussian clusters", "gaussian", 8, 15, 4, 8, 0.6),
@@ -94,8 +91,6 @@ def _widths(nets: NetPlan) -> tuple[int, ...]:
 
 def _trained(run: nt.Run, jobs: Sequence[Sequence[Job]], width: int, stream: int) -> Array:
     """Outputs on each task of a net of its own, which starts alike in every job of the task."""
-    from ntk_theory.checking.nets import net_seeds
-
     ways, seeds = len(jobs[0]), net_seeds(run.nets.seed, width, len(jobs), stream)
     found = nt.together.trained(
         [job for own in jobs for job in own], width, np.repeat(seeds, ways).tolist(),
@@ -155,7 +150,7 @@ def _compare(run: nt.Run, family: Family) -> Comparison:
                       errors_of(wrong[:, _OF_NETS]), *map(np.array, (errors, turned)))  # fmt: skip
 
 
-def _signed(name: str, leads: Array, side: Relation = Relation.AT_LEAST) -> nt.Measurement:
+def _signed(name: str, leads: Array, side: nt.Relation = nt.Relation.AT_LEAST) -> nt.Measurement:
     """Mean lead over data sets, its whole interval, Student's of 99 %, on one side of 0."""
     mean, reach = mean_of(leads, 0.98)
     return nt.Measurement(f"{name}, {leads.size} data sets", 0.0, mean, 0.0,
@@ -199,7 +194,7 @@ def rows(compared: Comparison) -> Iterator[nt.Measurement]:
         yield _signed(f"{name}: ahead of the best stopping time {at}", compared.leads)
     else:
         which = f"{name}: behind the stopping time that is best on other fresh points"
-        yield _signed(f"{which} {at}", compared.validated, Relation.AT_MOST)
+        yield _signed(f"{which} {at}", compared.validated, nt.Relation.AT_MOST)
 
 
 def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
@@ -209,8 +204,6 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     error or lead of a net is off by more than the shares of points that it decides otherwise than
     the limit, which are of order m^{-1/2}: they have to fall.
     """
-    from ntk_theory.checking.ladder import falling_row
-
     count, widths = _count(run.nets), _widths(run.nets)
     for family in FAMILIES:
         run.evidence.progress_note = f"clusters done; at the family {family.name!r}"
@@ -227,7 +220,7 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     leads = np.concatenate([one.nets[-1] @ _MEMORISED for one in trained])
     yield _signed("families: nets ahead of the memorised net", leads)
     run.evidence.progress_note = "families done; at the sign of the lead and at other noise rates"
-    first: Comparison = run.notes[FIRST.name]
+    first = trained[0]
     separated = first.ratio > first.least
     yield nt.Premise(f"{FIRST.name}: measured spectrum separates information from noise",
                      first.ratio, separated, f"r_eff > r* = {first.least:.4g}")  # fmt: skip
@@ -256,8 +249,7 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 def work(declared: Declaration) -> float:
     """Neuron-steps on the families."""
     widths = _widths(declared.nets)
-    many = (len(FAMILIES) - 1) * sum(widths) + widths[-1]
-    many += (_SIGNED + 2 * _OVER_RATES) * widths[-2]
+    many = (len(FAMILIES) - 1) * sum(widths) + widths[-1] + (_SIGNED + 2 * _OVER_RATES) * widths[-2]
     return 2.0 * _STEPS * _count(declared.nets) * many
 
 

@@ -20,10 +20,8 @@ _FEWEST = 10
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On fresh points of these data wide nets have the errors of the kernel limit: memorised, "
-        "stopped at the best step, and self-distilled."
-    ),
+    statement="""On fresh points of these data wide nets have the errors of the kernel limit:
+    memorised, stopped at the best step, and self-distilled.""",
 )
 
 

@@ -21,10 +21,8 @@ from ntk_theory.own_problem import PLAIN, OwnData, error_row
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On these data, too, plain training of a wide net first recovers wrong labels and then "
-        "memorises them: how far, and until when, follows from the measured spectrum."
-    ),
+    statement="""On these data, too, plain training of a wide net first recovers wrong labels and
+    then memorises them: how far, and until when, follows from the measured spectrum.""",
 )
 
 

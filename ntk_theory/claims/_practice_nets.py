@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.fitting import mean_of
+from ntk_theory.checking.rows import Array
 from ntk_theory.losses import LOSSES, PLAIN, Descent, Mixing
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from ntk_theory.datasets import LabelledData
     from ntk_theory.minibatch import Record
     from ntk_theory.spectrum import Spectrum
-
-Array = NDArray[np.float64]
 
 ALONE, PAPERS, RULE = "labels alone", "agreement", "the rule"
 """The net that learns from labels alone, the loss of the paper, and `nt.distill` in the kernel

@@ -14,20 +14,17 @@ from ntk_theory.claims._practice_nets import ALONE, BEST, METHODS, PAPERS, RULE,
 from ntk_theory.losses import LOSSES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.claim import Panel
-    from ntk_theory.checking.verdicts import ClaimResult
 
 
-def _settings(result: ClaimResult) -> list[str]:
+def _settings(result: nt.panels.ClaimResult) -> list[str]:
     """Of the first data, in their order."""
     first: dict[str, Any] = next(iter(result.config["sources"].values()), {})
     named = list(first.get("cost_of_memorising", ()))
     return named[: len(result.arrays.get("curves", ()))]
 
 
-def _over_training(which: int, axes: Axes, result: ClaimResult) -> None:
+def _over_training(which: int, axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Does the accuracy stay where it was best? Of one of the settings but pair flips."""
     drawing, names = nt.drawing, [one for one in _settings(result) if not one.startswith("pair")]
     if which >= len(names):
@@ -53,7 +50,7 @@ def _over_training(which: int, axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower right", fontsize=6, ncols=2)
 
 
-def _compared(axes: Axes, result: ClaimResult) -> None:
+def _compared(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Who is ahead at which noise?"""
     names, drawing = _settings(result), nt.drawing
     if not names:
@@ -83,7 +80,7 @@ def _compared(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower left", fontsize=5, ncols=2, columnspacing=0.8, handletextpad=0.4)
 
 
-def _spectrum(axes: Axes, result: ClaimResult) -> None:
+def _spectrum(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Where in the spectrum are information and noise?"""
     if "energy" not in result.arrays:
         return

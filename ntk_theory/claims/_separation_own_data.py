@@ -16,10 +16,8 @@ from ntk_theory.own_problem import PLAIN, OwnData, error_row, to_clean
 
 OWN_DATA = on_own_data(
     CLAIM,
-    statement=(
-        "On these data, too, hard self-distillation of wide nets ends closer (RMS) to the clean "
-        "labels than any stopping time of plain training, by the factor of the kernel limit."
-    ),
+    statement="""On these data, too, hard self-distillation of wide nets ends closer (RMS) to the
+    clean labels than any stopping time of plain training, by the factor of the kernel limit.""",
 )
 _ENDS, _BEST = "RMS error in the end", "best RMS error at any step"
 
@@ -66,11 +64,7 @@ def gains(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 @OWN_DATA.controls
 def controls(problem: OwnData, _: object, rows: Mapping[int, nt.Row]) -> nt.Control:
     """Soft targets gain nothing."""
-    return nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        rows[0].under(problem.soft(), name=_BEST, at=nt.ALL_STEPS, reduce=np.min),
-    )
+    return nt.distilled.soft_targets(problem, rows[0], name=_BEST, at=nt.ALL_STEPS, reduce=np.min)
 
 
 OWN_DATA.panels = {

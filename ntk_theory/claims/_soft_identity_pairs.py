@@ -11,18 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import rms
+from ntk_theory.checking.functionals import Array, rms
+from ntk_theory.checking.sweep import net_seeds
 
 if TYPE_CHECKING:
     from ntk_theory.kernels import Layers
     from ntk_theory.network import TwoLayerReLU
     from ntk_theory.targets import Loss, Schedule
     from ntk_theory.training import Trajectory
-
-Array = NDArray[np.float64]
 
 PAIR_NETS, _STREAM = 2, 4
 """Nets of each pair of runs, and what keeps their seeds apart from those of all other nets."""
@@ -111,8 +109,6 @@ def pair_of(
 
     Their difference is held against the rounding bound of docs/theory.md, section 5.2.
     """
-    from ntk_theory.checking.nets import net_seeds
-
     inputs, steps = problem.dataset.inputs, problem.steps // 2
     _, labels = labels_of(problem, case.outputs)
     start = nt.network.initialise(

@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.checking.rows import Array
 
 if TYPE_CHECKING:
     from ntk_theory.predictions import Centres
-
-Array = NDArray[np.float64]
 
 RATES, WIDE_RATES = (0.1, 0.2, 0.3, 0.4), (0.3, 0.4)
 """Noise rates of tight clusters, and of wide ones."""
@@ -63,14 +61,6 @@ class Recovery(nt.ClusterGrid):
         """What is promised of |u − y| at that step."""
         noise = problem.plain.memorised_noise[self.time(problem)]
         return float(nt.predictions.recovery_error(problem.noise_rate, noise))
-
-    def distance(self, problem: nt.NoisyClusters, step: int) -> float:
-        """Predicted distance from the start at a step."""
-        curve = problem.plain
-        return float(nt.predictions.linearised_distance(
-            problem.spectrum, problem.noise_rate, curve.mean_error[step],
-            curve.information_error[step], curve.memorised_noise[step],
-        ))  # fmt: skip
 
     def premises(self) -> Iterator[nt.Premise]:
         """Tight clusters are those of the theorem, and noise rates lie on all sides of its limits.

@@ -12,16 +12,13 @@ from ntk_theory.checking.panels import Curves
 from ntk_theory.claims._zero_one_clusters import RATES, WIDE_RATES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.claim import Panel
-    from ntk_theory.checking.verdicts import ClaimResult
 
 LONG, DISTILLED = "trained on", "self-distillation"
 """Trainings that are shown over time."""
 
 
-def _promised_and_true(axes: Axes, result: ClaimResult) -> None:
+def _promised_and_true(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """At which noise rates is every label right?"""
     arrays, config, drawing = result.arrays, result.config, nt.drawing
     if "tight_zero_one" not in arrays:
@@ -42,7 +39,7 @@ def _promised_and_true(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="upper left")
 
 
-def _distance(axes: Axes, result: ClaimResult) -> None:
+def _distance(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How far from their start are nets that are stopped, and nets that have memorised?"""
     arrays, config, drawing = result.arrays, result.config, nt.drawing
     if "distance" not in arrays:

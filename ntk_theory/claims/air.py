@@ -11,35 +11,24 @@ __all__ = ["CLAIM"]
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
+from ntk_theory.arguments import real, whole
 from ntk_theory.checking.panels import Curves
+from ntk_theory.checking.rows import Array
 from ntk_theory.claims._air_designs import Case, Labels
-from ntk_theory.problems import lazy_premise
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.checking.verdicts import ClaimResult
-    from ntk_theory.data import Design
-    from ntk_theory.predictions import ClusterSpectrum
-
-Array = NDArray[np.float64]
+from ntk_theory.problems import lazy_premise, rate_without_overshoot
 
 CLUSTERS, DRAWS = "clusters", 16
 
 CLAIM = nt.Claim(
     "air",
-    statement=(
-        "Plain training of a wide two-layer ReLU net on noisy labels retrieves their component "
-        "along an NTK eigenspace of eigenvalue λ as 1 − (1 − ηλ)^t; as clean labels lean to the "
-        "top eigenspaces and noise does not, information is ahead of noise at every step."
-    ),
+    statement="""Plain training of a wide two-layer ReLU net on noisy labels retrieves their
+    component along an NTK eigenspace of eigenvalue λ as 1 − (1 − ηλ)^t; as clean labels lean to the
+    top eigenspaces and noise does not, information is ahead of noise at every step.""",
     formulas=(
         "retrieved share of an eigenspace: g_λ(t) = 1 − (1 − ηλ)^t",
         "half-time of noise over that of information = log(1 − ηλ_+) / log(1 − ηλ_−)",
@@ -53,12 +42,10 @@ CLAIM = nt.Claim(
         "nets wide enough that fitting the noise is a small movement",
         "eigenvectors are measured, on all designs; on the power law eigenvalues, too",
     ),
-    derivation=(
-        "In the kernel limit the outputs are (I − (I − ηH)^t) ỹ, diagonal in the eigenvectors of "
-        "H (section 6.1). Summation by parts turns the difference of the two shares into a sum of "
-        "the excess of the clean labels' energy in the top k eigenvectors times the steps of g, "
-        "which are not negative (section 6.5)."
-    ),
+    derivation="""In the kernel limit the outputs are (I − (I − ηH)^t) ỹ, diagonal in the
+    eigenvectors of H (section 6.1). Summation by parts turns the difference of the two shares into
+    a sum of the excess of the clean labels' energy in the top k eigenvectors times the steps of g,
+    which are not negative (section 6.5).""",
     source="arXiv 1910.01255, abstract, claim C1; derivation: docs/theory.md, sections 6.1 and 6.5",
     paper_claims={
         "C1": "eigenspaces of the limiting NTK; labels ±1; clusters, tree, power law and circle"
@@ -80,7 +67,7 @@ class Designs:
     """Clusters, whose spectrum is `levels`, before designs that are checked at smaller cost."""
 
     cases: tuple[Case, ...]
-    levels: ClusterSpectrum
+    levels: nt.predictions.ClusterSpectrum
     lazy_width: float
     signs: Array  # random labels of the clusters, shape (n, DRAWS)
 
@@ -95,21 +82,22 @@ class Designs:
 
     def config(self) -> dict[str, Any]:
         """Numbers that follow from others, and those of the other designs."""
-        (_, own), *others = [
-            (case.name, {"noise_rate": case.dataset.noise_rate, "learning_rate": case.recipe.rate,
-                         "steps": case.recipe.steps, "lazy_width": case.lazy_width,
-                         "points": len(case.dataset.inputs)}) for case in self.cases
-        ]  # fmt: skip
+        every: dict[str, dict[str, Any]] = {
+            case.name: {"noise_rate": case.dataset.noise_rate, "learning_rate": case.recipe.rate,
+                        "steps": case.recipe.steps, "lazy_width": case.lazy_width,
+                        "points": len(case.dataset.inputs)} for case in self.cases
+        }  # fmt: skip
+        own = every.pop(CLUSTERS)
         del own["points"]  # in all clusters
-        more = {"other_designs": dict(others), "random_labels": DRAWS}
-        return own | more | {"lazy_width": self.lazy_width}
+        more = {"other_designs": every, "random_labels": DRAWS, "lazy_width": self.lazy_width}
+        return own | more
 
 
-def other_designs(rng: np.random.Generator) -> Iterator[tuple[str, Design, int]]:
-    """Name, design and steps of the designs that are checked at smaller cost."""
-    yield "tree", nt.data.tree(2, 3, 7, class_ratio=5.0, super_ratio=15.0), 60
-    yield "power law", nt.data.power_law(40, 10, exponent=1.5, rng=rng), 40
-    yield "circle", nt.data.circle(15, arcs=3), 40
+def other_designs(rng: np.random.Generator) -> Iterator[tuple[nt.data.Design, int]]:
+    """Designs that are checked at smaller cost, and their steps."""
+    yield nt.data.tree(2, 3, 7, class_ratio=5.0, super_ratio=15.0), 60
+    yield nt.data.power_law(40, 10, exponent=1.5, rng=rng), 40
+    yield nt.data.circle(15, arcs=3), 40
 
 
 @CLAIM.problem
@@ -128,19 +116,13 @@ def designs(
         learning_rate: η on the clusters; 1/2 over λ_+ when left out.
         steps: T on the clusters; four half-times of the noise when left out.
     """
-    if not 0 < noise_rate < 0.5:
-        raise ValueError(f"noise_rate must lie in (0, 1/2), to leave information; got {noise_rate}")
-    if clusters < 3:
-        raise ValueError(f"clusters must be at least 3: a control flips one; got {clusters}")
-    if not 1.5 <= ratio < math.inf:
-        raise ValueError(f"ratio must be at least 1.5, for distinct half-times; got {ratio}")
+    real("noise_rate", noise_rate, "lie in (0, 1/2), to leave information", lambda x: 0 < x < 0.5)
+    whole("clusters", clusters, least=3, why="a control flips one")
+    real("ratio", ratio, "be at least 1.5, for distinct half-times", lambda x: 1.5 <= x < math.inf)
     design = nt.data.equicorrelated_clusters(clusters, points, ratio=ratio)
     angle = nt.predictions.cluster_angle(points, ratio)
     levels = nt.predictions.cluster_spectrum(clusters, points, angle)
-    rate = 0.5 / levels.information if learning_rate is None else learning_rate
-    if not 0 < rate * levels.information < 1:
-        most = f"(0, 1/λ_+) = (0, {1 / levels.information:.4g})"
-        raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
+    rate = rate_without_overshoot(learning_rate, 0.5, levels.information, "λ_+")
     late = nt.predictions.half_time(levels.noise, rate)
     length = math.ceil(4 * late) if steps is None else steps
     if length <= late:
@@ -149,29 +131,20 @@ def designs(
     labelled = nt.data.noisy_labels(design, noise_rate=noise_rate, rng=rng)
     recipe = nt.Recipe(labelled.inputs, labelled.observed, nt.targets.PLAIN, rate, length)
     cases = [Case(CLUSTERS, labelled, recipe)]
-    for name, other, length in other_designs(rng):
+    for other, length in other_designs(rng):
         data = nt.data.noisy_labels(other, noise_rate=0.3, rng=rng)
         recipe = nt.Recipe.plain(data.inputs, data.observed, share=0.5, steps=length)
-        cases.append(Case(name, data, recipe))
+        cases.append(Case(other.name, data, recipe))
     lazy_width = nt.predictions.lazy_width(levels, angle, labelled.noise_rate, 1.0)
     signs = rng.choice((-1.0, 1.0), (len(labelled.clean), DRAWS))
     return Designs(tuple(cases), levels, lazy_width, signs)
-
-
-def _lazy_widths(case: Case, run: Sequence[int]) -> tuple[int, ...]:
-    """Five widths of the run, times the first power of 2, up to 16, at which narrow nets are lazy.
-
-    Where they are not, their deviation does not fall like m^{-1/2}.
-    """
-    few = run[:5]
-    return nt.Sweep(few[0], few[-1], len(few), nets=0).widths(min(case.lazy_width, 4 * few[0]))
 
 
 @CLAIM.premises
 def premises(designs: Designs, widths: Sequence[int]) -> Iterator[nt.Premise]:
     """Nets on the other designs, too, move little."""
     for case in designs.cases[1:]:
-        one = lazy_premise(case.lazy_width, _lazy_widths(case, widths)[0])
+        one = lazy_premise(case.lazy_width, case.widths(widths)[0])
         yield replace(one, name=f"{case.name}: {one.name}")
 
 
@@ -179,25 +152,27 @@ def premises(designs: Designs, widths: Sequence[int]) -> Iterator[nt.Premise]:
 def trainings(designs: Designs) -> Iterator[nt.Training]:
     """Plain training on each design."""
     for case in designs.cases:
-        widths = None if case.name == CLUSTERS else partial(_lazy_widths, case)
+        widths = None if case.name == CLUSTERS else case.widths
         yield nt.Training(case.name, case.recipe, case.outputs, case.dataset.clean, widths=widths)
 
 
 @CLAIM.closed_forms
 def closed_forms(designs: Designs) -> Iterator[nt.Measurement]:
     """The lead of information in the infinitely wide nets: positive at every step, as predicted."""
-    both, allowed = [c.formulas() for c in designs.cases], max(c.rounding for c in designs.cases)
-    recipe, lead = designs.cases[0].recipe, "R(clean) − E R(noise)"
-    closed = nt.predictions.cluster_gap(designs.levels, recipe.rate, recipe.steps)
-    for name, pairs in (
-        (f"kernel limit: {lead} − formula, worst design and step", both),
-        (f"kernel limit on clusters: {lead} − closed form", [(both[0][0], closed)]),
+    lead, recipe = "R(clean) − E R(noise)", designs.cases[0].recipe
+    # A recursion rounds by n eps a step. A measured eigenvalue is off by 8 n eps λ_max (solver and
+    # matrix), a filter by T η of that.
+    most = max(9 * len(case.dataset.clean) * case.recipe.steps for case in designs.cases)
+    allowed = most * float(np.finfo(float).eps)
+    found, formula = map(np.concatenate, zip(*(c.leads() for c in designs.cases), strict=True))
+    closed = nt.predictions.cluster_gap(designs.levels, recipe.rate, recipe.steps)[1:]
+    for name, off in (
+        (f"kernel limit: {lead} − formula, worst design and step", found - formula),
+        (f"kernel limit on clusters: {lead} − closed form", found[: recipe.steps] - closed),
     ):
-        off = max(float(np.abs(found - formula).max()) for found, formula in pairs)
-        yield nt.Measurement(name, 0.0, off, allowed)
-    found, expected = (min(float(one[part][1:].min()) for one in both) for part in (0, 1))
-    yield nt.Measurement(f"kernel limit: least {lead} at any step, worst design", expected, found,
-                         allowed, resolution=expected)  # fmt: skip
+        yield nt.Measurement(name, 0.0, float(np.abs(off).max()), allowed)
+    name, least = f"kernel limit: least {lead} at any step, worst design", float(formula.min())
+    yield nt.Measurement(name, least, float(found.min()), allowed, resolution=least)
 
 
 def half_time(shares: Array, axis: int = -1) -> Array:
@@ -223,44 +198,41 @@ def rows(designs: Designs, *trainings: nt.Training) -> Iterator[nt.Row]:
         information, noise = map(half_time, (labels.information(outputs), labels.noise(outputs)))
         return np.broadcast_to((noise / information)[..., None], outputs.shape[:-1])
 
-    half, both = nt.predictions.half_time, (levels.information, levels.noise)
-    every: dict[str, Any] = {"at": nt.ALL_STEPS, "reduce": half_time}
-    for name, functional, expect, part, more in (
-        ("information", labels.information, half(levels.information, rate), 2, every),
-        ("noise", labels.noise, half(levels.noise, rate), 2, every),
-        ("noise over that of information", factor, nt.predictions.half_time_ratio(*both, rate), 4,
-         {}),
-    ):  # fmt: skip
-        yield nt.Row(f"half-time of {name}", trainings[0], functional, expect=expect,
-                     resolves=expect / part, **more)  # fmt: skip
+    for functional, level in ((labels.information, levels.information),
+                              (labels.noise, levels.noise)):  # fmt: skip
+        time = nt.predictions.half_time(level, rate)
+        yield nt.Row(f"half-time of {functional.__name__}", trainings[0], functional,
+                     at=nt.ALL_STEPS, reduce=half_time, expect=time, resolves=time / 2)  # fmt: skip
+    ratio = nt.predictions.half_time_ratio(levels.information, levels.noise, rate)
+    yield nt.Row("half-time of noise over that of information", trainings[0], factor,
+                 expect=ratio, resolves=ratio / 4)  # fmt: skip
     for case, training in zip(designs.cases, trainings, strict=True):
-        lead, peak = case.lead(case.outputs), case.peak
+        lead = case.lead(case.outputs)
+        peak = int(lead.argmax())
         yield nt.Row(f"R(clean) − E R(noise) after {peak} steps, where it is largest", training,
                      case.lead, at=peak, resolves=float(lead[peak]) / 2)  # fmt: skip
-        late = partial(nt.Row, training=training, at=slice(1, None))
-        yield late("least R(clean) − E R(noise) at any step", functional=case.lead, reduce=np.min,
-                   resolves=float(lead[1:].min()))  # fmt: skip
+        yield nt.Row("least R(clean) − E R(noise) at any step", training, case.lead,
+                     at=slice(1, None), reduce=np.min, resolves=float(lead[1:].min()))  # fmt: skip
         # A share of ¼ off could be that of another eigenspace.
-        yield late("retrieved share off its filter, worst eigenspace and step", reduce=np.max,
-                   functional=case.off, relation=nt.Relation.AT_MOST, resolves=0.25)  # fmt: skip
+        yield nt.Row("retrieved share off its filter, worst eigenspace and step", training,
+                     case.off, at=slice(1, None), reduce=np.max, resolves=0.25,
+                     relation=nt.Relation.AT_MOST)  # fmt: skip
 
 
 @CLAIM.controls
 def controls(designs: Designs) -> Iterator[nt.Control]:
     """In each no gap between information and noise is left."""
-    case, levels, signs = designs.cases[0], designs.levels, designs.signs
-    recipe, clean, observed = case.recipe, case.dataset.clean, case.dataset.observed
-    filtered = partial(nt.predictions.retrieval_filter, steps=recipe.steps)
-    noise, information = filtered([levels.noise, levels.information], recipe.rate).T
-    step = int((information - noise).argmax())
-    claimed = float((information - noise)[step])
+    case, signs = designs.cases[0], designs.signs
+    recipe, clean = case.recipe, case.dataset.clean
+    noise, information = case.filter[:, [0, -2]].T
+    ahead = information - noise
     whole = Labels(clean, np.where(case.dataset.design.groups == 0, -clean, clean))
     flipped = nt.Training("one cluster flipped", recipe.relabelled(whole.observed),
                           np.outer(information, whole.observed))  # fmt: skip
     yield nt.Control(
         "whole-clusters-flipped",
         "noise is spread over the eigenspaces: here one whole cluster is flipped",
-        whole.broken(flipped, step, claimed),
+        whole.broken(flipped, ahead),
     )
     # Signs without structure are retrieved like noise, but for what chance puts on top of it.
     along = case.filter[..., None] * (case.spectrum.eigenvectors.T @ signs)
@@ -270,15 +242,16 @@ def controls(designs: Designs) -> Iterator[nt.Control]:
     yield nt.Control(
         "random-labels",
         "clean labels lean to the top eigenspaces: here they are random signs",
-        replace(whole.broken(random, step, claimed), norm="rms",
+        replace(whole.broken(random, ahead), norm="rms",
                 functional=lambda u, _: (u * signs).mean(axis=(-2, -1)) - mean[: u.shape[-3]]),
     )  # fmt: skip
     half = replace(recipe, inputs=np.eye(clean.size), learning_rate=1.0)
-    orthogonal = nt.Training("orthogonal inputs", half, filtered([0.5], 1.0) * observed)
+    retrieved = nt.predictions.retrieval_filter([0.5], 1.0, recipe.steps)
+    orthogonal = nt.Training("orthogonal inputs", half, retrieved * recipe.observed)
     yield nt.Control(
         "orthogonal-inputs",
         "eigenvalues differ: here the inputs are orthogonal, H = ½ I, and ηλ = ½",
-        case.labels.broken(orthogonal, step, claimed),
+        case.labels.broken(orthogonal, ahead),
     )
 
 
@@ -293,7 +266,7 @@ def finding(run: nt.Run) -> str:
     )
 
 
-def _eigenvalues(axes: Axes, result: ClaimResult) -> None:
+def _eigenvalues(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Which eigenvalues do the kernels of the designs have?"""
     drawing, ending = nt.drawing, ": eigenvalues"
     colours = iter((drawing.BLUE, drawing.INDIGO, drawing.GREEN, drawing.ORANGE))
@@ -306,11 +279,11 @@ def _eigenvalues(axes: Axes, result: ClaimResult) -> None:
             once = "closed form" if name == CLUSTERS else None
             drawing.prediction(axes, places, closed, once, of=name)
         axes.legend(loc="upper right")
-    axes.set(xscale="log", yscale="log", xlabel="number $k$, from the top")
-    axes.set(ylabel=r"eigenvalue $\lambda_k$ of the NTK")
+    axes.set(xscale="log", yscale="log", xlabel="number $k$, from the top",
+             ylabel=r"eigenvalue $\lambda_k$ of the NTK")  # fmt: skip
 
 
-def _energy(axes: Axes, result: ClaimResult) -> None:
+def _energy(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How much of the clean labels, and of the noise, lies in the top eigenspaces?"""
     arrays, drawing = result.arrays, nt.drawing
     if "power law: clean_energy" not in arrays:
@@ -325,31 +298,27 @@ def _energy(axes: Axes, result: ClaimResult) -> None:
         share = np.arange(energy.size) / (energy.size - 1)
         drawing.line(axes, share, energy, colour, f"{what}, {name}")
     drawing.prediction(axes, [0, 1], [0, 1], "isotropic noise: $k/n$")
-    axes.set(xlabel="share $k/n$ of the eigenvectors, from the top")
-    axes.set(ylabel="share of the energy in them", xlim=(0, 1), ylim=(0, 1.03))
+    axes.set(xlabel="share $k/n$ of the eigenvectors, from the top", xlim=(0, 1),
+             ylabel="share of the energy in them", ylim=(0, 1.03))  # fmt: skip
     axes.legend(loc="lower right")
-
-
-def _two_shares(problem: Any) -> dict[str, Any]:
-    labels = problem.cases[0].labels
-    return {"noise": (CLUSTERS, labels.noise), "information": (CLUSTERS, labels.information)}
 
 
 def _tree_shares(designs: Designs) -> dict[str, Any]:
     tree = designs.cases[1]
-    return {
-        f"λ = {tree.eigenvalues[band].mean():.2f}": (
-            tree.name, lambda u, _, place=place: tree.shares(u)[..., place])
-        for place, band in enumerate(tree.bands)
-    }  # fmt: skip
+    names = (f"λ = {tree.eigenvalues[band].mean():.2f}" for band in tree.bands)
+    return {name: (tree.name, lambda u, _, place=place: tree.shares(u)[..., place])
+            for place, name in enumerate(names)}  # fmt: skip
 
 
-_upper: dict[str, Any] = {"more": {"ylim": (0, 1.05)}, "legend": "lower right"}
 CLAIM.panels = {
-    "retrieved-shares": Curves("share", of=_two_shares, ylabel="retrieved share, clusters",
-                               bounds={"one half": lambda _: 0.5}, **_upper),
+    "retrieved-shares": Curves(
+        "share", of=lambda problem: {part: (CLUSTERS, getattr(problem.cases[0].labels, part))
+                                     for part in ("noise", "information")},
+        ylabel="retrieved share, clusters", bounds={"one half": lambda _: 0.5},
+        more={"ylim": (0, 1.05)}, legend="lower right",
+    ),
     "eigenspaces": Curves("eigenspace share", of=_tree_shares, ylabel="retrieved share, tree",
-                          **_upper),
+                          more={"ylim": (0, 1.05)}, legend="lower right"),
     "information-ahead": Curves(
         "lead", of=lambda problem: {case.name: (case.name, case.lead) for case in problem.cases},
         ylabel=r"$R_t(\mathrm{clean})-\mathbb{E}\,R_t(\mathrm{noise})$",

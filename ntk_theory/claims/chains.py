@@ -47,13 +47,11 @@ from ntk_theory.claims._chains_cells import (
 
 CLAIM = nt.Claim(
     "chains",
-    statement=(
-        "A chain of k stopped nets, each taught the outputs of the one before and the first the "
-        "noisy labels, can have the sign of every label right exactly if the noise rate is below "
-        "ρ*_k = (r^k − 2)/(2(r^k − 1)), which tends to 1/2; one stopped net and hard current "
-        "targets end at ρ*_1. The chain's outputs stay farther than 2ρ from the clean labels; one "
-        "more net that is taught their signs ends at these."
-    ),
+    statement="""A chain of k stopped nets, each taught the outputs of the one before and the first
+    the noisy labels, can have the sign of every label right exactly if the noise rate is below ρ*_k
+    = (r^k − 2)/(2(r^k − 1)), which tends to 1/2; one stopped net and hard current targets end at
+    ρ*_1. The chain's outputs stay farther than 2ρ from the clean labels; one more net that is
+    taught their signs ends at these.""",
     formulas=(
         "u = A_{t_k} … A_{t_1} ỹ: along an eigenvector Π g_λ(t_j),  g_λ(t) = 1 − (1 − ηλ)^t",
         "signs right iff (1−2ρ) Π g_+ > 2(1−ρ) Π g_−;  every g_+/g_− is at most r, its value at 1",
@@ -66,13 +64,11 @@ CLAIM = nt.Claim(
         "as many clusters of either label, the same share ρ of wrong labels in each",
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
     ),
-    derivation=(
-        "Training on fixed labels z retrieves A_t z with A_t = I − (I − ηH)^t. These matrices "
-        "share the eigenvectors of H, so the filters of a chain multiply: k rounds have the ratio "
-        "r^k where one has r. No filter is above 1, so the clean labels keep the factor 1 − 2ρ "
-        "that noise leaves them until outputs are hardened (docs/theory.md, section 6.8). At width "
-        "m outputs are off by O(m^{-1/2}), by the law of section 9.6."
-    ),
+    derivation="""Training on fixed labels z retrieves A_t z with A_t = I − (I − ηH)^t. These
+    matrices share the eigenvectors of H, so the filters of a chain multiply: k rounds have the
+    ratio r^k where one has r. No filter is above 1, so the clean labels keep the factor 1 − 2ρ that
+    noise leaves them until outputs are hardened (docs/theory.md, section 6.8). At width m outputs
+    are off by O(m^{-1/2}), by the law of section 9.6.""",
     source="beyond arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 6.8",
     presets={
         "quick": nt.Sweep(1024, 8192, 4, nets=6),

@@ -27,11 +27,9 @@ DISTILLED, PLAIN = "self-distillation", "plain training"
 
 CLAIM = nt.Claim(
     "convergence",
-    statement=(
-        "A wide two-layer ReLU net that starts at zero output and is taught its own hardened "
-        "prediction, while the weight of the noisy labels fades out, converges in ℓ2 to the clean "
-        "labels; no stopping time of plain training does."
-    ),
+    statement="""A wide two-layer ReLU net that starts at zero output and is taught its own hardened
+    prediction, while the weight of the noisy labels fades out, converges in ℓ2 to the clean labels;
+    no stopping time of plain training does.""",
     formulas=(
         "u_{t+1} = u_t − η H (u_t − z_t),  z_t = α_t ỹ + (1 − α_t) sign u_t",
         "E_{t+1} = (1 − ηλ_+) E_t − 2ρ ηλ_+ α_t,  E_0 = −1",
@@ -45,13 +43,11 @@ CLAIM = nt.Claim(
         "the sign of every output is right at every step after the burn-in",
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
     ),
-    derivation=(
-        "While every sign is right the target is z_t = y + α_t ξ, so the error obeys "
-        "e_{t+1} = (I − ηH) e_t + ηH α_t ξ: a contraction driven by a null sequence. On "
-        "equicorrelated clusters it lives in three eigenspaces and reduces to the numbers E and q, "
-        "which also decide whether the signs stay right. A net of width m follows the recursion up "
-        "to O(m^{-1/2}) over a fixed number of steps (docs/theory.md, sections 7 and 9)."
-    ),
+    derivation="""While every sign is right the target is z_t = y + α_t ξ, so the error obeys
+    e_{t+1} = (I − ηH) e_t + ηH α_t ξ: a contraction driven by a null sequence. On equicorrelated
+    clusters it lives in three eigenspaces and reduces to the numbers E and q, which also decide
+    whether the signs stay right. A net of width m follows the recursion up to O(m^{-1/2}) over a
+    fixed number of steps (docs/theory.md, sections 7 and 9).""",
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 7",
     paper_claims={
         "C3": "taught by the current prediction, or that of an epoch before, or with restarts",

@@ -14,23 +14,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import LabelledPoints, peak
+from ntk_theory.arguments import real, whole
+from ntk_theory.checking.functionals import Array, LabelledPoints, peak
 from ntk_theory.checking.panels import Curves
 from ntk_theory.claims import _dark_knowledge_students as students
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.checking.verdicts import ClaimResult
-    from ntk_theory.predictions import TreeSpectrum
-
-Array = NDArray[np.float64]
+from ntk_theory.problems import rate_without_overshoot
 
 CLASSES, CLASS_RATIO = 3, 5.0
 """Classes per superclass and λ_class/λ_− of the tree."""
@@ -41,12 +34,10 @@ STUDENT_WIDTH = {"quick": 8192, "standard": 8192, "thorough": 16384}
 
 CLAIM = nt.Claim(
     "dark-knowledge",
-    statement=(
-        "On a tree of classes a wide net outputs more on siblings of the right class than on "
-        "others, by an amount that rises and falls with training and is gone in a trained-out "
-        "net; a student that sees one point of each class of a blurred tree is more accurate when "
-        "a stopped teacher's outputs teach it than with hard labels."
-    ),
+    statement="""On a tree of classes a wide net outputs more on siblings of the right class than on
+    others, by an amount that rises and falls with training and is gone in a trained-out net; a
+    student that sees one point of each class of a blurred tree is more accurate when a stopped
+    teacher's outputs teach it than with hard labels.""",
     formulas=(
         "siblings − others = (g_super(t) − g_class(t)) / c,  g_λ(t) = 1 − (1 − ηλ)^t",
         "q = log(1 − ηλ_super) / log(1 − ηλ_class)",
@@ -61,13 +52,11 @@ CLAIM = nt.Claim(
         "nets wide enough for outputs to be independent: their kernel blocks vanish like m^{-1/2}",
         "students: kernels are measured, not in closed form; the gain is that of the trees drawn",
     ),
-    derivation=(
-        "One-hot labels lie in the class, superclass and mean eigenspaces of the tree's kernel, "
-        "each retrieved by its own filter (section 3.2); reading off the entries gives the "
-        "difference and its one peak (section 6.6). On targets that depend on the tree alone a "
-        "student's choice between siblings is that of hard labels, so such a gain is one in "
-        "superclasses; the rest of the measured gain is in finer differences between wrong classes."
-    ),
+    derivation="""One-hot labels lie in the class, superclass and mean eigenspaces of the tree's
+    kernel, each retrieved by its own filter (section 3.2); reading off the entries gives the
+    difference and its one peak (section 6.6). On targets that depend on the tree alone a student's
+    choice between siblings is that of hard labels, so such a gain is one in superclasses; the rest
+    of the measured gain is in finer differences between wrong classes.""",
     source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 6.6",
     paper_claims={
         "C2": "dark knowledge as output on sibling classes, which gives the smaller part of the "
@@ -90,14 +79,16 @@ class Tree:
     Predicted are the dark knowledge, shape (T + 1,), and the time and height of its peak.
     """
 
-    spectrum: TreeSpectrum
+    spectrum: nt.predictions.TreeSpectrum
     recipe: nt.Recipe
     angle: float
     student_width: int
     knowledge: Array
     peak: tuple[float, float]
 
-    def training(self, name: str, recipe: nt.Recipe, levels: TreeSpectrum) -> nt.Training:
+    def training(
+        self, name: str, recipe: nt.Recipe, levels: nt.predictions.TreeSpectrum
+    ) -> nt.Training:
         """Nets on a tree, whose labels may be noisy: what is noise is retrieved along λ_−."""
         rate, steps, each = recipe.rate, recipe.steps, levels.points
         shares = recipe.observed.reshape(-1, each, recipe.observed.shape[1]).mean(axis=1)
@@ -124,15 +115,10 @@ class Tree:
 
 @CLAIM.problem
 def tree(
-    *,
-    seed: int,  # noqa: ARG001 - nothing is drawn
-    preset: str,
-    clusters: int = 3,
-    points: int = 4,
-    ratio: float = 4.0,
-    learning_rate: float | None = None,
-    steps: int | None = None,
-) -> Tree:
+    *, seed: int, preset: str,  # noqa: ARG001 - nothing is drawn
+    clusters: int = 3, points: int = 4, ratio: float = 4.0,
+    learning_rate: float | None = None, steps: int | None = None,
+) -> Tree:  # fmt: skip
     """A tree of superclasses with three classes each, trained until its dark knowledge is gone.
 
     Args:
@@ -144,23 +130,17 @@ def tree(
         learning_rate: η; 0.3/λ_max when left out.
         steps: T; 8/(ηλ_class) when left out.
     """
-    if not 1 < ratio < math.inf:
-        raise ValueError(f"ratio must be above 1 and finite, for superclasses; got {ratio}")
+    real("ratio", ratio, "be above 1 and finite, for superclasses", lambda x: 1 < x < math.inf)
     if points % 2:
         raise ValueError(f"points must be even: a control relabels half of each; got {points}")
     design = nt.data.tree(clusters, CLASSES, points, class_ratio=CLASS_RATIO,
                           super_ratio=CLASS_RATIO * ratio)  # fmt: skip
     angles = nt.predictions.tree_angles(CLASSES, points, CLASS_RATIO, CLASS_RATIO * ratio)
     levels = nt.predictions.tree_spectrum(clusters, CLASSES, points, *angles)
-    rate = 0.3 / levels.mean if learning_rate is None else learning_rate
-    if not 0 < rate * levels.mean < 1:
-        most = f"(0, 1/λ_max) = (0, {1 / levels.mean:.4g})"
-        raise ValueError(f"learning_rate must lie in {most}: else some overshoot; got {rate}")
+    rate = rate_without_overshoot(learning_rate, 0.3, levels.mean, "λ_max")
     length = math.ceil(8 / (rate * levels.class_)) if steps is None else steps
     top = nt.predictions.dark_knowledge_peak(levels, rate)
-    least = max(5, math.ceil(2 * top[0] + 2))
-    if length < least:
-        raise ValueError(f"steps must be at least {least}, twice the peak's time; got {length}")
+    whole("steps", length, least=max(5, math.ceil(2 * top[0] + 2)), why="twice the peak's time")
     labels = np.eye(clusters * CLASSES)[design.groups]
     recipe = nt.Recipe(design.inputs, labels, nt.targets.PLAIN, rate, length)
     knowledge = nt.predictions.dark_knowledge(levels, rate, length)
@@ -223,9 +203,7 @@ CLAIM.work(lambda declared: students.work(declared.problem.student_width, declar
 
 
 @CLAIM.controls
-def controls(
-    tree: Tree, trainings: Mapping[str, nt.Training], rows: Mapping[str, nt.Row]
-) -> Iterator[nt.Control]:
+def controls(tree: Tree, _: Any, rows: Mapping[str, nt.Row]) -> Iterator[nt.Control]:
     """Each breaks one premise, on the tree or for the students."""
     levels, end, curve = tree.spectrum, tree.recipe.steps, tree.knowledge
     top, height = int(curve.argmax()), float(curve.max())
@@ -233,7 +211,7 @@ def controls(
     yield nt.Control(
         "trained-out",
         f"the teacher is stopped: here it trains for {end} steps",
-        in_the_end.under(trainings[TREE], claimed=height, expect=in_the_end.expect),
+        replace(in_the_end, claimed=height, like=in_the_end),
     )
     # Among classes of one cosine there are no siblings.
     count, each = levels.superclasses * CLASSES, levels.points
@@ -267,12 +245,11 @@ def controls(
 def arrays(run: nt.Run) -> dict[str, Array]:
     """Outputs of all classes at the peak, and what students gain."""
     step, points = int(run.problem.knowledge.argmax()), run.trainings[TREE].points
-    taught = run.notes.get("students")
     return {
         "class_outputs": class_outputs(run.widest(TREE).outputs()[:, step], points),
         "predicted_class_outputs": class_outputs(points.predicted[step], points),
         "peak_step": np.array(step),
-        **(students.arrays(taught) if taught else {}),
+        **students.arrays(run.notes["students"]),
     }
 
 
@@ -291,7 +268,7 @@ def finding(run: nt.Run) -> str:
     )
 
 
-def _maps(axes: Axes, result: ClaimResult) -> None:
+def _maps(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """What do nets output on each class for points of each, where dark knowledge peaks?
 
     The nets beside the closed form, on one scale; siblings are neighbours.
@@ -324,20 +301,18 @@ def _maps(axes: Axes, result: ClaimResult) -> None:
     axes.set_ylabel("points of class", y=1 - 0.5 / 1.4)
 
 
-def _gains(axes: Axes, result: ClaimResult) -> None:
+def _gains(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """What do students of different targets gain over that of hard labels?"""
     arrays, drawing = result.arrays, nt.drawing
     if "gain" not in arrays:
         return
     names = [one.removesuffix(" teacher") for one in students.STUDENTS if one != students.HARD]
-    place, predicted = np.arange(len(names)), arrays["predicted_gain"].mean(axis=0)
-    drawing.dots(axes, place, arrays["gain"].T, drawing.BLUE, "nets, one dot a world")
-    mean = arrays["gain"].mean(axis=0)
-    drawing.dots(axes, place, mean, drawing.ORANGE, "their mean", "s", size=5)
-    for index, name in enumerate(names):
+    place, gains, predicted = np.arange(len(names)), arrays["gain"], arrays["predicted_gain"]
+    drawing.dots(axes, place, gains.T, drawing.BLUE, "nets, one dot a world")
+    drawing.dots(axes, place, gains.mean(axis=0), drawing.ORANGE, "their mean", "s", size=5)
+    for index, (name, level) in enumerate(zip(names, predicted.mean(axis=0), strict=True)):
         label = None if index else "kernel predictor, mean"
-        ends = [index - 0.35, index + 0.35]
-        drawing.prediction(axes, ends, 2 * [predicted[index]], label, of=name)
+        drawing.prediction(axes, [index - 0.35, index + 0.35], [level, level], label, of=name)
     drawing.bound(axes, 0.0, "hard labels")
     axes.set_xticks(place, names, rotation=25, ha="right")
     axes.set(ylabel="gain in accuracy")
@@ -346,13 +321,10 @@ def _gains(axes: Axes, result: ClaimResult) -> None:
 
 CLAIM.panels = {
     "rise-and-fall": Curves(
-        dark_knowledge,
-        of=(TREE,),
-        ylabel="output on siblings − on others",
+        dark_knowledge, of=(TREE,), ylabel="output on siblings − on others",
         marks={r"$t_\mathrm{peak}$": lambda config: config["peak_time"]},
-        more={"ylim": (0, None)},
-        legend="upper right",
+        more={"ylim": (0, None)}, legend="upper right",
     ),
     "class-outputs": _maps,
     "students": _gains,
-}
+}  # fmt: skip

@@ -21,19 +21,14 @@ from ntk_theory.checking.fitting import at_infinite_width
 from ntk_theory.checking.rows import Array
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.nets import WidthResult
-    from ntk_theory.checking.verdicts import ClaimResult
 
 CLAIM = nt.Claim(
     "finite-width",
-    statement=(
-        "A net of width m deviates from the kernel limit by m^{-1/2} times a Gaussian process over "
-        "points and steps, whose covariance and mean follow from draws of the weights at the "
-        "start; so do the laws of the largest deviation, of the final error and of the first wrong "
-        "step, and the share of nets that some stopping time brings below 2ρ."
-    ),
+    statement="""A net of width m deviates from the kernel limit by m^{-1/2} times a Gaussian
+    process over points and steps, whose covariance and mean follow from draws of the weights at the
+    start; so do the laws of the largest deviation, of the final error and of the first wrong step,
+    and the share of nets that some stopping time brings below 2ρ.""",
     formulas=(
         "u_m(t) = u(t) + m^{-1/2} (μ_t + G_t) + O(m^{-3/4})",
         "G_{t+1} = G_t − ηH ∂r_t[G] − η Ξ r_t,  Ξ = lim √m (H_m(0) − H), Gaussian",
@@ -44,12 +39,10 @@ CLAIM = nt.Claim(
         "hard targets: signs right at every step, with more than the nets' scatter left",
         "widths well above the lazy one",
     ),
-    derivation=(
-        "Given the residuals of the limit neurons do not see each other, so that the outputs are a "
-        "mean of independent terms: a frozen part, of which the central limit theorem makes G, and "
-        "that of the few neurons whose activations change, whose mean is of the same order. The "
-        "net responds to both by its own linearised recursion (section 9.6)."
-    ),
+    derivation="""Given the residuals of the limit neurons do not see each other, so that the
+    outputs are a mean of independent terms: a frozen part, of which the central limit theorem makes
+    G, and that of the few neurons whose activations change, whose mean is of the same order. The
+    net responds to both by its own linearised recursion (section 9.6).""",
     source="derivation: docs/theory.md, section 9.6; not in arXiv 1910.01255",
     presets={
         "quick": nt.Sweep(256, 4096, 5, nets=150),
@@ -311,7 +304,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     return found
 
 
-def _scatter(axes: Axes, result: ClaimResult) -> None:
+def _scatter(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How far do nets of one width scatter, step by step?"""
     arrays, drawing = result.arrays, nt.drawing
     if "steps" not in arrays:

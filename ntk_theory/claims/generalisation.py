@@ -10,36 +10,27 @@ from __future__ import annotations
 
 __all__ = ["CLAIM"]
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.evidence import falling_row, over_nets
 from ntk_theory.checking.fitting import rms_bound
-from ntk_theory.checking.functionals import learned_measure, margins
+from ntk_theory.checking.functionals import Array, learned_measure, margins
 from ntk_theory.claims import _generalisation_families as families
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.checking.verdicts import ClaimResult
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "generalisation",
-    statement=(
-        "Self-distilled nets stay as near to their start as clean labels allow, where memorising "
-        "takes them farther away the more noise there is; on fresh points they need no stopping "
-        "time to be ahead of the memorised net; they are ahead of the best stopping time on "
-        "Gaussian clusters at ρ = 0.4, whose measured spectrum separates information from noise, "
-        "and, in the kernel limit, which nets follow within their scatter, behind it on "
-        "overlapping clusters and power laws, whether or not the spectrum separates the two."
-    ),
+    statement="""Self-distilled nets stay as near to their start as clean labels allow, where
+    memorising takes them farther away the more noise there is; on fresh points they need no
+    stopping time to be ahead of the memorised net; they are ahead of the best stopping time on
+    Gaussian clusters at ρ = 0.4, whose measured spectrum separates information from noise, and, in
+    the kernel limit, which nets follow within their scatter, behind it on overlapping clusters and
+    power laws, whether or not the spectrum separates the two.""",
     formulas=(
         "‖W_T − W_0‖² = uᵀH⁻¹u = n[(1+E)²/λ_+ + 4ρ(1−ρ)q²/λ_−]",
         "measure √(2uᵀH⁻¹u/n): √(2/λ_+) for clean labels, 4ρ(1−ρ)/λ_− more under the root if noisy",
@@ -54,19 +45,15 @@ CLAIM = nt.Claim(
         "which does not suffice: a power law of exponent 2 has it, and stopping is ahead",
         "and enough noise: ρ = 0.4 here; below some 0.15 the best stopping time is ahead",
     ),
-    derivation=(
-        "Linearised, the weights that produce outputs u are W_0 + J'H^-1 u, whose distance from "
-        "W_0 is sqrt(u'H^-1 u); on clusters the three numbers of section 7.2 give it, and the "
-        "measure. The bound is that of the Rademacher complexity of a ball, proved in section 7.9 "
-        "with its constants for the kernel limit; it is evaluated at the nets' norm and margin, "
-        "not claimed for them. Off the symmetric design accuracy has no closed form: the recursion "
-        "with the measured kernel predicts it, and r_eff, the squared measure of noise over that "
-        "of the clean labels, its side (section 7.10, a heuristic)."
-    ),
-    source=(
-        "arXiv 1910.01255, abstract, claims C6 and C7; derivation: docs/theory.md, sections 7.9 "
-        "and 7.10"
-    ),
+    derivation="""Linearised, the weights that produce outputs u are W_0 + J'H^-1 u, whose distance
+    from W_0 is sqrt(u'H^-1 u); on clusters the three numbers of section 7.2 give it, and the
+    measure. The bound is that of the Rademacher complexity of a ball, proved in section 7.9 with
+    its constants for the kernel limit; it is evaluated at the nets' norm and margin, not claimed
+    for them. Off the symmetric design accuracy has no closed form: the recursion with the measured
+    kernel predicts it, and r_eff, the squared measure of noise over that of the clean labels, its
+    side (section 7.10, a heuristic).""",
+    source="""arXiv 1910.01255, abstract, claims C6 and C7; derivation: docs/theory.md, sections 7.9
+    and 7.10""",
     paper_claims={
         "C6": "norm and measure of self-distilled and memorised nets; the bound on the test error "
         "that they and the margin enter is often vacuous",
@@ -98,17 +85,13 @@ _RATE_NETS, _RATE_STREAM = 2, 11
 _RESOLVED = 0.15
 """Relative tolerance that still distinguishes a norm from √2 times it: half of the way."""
 
-_NORM_BOUNDS = 10
+_BOUNDS = 10
 """Bounds on norms and margins, besides those of the rows."""
 
 
 def distance(problem: nt.NoisyClusters, way: str) -> float:
     """Predicted distance from initialisation, at the end of a way of training."""
-    curve = problem.distilled if way == DISTILLED else problem.plain
-    return float(nt.predictions.linearised_distance(
-        problem.spectrum, problem.noise_rate, curve.mean_error[-1], curve.information_error[-1],
-        curve.memorised_noise[-1], problem.label_mean,
-    ))  # fmt: skip
+    return problem.movement(problem.distilled if way == DISTILLED else problem.plain)
 
 
 def measure_of(problem: nt.NoisyClusters, lengths: ArrayLike) -> Array:
@@ -121,16 +104,14 @@ def other_rates(problem: nt.NoisyClusters) -> Iterator[nt.NoisyClusters]:
     points = problem.spectrum.points
     wrong = round(problem.noise_rate * points)
     few = max(1, wrong // 2)
-    for count in sorted({few, wrong + few} - {wrong}):
-        other = problem.with_noise_rate(count / points) if count < points else None
-        if other is not None and all(premise.holds for premise in other.premises()):
-            yield other
+    counts = [count for count in sorted({few, wrong + few} - {wrong}) if count < points]
+    others = (problem.with_noise_rate(count / points) for count in counts)
+    return (one for one in others if all(premise.holds for premise in one.premises()))
 
 
 def trained(problem: nt.NoisyClusters) -> dict[str, tuple[nt.NoisyClusters, str]]:
     """Problem and way of each training, by name."""
-    further = {f" at ρ = {other.noise_rate:.3g}": other for other in other_rates(problem)}
-    every = {"": problem, **further}
+    every = {"": problem} | {f" at ρ = {one.noise_rate:.3g}": one for one in other_rates(problem)}
     return {f"{way}{at}": (one, way) for at, one in every.items() for way in WAYS}
 
 
@@ -157,15 +138,15 @@ def distances(run: nt.Run, name: str) -> list[Array]:
     return [one.trajectory.distance for one in run.results[name]]
 
 
-def allowance(run: nt.Run, values: Sequence[Array], predicted: float, nets: int = 0) -> float:
-    """Relative bound that narrower nets put on the mean of the widest, or of fewer of their width.
+def allowance(run: nt.Run, way: str, nets: int) -> float:
+    """Relative bound that narrower nets put on the mean distance of so many of the widest.
 
     A distance is off by both signs and by a bias, which is what `rms_bound` is for.
     """
-    widths, off = run.nets.widths, [one - predicted for one in values[:-1]]
-    confidence = run.confidence(_NORM_BOUNDS)
-    bound = rms_bound(widths, off, widths[-1], confidence, nets or run.nets.count)
-    return bound / predicted + run.nets.rounding_allowance(widths[-1])
+    widths, norm, confidence = run.nets.widths, distance(run.problem, way), run.confidence(_BOUNDS)
+    off = [one - norm for one in distances(run, way)[:-1]]
+    bound = rms_bound(widths, off, widths[-1], confidence, nets)
+    return bound / norm + run.nets.rounding_allowance(widths[-1])
 
 
 def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
@@ -176,17 +157,16 @@ def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
     activations, which grows with the distance (section 7.9): at most the larger of 1 and the ratio
     of the distances times what it is at the claim's rate.
     """
-    from ntk_theory.checking.ladder import falling_row
-
-    norm, moved = distance(run.problem, way), distances(run, way)
+    norm = distance(run.problem, way)
     for name, (problem, own) in trained(run.problem).items():
         if own != way:
             continue
         there = distance(problem, way)
-        share = allowance(run, moved, norm, 0 if name == way else _RATE_NETS)
+        share = allowance(run, way, run.nets.count if name == way else _RATE_NETS)
         yield over_nets(f"{name}: {DISTANCE}", there, distances(run, name)[-1],
                         share * max(1.0, there / norm) * there, _RESOLVED * there)  # fmt: skip
-    yield falling_row(run.nets.widths, [np.abs(one - norm) for one in moved], f"{way}, {DISTANCE}")
+    off = [np.abs(one - norm) for one in distances(run, way)]
+    yield falling_row(run.nets.widths, off, f"{way}, {DISTANCE}")
 
 
 def bound(run: nt.Run, way: str) -> nt.Measurement:
@@ -206,16 +186,14 @@ def bound(run: nt.Run, way: str) -> nt.Measurement:
         return nt.predictions.margin_bound(scale, least, len(margins), below, confidence=0.95)
 
     row = nt.Row("margin", run.trainings[way], lambda u, p: margins(u, p)[..., learnt].min(axis=-1))
-    norm, moved, reached = distance(problem, way), distances(run, way), run.widest(way).outputs()
-    off = allowance(run, moved, norm) + max(run.sides(row, widest)) / row.predicted
+    off = allowance(run, way, run.nets.count) + max(run.sides(row, widest)) / row.predicted
+    norm, reached = distance(problem, way), margins(run.widest(way).outputs()[:, -1], points)
     predicted = of(norm, margins(points.predicted[-1], points))
+    found = list(map(of, distances(run, way)[-1], reached))
     slope = float(measure_of(problem, norm)) / row.predicted
-    name, state = "memorised" if way == PLAIN else way, "" if predicted >= 1 else "not "
-    return over_nets(
-        f"{name}: margin bound of the kernel limit, at the nets' norm and margin ({state}vacuous)",
-        predicted, list(map(of, moved[-1], margins(reached[:, -1], points))), off * slope,
-        2 * _RESOLVED * slope,
-    )  # fmt: skip
+    who, state = "memorised" if way == PLAIN else way, "" if predicted >= 1 else "not "
+    name = f"{who}: margin bound of the kernel limit, at the nets' norm and margin ({state}vacuous)"
+    return over_nets(name, predicted, found, off * slope, 2 * _RESOLVED * slope)
 
 
 @CLAIM.measure
@@ -234,11 +212,7 @@ CLAIM.work(families.work)
 @CLAIM.controls
 def controls(problem: nt.NoisyClusters, _: Any, rows: Mapping[str, nt.Row]) -> Iterator[nt.Control]:
     """Each breaks one premise."""
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        rows[f"{DISTILLED}: {MEASURE}"].under(problem.soft_training()),
-    )
+    yield nt.distilled.soft_targets(problem, rows[f"{DISTILLED}: {MEASURE}"])
     yield from families.controls()
 
 
@@ -262,8 +236,8 @@ def finding(run: nt.Run) -> str:
 @CLAIM.arrays
 def arrays(run: nt.Run) -> dict[str, Any]:
     """Measures over the noise rate, of nets and of closed forms; test errors on the families."""
-    problem, every = run.problem, list(trained(run.problem).items())
-    every.sort(key=lambda named: named[1][0].noise_rate)
+    problem = run.problem
+    every = sorted(trained(problem).items(), key=lambda named: named[1][0].noise_rate)
     rates = np.array([one.noise_rate for _, (one, way) in every if way == PLAIN])
     dense = np.linspace(0, 1.1 * rates[-1], 34)
     clean = nt.predictions.linearised_distance(problem.spectrum, 0.0, 0, 0, 0, problem.label_mean)
@@ -277,7 +251,7 @@ def arrays(run: nt.Run) -> dict[str, Any]:
     return {**found, **run.notes.get("arrays", {})}
 
 
-def _measure(axes: Axes, result: ClaimResult) -> None:
+def _measure(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """What does memorising wrong labels cost in norm, and what does self-distillation?"""
     arrays, drawing = result.arrays, nt.drawing
     if "cluster_rate" not in arrays:
@@ -296,7 +270,7 @@ def _measure(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="upper left")
 
 
-def _test_error(axes: Axes, result: ClaimResult) -> None:
+def _test_error(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """From which noise rate on is no stopping time as good as self-distillation?"""
     arrays, drawing = result.arrays, nt.drawing
     if "sweep_rate" not in arrays:
@@ -316,7 +290,7 @@ def _test_error(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="upper left")
 
 
-def _stopping_time(axes: Axes, result: ClaimResult) -> None:
+def _stopping_time(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Is there a time at which stopping is as good as self-distillation that is never stopped?"""
     arrays, drawing = result.arrays, nt.drawing
     if "time" not in arrays:

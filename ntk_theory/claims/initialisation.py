@@ -19,26 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import over_nets
-from ntk_theory.checking.functionals import least_margin, rms, rms_error, wrong_signs
+from ntk_theory.checking.evidence import falling_row, over_nets
+from ntk_theory.checking.functionals import Array, least_margin, rms, rms_error, wrong_signs
 from ntk_theory.checking.panels import Laws
+from ntk_theory.checking.sweep import CONTROL_STREAM, NETS_STREAM
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.declaration import Declaration
-    from ntk_theory.checking.verdicts import ClaimResult
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "initialisation",
-    statement=(
-        "Self-distillation from a random initial output has an error floor made of wrong signs "
-        "alone: at r = 6 it is there at scale 1 however wide the net, and vanishes faster than any "
-        "power of the scale, so that a small scale converges to the clean labels as antisymmetric "
-        "pairs do; at a ratio of some hundred the infinitely wide net converges from scale 1, too."
-    ),
+    statement="""Self-distillation from a random initial output has an error floor made of wrong
+    signs alone: at r = 6 it is there at scale 1 however wide the net, and vanishes faster than any
+    power of the scale, so that a small scale converges to the clean labels as antisymmetric pairs
+    do; at a ratio of some hundred the infinitely wide net converges from scale 1, too.""",
     formulas=(
         "u_0 ~ N(0, σ² κ_1),  κ_1(θ) = (sin θ + (π − θ) cos θ)/2π",
         "signs right: u_t = zero start + (I − ηH)^t u_0,  standard deviation σ s(t) at a point",
@@ -52,14 +46,11 @@ CLAIM = nt.Claim(
         "wide nets: width at least four times the lazy one, which grows like 1/σ²",
         "independent signs of the output weights",
     ),
-    derivation=(
-        "While no sign differs the targets do not either, the recursion is affine in u_0, and what "
-        "is left of u_0 decays like (1 − ηλ_−)^t: no floor. A wrong sign after the burn-in is "
-        "taught back. During the burn-in the outputs are Gaussian, which gives the share of wrong "
-        "signs in closed form and, summed over points and steps, a bound on any of them; what "
-        "follows a wrong sign is computed by the block recursion (docs/theory.md, sections 8 and "
-        "8.1)."
-    ),
+    derivation="""While no sign differs the targets do not either, the recursion is affine in u_0,
+    and what is left of u_0 decays like (1 − ηλ_−)^t: no floor. A wrong sign after the burn-in is
+    taught back. During the burn-in the outputs are Gaussian, which gives the share of wrong signs
+    in closed form and, summed over points and steps, a bound on any of them; what follows a wrong
+    sign is computed by the block recursion (docs/theory.md, sections 8 and 8.1).""",
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 8.1",
     paper_claims={
         "C5": "plain Gaussian initialisation of scale 2 down to 1/8; first layer, training inputs; "
@@ -329,8 +320,6 @@ def rows(problem: Scales, pairs: nt.Training, *scales: nt.Training) -> Iterator[
 @CLAIM.measure
 def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
     """Closed forms on the measured kernels, and what becomes of random initial outputs."""
-    from ntk_theory.checking.ladder import falling_row
-
     problem, widths, burn_in = run.problem, run.nets.widths, run.problem.first_taught
     results = {scale: run.results[_name(scale)] for scale in problem.scales}
     nets = {scale: np.concatenate([one.outputs() for one in results[scale]]) for scale in results}
@@ -407,8 +396,6 @@ def _start_rows(
 
     Whitened they have the mean square 1, and each of n directions says as much about it.
     """
-    from ntk_theory.checking.ladder import NETS_STREAM
-
     problem, burn_in, scale = run.problem, run.problem.first_taught, run.problem.large
     large = run.trainings[_name(scale)]
     still = replace(large, predicted=large.predicted[:1],
@@ -472,9 +459,7 @@ def _scale_rows(
 
 def _large_scale(run: nt.Run) -> tuple[nt.Measurement, float, float]:
     """Where a wrong sign is likely there is a floor."""
-    from ntk_theory.checking.ladder import CONTROL_STREAM, control_width
-
-    width, problem, law = control_width(run.nets), run.problem, run.problem.laws[1]
+    width, problem, law = run.nets.control_width, run.problem, run.problem.laws[1]
     large = run.trainings[_name(problem.large)]
     ends = run.train(large, width, CONTROL_STREAM + 10, _LARGE_NETS).outputs()[:, -1]
     every = replace(run.declared.rows[0], at=nt.ALL_STEPS, reduce=np.max)
@@ -543,7 +528,7 @@ def _drawn(problem: Scales, nets: Mapping[float, Array]) -> dict[str, Array]:
     }
 
 
-def _means(axes: Axes, result: ClaimResult, key: str, *how: str) -> None:
+def _means(axes: nt.panels.Axes, result: nt.panels.ClaimResult, key: str, *how: str) -> None:
     """Means of a quantity of the nets of every scale, over the scale."""
     from matplotlib.ticker import FuncFormatter
 
@@ -555,7 +540,7 @@ def _means(axes: Axes, result: ClaimResult, key: str, *how: str) -> None:
     axes.set(xlabel=r"scale $\sigma$ of the initial weights")
 
 
-def _floor(axes: Axes, result: ClaimResult) -> None:
+def _floor(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How small must an initial output be to leave no error floor?"""
     arrays, drawing = result.arrays, nt.drawing
     if "law_scales" not in arrays:
@@ -571,7 +556,7 @@ def _floor(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def _wrong_signs(axes: Axes, result: ClaimResult) -> None:
+def _wrong_signs(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """What share of signs is wrong when predictions begin to teach, and do nets get over it?"""
     arrays, drawing = result.arrays, nt.drawing
     if "law_scales" not in arrays:

@@ -17,11 +17,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import rms, wrong_signs
+from ntk_theory.checking.evidence import EXPONENT_TOLERANCE
+from ntk_theory.checking.fitting import at_infinite_width
+from ntk_theory.checking.functionals import Array, rms, wrong_signs
 from ntk_theory.checking.panels import Laws
+from ntk_theory.checking.sweep import CONTROL_STREAM, NETS_STREAM, net_seeds
 
 if TYPE_CHECKING:
     from ntk_theory.checking.declaration import Declaration
@@ -29,18 +31,14 @@ if TYPE_CHECKING:
     from ntk_theory.predictions import BoundaryLayer, ErrorCurve
     from ntk_theory.training import Trajectory
 
-Array = NDArray[np.float64]
-
 CLAIM = nt.Claim(
     "lazy",
-    statement=(
-        "The wider the net, the less training moves it: the largest movement of a neuron, the "
-        "share of flipped activations, the change of the empirical NTK, its distance from its "
-        "limit at the start and the deviation of the net from its own linearisation all fall like "
-        "m^{-1/2} to leading order; the kernel limit gives the constants, but for that of the "
-        "largest movement under self-distillation; those of the change of the NTK and of the "
-        "deviation have a part of order m^{-3/4}, which the exponents alone would not show."
-    ),
+    statement="""The wider the net, the less training moves it: the largest movement of a neuron,
+    the share of flipped activations, the change of the empirical NTK, its distance from its limit
+    at the start and the deviation of the net from its own linearisation all fall like m^{-1/2} to
+    leading order; the kernel limit gives the constants, but for that of the largest movement under
+    self-distillation; those of the change of the NTK and of the deviation have a part of order
+    m^{-3/4}, which the exponents alone would not show.""",
     formulas=(
         "plain: max_r ‖w_r(T) − w_r(0)‖ ≈ m^{-1/2} max_r ‖Xᵀ(A_r ∘ c)‖,  c = Σ_t η (z_t − u_t)",
         "‖W_T − W_0‖_F² → uᵀH⁻¹u = n [(1+E)²/λ_+ + 4ρ(1−ρ) q²/λ_−]",
@@ -56,14 +54,12 @@ CLAIM = nt.Claim(
         "under self-distillation every sign is right after the burn-in, in kernel and nets",
         "a width well above the lazy one, m >= 4 m_lazy",
     ),
-    derivation=(
-        "A step moves every pre-activation by O(m^{-1/2}), so only neurons within that distance of "
-        "a point's hyperplane change their activation on it. They start there with the density "
-        "φ(0) and follow a one-dimensional recursion driven by the kernel's own residuals, which "
-        "gives the flips, the mean change of the NTK and the source of the deviation from the "
-        "linearised net, to first order in m^{-1/2} and by a heuristic argument; the upper bounds "
-        "O(m^{-1/2}) are proved (docs/theory.md, sections 9.2, 9.4 and 9.5)."
-    ),
+    derivation="""A step moves every pre-activation by O(m^{-1/2}), so only neurons within that
+    distance of a point's hyperplane change their activation on it. They start there with the
+    density φ(0) and follow a one-dimensional recursion driven by the kernel's own residuals, which
+    gives the flips, the mean change of the NTK and the source of the deviation from the linearised
+    net, to first order in m^{-1/2} and by a heuristic argument; the upper bounds O(m^{-1/2}) are
+    proved (docs/theory.md, sections 9.2, 9.4 and 9.5).""",
     source="arXiv 1910.01255, abstract, claims C1 and C5; derivation: docs/theory.md, section 9.5",
     paper_claims={
         "C1": "premise of the kernel description: plain training on noisy clusters stays lazy",
@@ -245,11 +241,7 @@ class Theory:
             nt.predictions.largest_movement(problem.cosines, pull, m // 2, self._rng(_BATCHES, m))
             for m in own
         ]
-        errors = (curve.mean_error[-1], curve.information_error[-1], curve.memorised_noise[-1])
-        distance = nt.predictions.linearised_distance(
-            problem.spectrum, problem.noise_rate, *errors, problem.label_mean
-        )
-        found["distance"] = distance * root**0, 0.0
+        found["distance"] = problem.movement(curve) * root**0, 0.0
         if moved:
             found["movement"] = moved / root, 0.0
         return {key: (np.asarray(law)[:, None], error) for key, (law, error) in found.items()}
@@ -312,9 +304,6 @@ def trainings(problem: LazyClusters) -> Iterator[nt.Training]:
 
 def _start(run: nt.Run, pairs: bool = True) -> nt.Measurement:
     """Mean of m ‖H_m(0) − H‖_F², the same at every width: of the parts of one very wide net."""
-    from ntk_theory.checking.ladder import CONTROL_STREAM, NETS_STREAM
-    from ntk_theory.checking.nets import net_seeds
-
     inputs, half = run.problem.recipe.inputs, _NARROW // 2
     width, d = _STARTS * _NARROW, inputs.shape[1]
     seeds = net_seeds(run.nets.seed, width, 1, NETS_STREAM if pairs else CONTROL_STREAM)
@@ -344,9 +333,6 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     No tolerance here is made from deviations from a prediction: exponents are fitted to what nets
     measure, and the interval of a constant comes from their scatter around their own regression.
     """
-    from ntk_theory.checking.ladder import NETS_STREAM
-    from ntk_theory.checking.nets import net_seeds
-
     problem, widths = run.problem, run.nets.widths
     fluctuation, law = _start(run), nt.predictions.movement_exponent()
     seeds = {m: net_seeds(run.nets.seed, m, _FEW, NETS_STREAM) for m in widths}
@@ -389,8 +375,6 @@ def _constants(
     Half of a constant distinguishes it from 0 and from its double; but along its mean the change of
     the kernel has to be distinguished from none alone, the law m^{-1/2} from m^{-3/4}.
     """
-    from ntk_theory.checking.fitting import at_infinite_width
-
     first = 1 if name == PLAIN else 0
     widths = run.nets.widths[first:]
     for key, title in _TITLES.items():
@@ -420,8 +404,6 @@ def _scaled(
     Where movement falls like 1/m, a point sees O(1) flips at any width, and the deviation that they
     make is a matter of chance: the movement alone is compared there.
     """
-    from ntk_theory.checking.ladder import CONTROL_STREAM, EXPONENT_TOLERANCE
-
     recipe, law = plain.recipe, nt.predictions.movement_exponent
     scaled = replace(plain, recipe=replace(recipe, output_exponent=exponent),
                      inspect=partial(_inspect, recipe, None))  # fmt: skip

@@ -21,12 +21,10 @@ from ntk_theory.checking.sweep import EARLY, with_nets
 
 CLAIM = nt.Claim(
     "margin",
-    statement=(
-        "Self-distillation brings the margin of every training point to 1, flipped ones included, "
-        "and that of fresh points of the same clusters to 1 − 1/r. Plain training of the "
-        "infinitely wide net has at most 1 − 2ρ on training points at its best step and −1 in the "
-        "end; on fresh points at most (1 − 2ρ)(1 − 1/r), less at that step than in the end."
-    ),
+    statement="""Self-distillation brings the margin of every training point to 1, flipped ones
+    included, and that of fresh points of the same clusters to 1 − 1/r. Plain training of the
+    infinitely wide net has at most 1 − 2ρ on training points at its best step and −1 in the end; on
+    fresh points at most (1 − 2ρ)(1 − 1/r), less at that step than in the end.""",
     formulas=(
         "min_i y_i u_i = 1 + E − 2(1−ρ) q → 1;  plain training: at most 1 − 2ρ, in the end −1",
         "clean points 1 + E + 2ρq, flipped points 1 + E − 2(1−ρ)q: two atoms",
@@ -38,13 +36,11 @@ CLAIM = nt.Claim(
         "all signs right at every step after the burn-in, with more than the nets' deviation left",
         "fresh points have the cosines of the training points: further rows of the same design",
     ),
-    derivation=(
-        "Under the sign premise three numbers a step describe all outputs (section 7.2), which "
-        "gives the margins; plain training retrieves g of the labels and cannot pass 1 − 2ρ "
-        "(section 6.2). The kernel vector of a fresh point is constant on clusters, so it sees the "
-        "information part alone, times λ_+ − λ_− over λ_+ (section 7.5). Nets deviate by O(m^-1/2) "
-        "(section 9), which the narrower widths bound (section 11)."
-    ),
+    derivation="""Under the sign premise three numbers a step describe all outputs (section 7.2),
+    which gives the margins; plain training retrieves g of the labels and cannot pass 1 − 2ρ
+    (section 6.2). The kernel vector of a fresh point is constant on clusters, so it sees the
+    information part alone, times λ_+ − λ_− over λ_+ (section 7.5). Nets deviate by O(m^-1/2)
+    (section 9), which the narrower widths bound (section 11).""",
     source="arXiv 1910.01255, abstract, claim C6; derivation: docs/theory.md, section 7.5",
     paper_claims={
         "C6": "the margin itself, on training points and on fresh points of the same clusters; "
@@ -116,11 +112,7 @@ def controls(
         "the prediction teaches: here the observed labels do, to the end",
         fresh.under(trainings["plain training"]),
     )
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        margin.under(problem.soft_training()),
-    )
+    yield nt.distilled.soft_targets(problem, margin)
     constant = problem.with_schedule(nt.targets.BurnIn(problem.burn_in, nt.targets.Constant(0.25)))
     yield nt.Control(
         "constant-weight",

@@ -27,11 +27,9 @@ from ntk_theory.checking.sweep import PRESETS, with_nets
 
 CLAIM = nt.Claim(
     "memorisation",
-    statement=(
-        "Wide nets trained on noisy labels first approach the clean labels and then memorise the "
-        "wrong ones: their error falls to one minimum and rises to 2√ρ, and the step of their "
-        "first wrong output follows from the noise rate and the eigenvalues of the NTK."
-    ),
+    statement="""Wide nets trained on noisy labels first approach the clean labels and then memorise
+    the wrong ones: their error falls to one minimum and rises to 2√ρ, and the step of their first
+    wrong output follows from the noise rate and the eigenvalues of the NTK.""",
     formulas=(
         "‖u_t − y‖²/n = (1 − (1−2ρ) g_+)² + 4ρ(1−ρ) g_−²,  g_λ(t) = 1 − (1 − ηλ)^t",
         "it falls to one minimum above (2ρ)² and rises to 4ρ",
@@ -44,12 +42,10 @@ CLAIM = nt.Claim(
         "ρ < ρ* = (r − 2)/(2(r − 1)), so that there is a right step before the first wrong one",
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
     ),
-    derivation=(
-        "The kernel retrieves g_λ(t) along an eigenvector: the clean part of the observed labels "
-        "along λ_+, the wrong labels' contrasts along λ_−. The margin of a flipped point over the "
-        "size of the outputs falls strictly, so there is one first wrong step (section 6.7); how "
-        "far from it that of a wide net may be, its law of finite width says (section 9.6)."
-    ),
+    derivation="""The kernel retrieves g_λ(t) along an eigenvector: the clean part of the observed
+    labels along λ_+, the wrong labels' contrasts along λ_−. The margin of a flipped point over the
+    size of the outputs falls strictly, so there is one first wrong step (section 6.7); how far from
+    it that of a wide net may be, its law of finite width says (section 9.6).""",
     source="arXiv 1910.01255, abstract, claims C1 and C2; derivation: docs/theory.md, section 6.7",
     paper_claims={
         "C1": "information before noise, seen in the error and the signs of trained nets",

@@ -15,12 +15,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import over_nets
 from ntk_theory.checking.fitting import mean_of
-from ntk_theory.checking.functionals import rms_error
+from ntk_theory.checking.functionals import Array, rms_error
 from ntk_theory.checking.verdicts import Relation
 from ntk_theory.claims._practice_agreement import BATCH, end_of, ended, neuron_steps
 from ntk_theory.claims._practice_nets import (
@@ -44,19 +43,14 @@ if TYPE_CHECKING:
     from ntk_theory.checking.ladder import NetPlan
     from ntk_theory.data import Dataset
 
-Array = NDArray[np.float64]
-
 CLAIM = nt.Claim(
     "practice",
-    statement=(
-        "On images with wrong labels, nets that are trained in minibatches by softmax "
-        "cross-entropy, and weigh their own hard predictions by agreement, end ahead on fresh "
-        "images of the net that learns from labels alone in the same way, of the best stopping "
-        "time of that run in hindsight, and, in the mean, of the one that noisy labels tell: "
-        "wherever the spectrum separates and memorising costs the infinitely wide net a tenth of "
-        "its accuracy or more. Elsewhere either may be ahead, and so may a net that learns more "
-        "slowly and is stopped in hindsight."
-    ),
+    statement="""On images with wrong labels, nets that are trained in minibatches by softmax
+    cross-entropy, and weigh their own hard predictions by agreement, end ahead on fresh images of
+    the net that learns from labels alone in the same way, of the best stopping time of that run in
+    hindsight, and, in the mean, of the one that noisy labels tell: wherever the spectrum separates
+    and memorising costs the infinitely wide net a tenth of its accuracy or more. Elsewhere either
+    may be ahead, and so may a net that learns more slowly and is stopped in hindsight.""",
     formulas=(
         "agreement over minibatches of B: a wrong label keeps α_B = 1 − (1−ρ)(B−1)n/(B(n−1))",
         "‖u_T − y‖/√n → 2√ρ α_B: 2ρ^{3/2} of full batches, 2√ρ (memorised) of single points",
@@ -69,16 +63,12 @@ CLAIM = nt.Claim(
         "for the end of agreement: every prediction right, square loss, steps that become small",
         "for accuracies nothing: nets at this width and rate are not lazy, and are measured",
     ),
-    derivation=(
-        "A wrong label in a minibatch is one of its B labels and disagrees, so its own weight is "
-        "larger than ρ in the mean (docs/theory.md, section 7.11). Accuracies have no closed form "
-        "here: each split of the data, with its own noise and nets, gives a lead, and Student's "
-        "interval over the splits has to lie above 0."
-    ),
-    source=(
-        "arXiv 1910.01255, abstract, claim C7; losses as in a public re-run, "
-        "github.com/lizhemin15/self-distillation; derivation: docs/theory.md, section 7.11"
-    ),
+    derivation="""A wrong label in a minibatch is one of its B labels and disagrees, so its own
+    weight is larger than ρ in the mean (docs/theory.md, section 7.11). Accuracies have no closed
+    form here: each split of the data, with its own noise and nets, gives a lead, and Student's
+    interval over the splits has to lie above 0.""",
+    source="""arXiv 1910.01255, abstract, claim C7; losses as in a public re-run,
+    github.com/lizhemin15/self-distillation; derivation: docs/theory.md, section 7.11""",
     paper_claims={
         "C7": "two-layer nets on images of digits, not the authors' convolutional nets on CIFAR-10"
     },

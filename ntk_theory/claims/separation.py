@@ -25,13 +25,11 @@ FINAL, BEST = "RMS error in the end", "best RMS error at any step"
 
 CLAIM = nt.Claim(
     "separation",
-    statement=(
-        "No stopping time of plain training, at any learning rate without overshoot or on its own "
-        "current soft targets, brings the outputs of a net of width m closer to the clean labels "
-        "than 2ρ − O(m^{-1/2}) (RMS); hard self-distillation of the same nets comes closer than "
-        "2ρ by the predicted factor. The bound is one of size: hardened, or divided by their mean "
-        "size, the outputs of a stopped net are closer than 2ρ, too."
-    ),
+    statement="""No stopping time of plain training, at any learning rate without overshoot or on
+    its own current soft targets, brings the outputs of a net of width m closer to the clean labels
+    than 2ρ − O(m^{-1/2}) (RMS); hard self-distillation of the same nets comes closer than 2ρ by the
+    predicted factor. The bound is one of size: hardened, or divided by their mean size, the outputs
+    of a stopped net are closer than 2ρ, too.""",
     formulas=(
         "min_t ‖u_t − y‖²/n = min_t (1 − (1−2ρ) g_+)² + 4ρ(1−ρ) g_−² > (2ρ)²",
         "soft targets: G_λ(t) = 1 − Π_{k<t} (1 − η α_k λ) for g_λ(t), and the same bound",
@@ -46,12 +44,10 @@ CLAIM = nt.Claim(
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
         "2ρ itself bounds the infinitely wide net; how many wide nets pass it, `finite-width` says",
     ),
-    derivation=(
-        "A filter with 0 ≤ g ≤ 1 shrinks the clean labels to at most 1 − 2ρ, because that is "
-        "their weight in the observed ones: an error of 2ρ, to which the retrieved noise adds. "
-        "Soft targets are such filters too (docs/theory.md, sections 5, 6.3 and 6.7). Hardened "
-        "predictions have the full size of the labels, and remove both errors (section 7)."
-    ),
+    derivation="""A filter with 0 ≤ g ≤ 1 shrinks the clean labels to at most 1 − 2ρ, because that
+    is their weight in the observed ones: an error of 2ρ, to which the retrieved noise adds. Soft
+    targets are such filters too (docs/theory.md, sections 5, 6.3 and 6.7). Hardened predictions
+    have the full size of the labels, and remove both errors (section 7).""",
     source="arXiv 1910.01255, abstract, claim C4; derivation: docs/theory.md, section 6.3",
     paper_claims={
         "C2": "what early stopping gains at most; a net's own current soft targets gain no more",
@@ -71,28 +67,26 @@ def _name(way: str, problem: nt.NoisyClusters) -> str:
 
 @CLAIM.trainings
 def trainings(grid: nt.ClusterGrid) -> Iterator[nt.Training]:
-    """Self-distillation and plain training of all problems, and other oracles of one.
-
-    These are two more learning rates, and soft schedules with an infinite and with a finite sum.
-    """
-    for place, (problem, seed) in enumerate(zip(grid.problems, grid.seeds, strict=True)):
+    """Self-distillation and plain training of all problems, and other oracles of one."""
+    for problem, seed in zip(grid.problems, grid.seeds, strict=True):
         half = replace(problem, steps=math.ceil(problem.steps / 2))
-        yield problem.distilled_training(_name(DISTILLED, problem), seed=seed)
-        yield half.plain_training(_name(PLAIN, half), seed=seed)
-        if place != grid.reference:
-            continue
-        for share in (1.0, 0.25):
-            rate = share / problem.spectrum.mean
-            steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
-            other = replace(problem, learning_rate=rate, steps=steps)
-            yield other.plain_training(_name(f"{PLAIN}, ηλ_0 = {share:g}", other), seed=seed)
-        time = max(problem.memorisation_time, 1.0)
-        for name, schedule in (
-            ("soft, Σα = ∞", nt.targets.Power(time)),
-            ("soft, Σα < ∞, power", nt.targets.Power(time, 2.0)),
-            ("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2)),
-        ):
-            yield half.soft_training(_name(name, problem), schedule, seed=seed)
+        ways = [problem.distilled_training(DISTILLED), half.plain_training(PLAIN)]
+        if problem is grid.chosen:
+            ways += oracles(problem, half)
+        yield from (replace(one, name=_name(one.name, problem), seed=seed) for one in ways)
+
+
+def oracles(problem: nt.NoisyClusters, half: nt.NoisyClusters) -> Iterator[nt.Training]:
+    """Two more learning rates, and soft schedules with an infinite and with a finite sum."""
+    for share in (1.0, 0.25):
+        rate = share / problem.spectrum.mean
+        steps = math.ceil(problem.steps / 2 * problem.learning_rate / rate)
+        other = replace(problem, learning_rate=rate, steps=steps)
+        yield other.plain_training(f"{PLAIN}, ηλ_0 = {share:g}")
+    time = max(problem.memorisation_time, 1.0)
+    yield half.soft_training("soft, Σα = ∞", nt.targets.Power(time))
+    yield half.soft_training("soft, Σα < ∞, power", nt.targets.Power(time, 2.0))
+    yield half.soft_training("soft, Σα < ∞, geometric", nt.targets.Geometric(time / 2))
 
 
 @CLAIM.premises
@@ -130,19 +124,17 @@ def rows(grid: nt.ClusterGrid, *trainings: nt.Training) -> Iterator[nt.Row]:
 @CLAIM.measure
 def gains(run: nt.Run) -> Iterator[nt.Measurement]:
     """Self-distillation against the best stopping time of the same net."""
-    rows = {row.title: row for row in run.declared.rows}
-    for problem in run.problem.problems:
-        both = [rows[f"{_name(way, problem)}: {row}"]
-                for way, row in ((DISTILLED, FINAL), (PLAIN, BEST))]  # fmt: skip
+    told = [row for row in run.declared.rows if row.tell]
+    for problem, *both in zip(run.problem.problems, told[::2], told[1::2], strict=True):
         ended, stopped = ([row.read(one.outputs()) for one in run.results[row.training.name]]
                           for row in both)  # fmt: skip
         name = _name("self-distilled / best stopped, largest of any net of any width", problem)
-        yield nt.Measurement(name, 1.0, float(np.divide(ended, stopped).max()), 0.0,
-                             relation=nt.Relation.AT_MOST)  # fmt: skip
-    least = min(row.of_predicted / row.predicted for row in rows.values()
-                if row.relation is nt.Relation.AT_LEAST)  # fmt: skip
-    yield nt.Measurement("closed forms: least error of any oracle / 2ρ", 1.0, least, 0.0,
-                         relation=nt.Relation.AT_LEAST)  # fmt: skip
+        worst = float(np.divide(ended, stopped).max())
+        yield nt.Measurement(name, 1.0, worst, relation=nt.Relation.AT_MOST)
+    bounds = [row for row in run.declared.rows if row.relation is nt.Relation.AT_LEAST]
+    least = min(row.of_predicted / row.predicted for row in bounds)
+    name = "closed forms: least error of any oracle / 2ρ"
+    yield nt.Measurement(name, 1.0, least, relation=nt.Relation.AT_LEAST)
 
 
 @CLAIM.controls
@@ -160,11 +152,7 @@ def controls(grid: nt.ClusterGrid, _: Any, rows: Mapping[str, nt.Row]) -> Iterat
         unmet=nt.Premise("no overshoot", share, share <= 1, "ηλ_+ <= 1"),
     )  # fmt: skip
     final = rows[f"{_name(DISTILLED, problem)}: {FINAL}"]
-    yield nt.Control(
-        "soft-targets",
-        "targets are hardened: here h(u) = u, which only slows plain training down",
-        final.under(problem.soft_training(), name=BEST, at=nt.ALL_STEPS, reduce=np.min),
-    )
+    yield nt.distilled.soft_targets(problem, final, name=BEST, at=nt.ALL_STEPS, reduce=np.min)
     broken = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
     yield nt.Control(
         "late-burn-in",

@@ -15,22 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import rms, rms_error, size
+from ntk_theory.checking.evidence import falling_row, over_nets
+from ntk_theory.checking.functionals import Array, rms, rms_error, size
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import SIGNED
+from ntk_theory.checking.sweep import net_seeds
 from ntk_theory.claims import _soft_identity_pairs as identity
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.declaration import Declaration
-    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.targets import Schedule
-
-Array = NDArray[np.float64]
 
 MEMORISING, STOPPING = "soft, Σα = ∞", "soft, Σα < ∞"
 ENTROPY, FLOW = "soft, Σα < ∞, cross-entropy", "plain, small steps"
@@ -48,12 +44,10 @@ _PAIRS = {
 
 CLAIM = nt.Claim(
     "soft-identity",
-    statement=(
-        "A net taught its own current soft prediction makes exactly the steps of plain training "
-        "with learning rate η α_t, at any width, for either loss and choice of layers: early "
-        "stopping under another name if Σ α_t is finite; if it is not, the infinitely wide net "
-        "memorises under the square loss."
-    ),
+    statement="""A net taught its own current soft prediction makes exactly the steps of plain
+    training with learning rate η α_t, at any width, for either loss and choice of layers: early
+    stopping under another name if Σ α_t is finite; if it is not, the infinitely wide net memorises
+    under the square loss.""",
     formulas=(
         "z_t = α_t ỹ + (1 − α_t) π(u_t)  ⇒  π(u_t) − z_t = α_t (π(u_t) − ỹ)",
         "retrieved share of an eigenspace: G_λ(t) = 1 − Π_{k<t} (1 − η α_k λ)",
@@ -65,14 +59,11 @@ CLAIM = nt.Claim(
         "for the rounding bound: ηλ_max(H_m) <= 1, and no activation that rounding decides",
         "for the closed forms: noisy clusters, zero initial output, a wide net, ηλ_max <= 1",
     ),
-    derivation=(
-        "Both losses have the output gradient π(u) − z; inserting the target gives α_t times the "
-        "gradient on the observed labels, so every step is one of plain training with the rate "
-        "η α_t. On clusters the kernel retrieves 1 − Π(1 − η α_k λ) of each eigenspace. Two "
-        "programs that follow the two descriptions differ by rounding, which steps with "
-        "ηλ_max <= 1 do not enlarge as long as the activations agree (docs/theory.md, sections 5, "
-        "5.1, 5.2 and 5.3)."
-    ),
+    derivation="""Both losses have the output gradient π(u) − z; inserting the target gives α_t
+    times the gradient on the observed labels, so every step is one of plain training with the rate
+    η α_t. On clusters the kernel retrieves 1 − Π(1 − η α_k λ) of each eigenspace. Two programs that
+    follow the two descriptions differ by rounding, which steps with ηλ_max <= 1 do not enlarge as
+    long as the activations agree (docs/theory.md, sections 5, 5.1, 5.2 and 5.3).""",
     source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 5",
     paper_claims={
         "C2": "soft targets of the current outputs only, no student: what they add to plain "
@@ -296,9 +287,6 @@ def measure(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 
 def _small_step_rows(run: nt.Run) -> Iterator[nt.Measurement]:
     """Distance of soft self-distillation from plain training in small steps for the same time."""
-    from ntk_theory.checking.evidence import over_nets
-    from ntk_theory.checking.ladder import falling_row
-
     vector = run.trainings[STOPPING].predicted[-1] - run.trainings[FLOW].predicted[-1]
     both = zip(run.results[STOPPING], run.results[FLOW], strict=True)
     differences = [soft.outputs()[:, -1] - plain.outputs()[:, -1] for soft, plain in both]
@@ -315,7 +303,7 @@ def _order_ends(run: nt.Run) -> tuple[list[Array], Array]:
 
     The flow is extrapolated from plain runs of N and 2N steps, 2 u_{2N} − u_N.
     """
-    from ntk_theory.checking.nets import net_seeds, train_nets
+    from ntk_theory.checking.nets import train_nets
 
     problem, width, steps = run.problem, run.nets.widths[0], run.problem.order_steps
     seeds = net_seeds(run.nets.seed, width, run.nets.count, 5)  # a stream of their own
@@ -354,7 +342,7 @@ def finding(run: nt.Run) -> str:
     )
 
 
-def _identity(axes: Axes, result: ClaimResult) -> None:
+def _identity(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """Do soft targets and plain training with rates ηα_t differ by more than rounding?"""
     arrays, drawing = result.arrays, nt.drawing
     if "identity_widths" not in arrays:

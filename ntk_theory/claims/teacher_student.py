@@ -15,28 +15,20 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import ntk_theory as nt
-from ntk_theory.checking.functionals import least_margin, rms, rms_error, size, wrong_signs
+from ntk_theory.checking.functionals import Array, least_margin, rms, rms_error, size, wrong_signs
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import OWN_TEACHER, Taught
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from ntk_theory.checking.verdicts import ClaimResult
     from ntk_theory.predictions import ErrorCurve
-
-Array = NDArray[np.float64]
 
 CLAIM = nt.Claim(
     "teacher-student",
-    statement=(
-        "A student trained out on the outputs of a stopped teacher is that teacher, so its error "
-        "to the clean labels is the teacher's U-shaped curve; a fully trained teacher teaches the "
-        "noisy labels; the signs of a teacher stopped in time teach the clean ones exactly."
-    ),
+    statement="""A student trained out on the outputs of a stopped teacher is that teacher, so its
+    error to the clean labels is the teacher's U-shaped curve; a fully trained teacher teaches the
+    noisy labels; the signs of a teacher stopped in time teach the clean ones exactly.""",
     formulas=(
         "student_t = A'_t A_τ ỹ,  filter g'_λ(t) g_λ(τ),  g_λ(t) = 1 − (1 − ηλ)^t",
         "‖student_t − y‖²/n = (1 − (1−2ρ) g'_+(t) g_+(τ))² + 4ρ(1−ρ) (g'_−(t) g_−(τ))²  (ȳ = 0)",
@@ -49,13 +41,11 @@ CLAIM = nt.Claim(
         "ρ < ρ* = (r − 2)/(2(r − 1)), so that some teacher has every sign right",
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
     ),
-    derivation=(
-        "Training on fixed labels z retrieves A_t z with A_t = I − (I − ηH)^t; the student's z is "
-        "A_τ ỹ, and both matrices share the eigenvectors of H, so the filters multiply. As the "
-        "student's own factor tends to 1 it becomes its teacher. Signs of a teacher stopped in "
-        "time are the clean labels, which hold no noise to memorise. At width m the student "
-        "deviates by its own O(m^{-1/2}) plus its teacher's (docs/theory.md, sections 6.8 and 9)."
-    ),
+    derivation="""Training on fixed labels z retrieves A_t z with A_t = I − (I − ηH)^t; the
+    student's z is A_τ ỹ, and both matrices share the eigenvectors of H, so the filters multiply. As
+    the student's own factor tends to 1 it becomes its teacher. Signs of a teacher stopped in time
+    are the clean labels, which hold no noise to memorise. At width m the student deviates by its
+    own O(m^{-1/2}) plus its teacher's (docs/theory.md, sections 6.8 and 9).""",
     source="arXiv 1910.01255, abstract, claim C2; derivation: docs/theory.md, section 6.8",
     paper_claims={
         "C2": "teacher by early stopping; training inputs, students of the same architecture"
@@ -377,7 +367,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     }
 
 
-def _error_of_students(axes: Axes, result: ClaimResult) -> None:
+def _error_of_students(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How does the error of a student depend on when its teacher was stopped?"""
     arrays, drawing = result.arrays, nt.drawing
     if "student_error" not in arrays:

@@ -21,20 +21,14 @@ from ntk_theory.checking.functionals import relative_margin, wrong_signs
 from ntk_theory.claims import _threshold_cells as cells
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ntk_theory.checking.rows import Array
-    from ntk_theory.checking.verdicts import ClaimResult
 
 CLAIM = nt.Claim(
     "threshold",
-    statement=(
-        "Wide nets have every label right at some step of training on labels of which the same "
-        "share is wrong in every cluster exactly if this noise rate is below ρ* = "
-        "(r − 2)/(2(r − 1)), r being the NTK's ratio of information to noise eigenvalue; hard "
-        "self-distillation from a net's own current outputs recovers the labels on the same side "
-        "of ρ* only."
-    ),
+    statement="""Wide nets have every label right at some step of training on labels of which the
+    same share is wrong in every cluster exactly if this noise rate is below ρ* = (r − 2)/(2(r −
+    1)), r being the NTK's ratio of information to noise eigenvalue; hard self-distillation from a
+    net's own current outputs recovers the labels on the same side of ρ* only.""",
     formulas=(
         "ρ* = (r − 2) / (2(r − 1)),  r = λ_+/λ_−",
         "all right at step t iff g_+(t)/g_−(t) > 2(1−ρ)/(1−2ρ);  the ratio falls from r at t = 1",
@@ -47,14 +41,12 @@ CLAIM = nt.Claim(
         "zero initial output (antisymmetric pairs) and a width well above the lazy one",
         "the relative margin exceeds the nets' relative deviation in most cells, and on both sides",
     ),
-    derivation=(
-        "A flipped point is right while the retrieved signal outweighs the retrieved noise, "
-        "g_+/g_− > 2(1−ρ)/(1−2ρ). That ratio is r at the first step and falls strictly, so the "
-        "first step decides, at any learning rate. Labels that are right there stay right when "
-        "the net is taught its own; labels that are wrong there are what its own hard targets "
-        "teach from then on (docs/theory.md, sections 6.4, 6.7 and 7.4). The outputs of a chain "
-        "of stopped nets have a larger threshold (section 6.8)."
-    ),
+    derivation="""A flipped point is right while the retrieved signal outweighs the retrieved noise,
+    g_+/g_− > 2(1−ρ)/(1−2ρ). That ratio is r at the first step and falls strictly, so the first step
+    decides, at any learning rate. Labels that are right there stay right when the net is taught its
+    own; labels that are wrong there are what its own hard targets teach from then on
+    (docs/theory.md, sections 6.4, 6.7 and 7.4). The outputs of a chain of stopped nets have a
+    larger threshold (section 6.8).""",
     source="arXiv 1910.01255, abstract, claim C3; derivation: docs/theory.md, section 6.4",
     paper_claims={
         "C3": "when hard targets of one net can refine noisy labels; clusters with the same share "
@@ -295,7 +287,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
     }  # fmt: skip
 
 
-def _over_ratio(axes: Axes, result: ClaimResult) -> None:
+def _over_ratio(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """At which noise rates and ratios do nets have every label right at some step?"""
     arrays, drawing = result.arrays, nt.drawing
     if "recovered" not in arrays:
@@ -322,7 +314,7 @@ def _over_ratio(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=2)
 
 
-def _first_margins(axes: Axes, result: ClaimResult) -> None:
+def _first_margins(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """How does the margin that decides it cross zero at the threshold?"""
     arrays, drawing = result.arrays, nt.drawing
     if "relative_margin" not in arrays:
@@ -343,7 +335,7 @@ def _first_margins(axes: Axes, result: ClaimResult) -> None:
     axes.legend(loc="lower left")
 
 
-def _over_width(axes: Axes, result: ClaimResult) -> None:
+def _over_width(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
     """From which width on do nets recover the noise rates below the threshold?"""
     arrays, drawing = result.arrays, nt.drawing
     if "narrow_share" not in arrays:

@@ -28,12 +28,10 @@ STUDENT = "student on wide clusters"
 
 CLAIM = nt.Claim(
     "zero-one",
-    statement=(
-        "On tight clusters early stopping recovers every label of a wide net's training points, at "
-        "the predicted step and near the start, for noise rates up to δ/8 as a theorem promises, "
-        "and beyond, up to ρ* and no further; but the outputs stay farther from the labels than "
-        "2ρ (RMS), where those of self-distillation come close."
-    ),
+    statement="""On tight clusters early stopping recovers every label of a wide net's training
+    points, at the predicted step and near the start, for noise rates up to δ/8 as a theorem
+    promises, and beyond, up to ρ* and no further; but the outputs stay farther from the labels than
+    2ρ (RMS), where those of self-distillation come close.""",
     formulas=(
         "promised: ρ ≤ δ/8, ‖C‖²/λ(C) steps of K/(n‖C‖²), at most √(K/λ(C)) from the start",
         "stopping time: least T with (1 − ηλ_+)^T ≤ 2ρ",
@@ -47,11 +45,9 @@ CLAIM = nt.Claim(
         "as many clusters of either label, η ≤ 1/λ_max, zero initial output",
         "constants of the theorem that are not known are 1",
     ),
-    derivation=(
-        "A net that has learned 1 − 2ρ of the information and no noise is within 4ρ of the labels, "
-        "which is half the distance of two labels for ρ = δ/8. Wrong labels shrink the mean label "
-        "of a cluster and do not turn it, so that signs are right beyond."
-    ),
+    derivation="""A net that has learned 1 − 2ρ of the information and no noise is within 4ρ of the
+    labels, which is half the distance of two labels for ρ = δ/8. Wrong labels shrink the mean label
+    of a cluster and do not turn it, so that signs are right beyond.""",
     source="arXiv 1903.11680, from its abstract; derivation: docs/theory.md, section 6.9",
     presets=with_nets({**PRESETS, "quick": Sweep(512, 4096, 4, nets=5)}, 5, 6, 6, 12),
 )
@@ -115,7 +111,7 @@ def closed_forms(grid: Recovery) -> Iterator[nt.Measurement]:
         yield nt.Measurement(f"{name}: first step with (1 − 2ρ)² learned", time, first, 0.0)
         yield nt.Measurement(f"{name}: largest |u − y|, as promised", grid.bound(one), largest,
                              1e-9, relation=nt.Relation.AT_MOST)  # fmt: skip
-        yield nt.Measurement(f"{name}: √(uᵀH⁻¹u)", grid.distance(one, time), far, 1e-9)
+        yield nt.Measurement(f"{name}: √(uᵀH⁻¹u)", one.movement(one.plain, time), far, 1e-9)
 
 
 @CLAIM.rows
@@ -161,8 +157,8 @@ def _moved(run: nt.Run, name: str) -> list[Array]:
 def distances(run: nt.Run) -> Iterator[nt.Measurement]:
     """How far nets are from their start when they are stopped, and when they have memorised."""
     grid, widths = run.problem, run.nets.widths
-    stopped = [(_name(one), grid.distance(one, grid.time(one))) for one in grid.tight]
-    for name, far in [*stopped, (LONG, grid.distance(grid.chosen, -1))]:
+    stopped = [(_name(one), one.movement(one.plain, grid.time(one))) for one in grid.tight]
+    for name, far in [*stopped, (LONG, grid.chosen.movement(grid.chosen.plain))]:
         moved = _moved(run, name)
         off = [one - far for one in moved[:-1]]
         allowed = rms_bound(widths, off, widths[-1], run.confidence(len(RATES) + 1), run.nets.count)
@@ -237,7 +233,7 @@ def arrays(run: nt.Run) -> dict[str, Array]:
         "tight_zero_one": errors[: len(RATES)],
         "wide_zero_one": errors[len(RATES) :],
         "distance": np.stack([_moved(run, _name(one))[-1] for one in grid.tight]),
-        "predicted_distance": np.array([grid.distance(p, grid.time(p)) for p in grid.tight]),
+        "predicted_distance": np.array([p.movement(p.plain, grid.time(p)) for p in grid.tight]),
         "memorised_distance": _moved(run, LONG)[-1],
     }
 
