@@ -6,7 +6,16 @@ a recursion on the measured kernel elsewhere (docs/theory.md, section 7).
 
 from __future__ import annotations
 
-__all__ = ["LEVEL", "Units", "gap_of", "least_taught", "on_clusters", "on_gram", "soft_targets"]
+__all__ = [
+    "LEVEL",
+    "Units",
+    "gap_of",
+    "late_burn_in",
+    "least_taught",
+    "on_clusters",
+    "on_gram",
+    "soft_targets",
+]
 
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -134,3 +143,11 @@ def soft_targets(problem: nt.NoisyClusters | OwnData, row: nt.Row, **changes: An
     """A row, perhaps with changes, where a net is taught its own outputs and not their signs."""
     broken = "targets are hardened: here h(u) = u, which only slows plain training down"
     return nt.Control("soft-targets", broken, row.under(problem.soft_training(), **changes))
+
+
+def late_burn_in(problem: nt.NoisyClusters, row: nt.Row) -> nt.Control:
+    """A row where the noisy labels alone teach a net until it has memorised them."""
+    late = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
+    broken = f"burn-in < t_mem: here it takes {late.burn_in} steps, twice t_mem"
+    memorised = row.under(late.hard_training("late burn-in"))
+    return nt.Control("late-burn-in", broken, memorised, unmet=late.early_burn_in)

@@ -144,10 +144,7 @@ def _errors(problem: OwnData) -> dict[str, tuple[str, Functional]]:
     return {name: (name, to_clean(rms_error, problem.clean)) for name in (PLAIN, DISTILLED)}
 
 
-ERROR_PANEL = Curves(
-    "error", of=_errors, ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left",
-    more={"yscale": "log"},
-)  # fmt: skip
+ERROR_PANEL = Curves("error", of=_errors, legend="lower left", more={"yscale": "log"})
 """How far from the clean labels are plain training and self-distillation, step by step?"""
 
 

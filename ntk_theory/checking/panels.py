@@ -41,7 +41,7 @@ class Curves:
         functional: what is shown, or its name if `of` gives it.
         of: names of trainings, of controls' ones, too, or f(problem) that gives them; it may give
             a functional of each curve as well, as {label: (training, functional)}.
-        ylabel: of the axis, in mathtext.
+        ylabel: of the axis, in mathtext; that of the RMS error if left out.
         bounds: levels that theory knows, by what the legend calls them: f(config), None for none.
         marks: steps that theory names, by their symbol: f(config).
         more: settings of the axes, as `Axes.set` takes them.
@@ -50,7 +50,7 @@ class Curves:
 
     functional: Functional | str
     of: Sequence[str] | Callable[[Any], Sequence[str] | Mapping[str, tuple[str, Functional]]]
-    ylabel: str
+    ylabel: str = r"RMS error  $\|u_t-y\|/\sqrt{n}$"
     bounds: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = field(default_factory=dict)
     marks: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)

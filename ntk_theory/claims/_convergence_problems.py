@@ -117,13 +117,7 @@ def controls(problem: nt.NoisyClusters) -> Iterator[nt.Control]:
                   claimed=float(above.distilled.rms_error()[-1])),
         unmet=above.recoverable,
     )  # fmt: skip
-    late = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
-    yield nt.Control(
-        "late-burn-in",
-        f"burn-in < t_mem: here it takes {late.burn_in} steps, twice t_mem",
-        end.under(late.hard_training("late burn-in")),
-        unmet=late.early_burn_in,
-    )
+    yield nt.distilled.late_burn_in(problem, end)
     yield _plain_start(problem, claimed)
     yield _pair_flips(problem)
     yield _one_pair(problem, claimed)

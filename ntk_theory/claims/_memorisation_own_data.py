@@ -119,7 +119,7 @@ def controls(
 
 OWN_DATA.panels = {
     "error-curve": Curves(
-        rms_error, of=(PLAIN,), ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left",
+        rms_error, of=(PLAIN,), legend="lower left",
         bounds={"2ρ": lambda config: 2 * config["noise_rate"] if config["classes"] == 2 else None},
     ),
     "spectrum": spectrum_panel,

@@ -186,7 +186,6 @@ CLAIM.panels = {
     "error-over-time": Curves(
         rms_error,
         of=(PLAIN, DISTILLED),
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$",
         bounds={"2ρ: bound of stopping": _bound},
         more={"yscale": "log"},
         legend="lower left",
@@ -195,7 +194,6 @@ CLAIM.panels = {
     "schedules": Curves(
         rms_error,
         of=("agreement schedule", "constant weight 1/4", "geometric schedule", "power schedule"),
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$",
         bounds={r"limit $2\rho\sqrt{\rho}$": lambda _: 2 * 0.3**1.5,
                 r"limit $2\alpha\sqrt{\rho}$": lambda _: 0.5 * 0.3**0.5},
         more={"ylim": (0, 1.03)},

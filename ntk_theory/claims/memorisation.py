@@ -137,7 +137,7 @@ def controls(grid: nt.ClusterGrid) -> Iterator[nt.Control]:
 CLAIM.panels = {
     "error-curve": Curves(
         rms_error, of=lambda grid: [_name(grid.chosen)],
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left",
+        legend="lower left",
         bounds={"2ρ": lambda config: 2 * config["noise_rate"][config["reference"]],
                 "2√ρ": lambda config: 2 * config["noise_rate"][config["reference"]] ** 0.5},
     ),

@@ -1,8 +1,4 @@
-"""Claim C4: self-distillation gains what no stopping time does (docs/theory.md, section 6.3).
-
-Nets are trained on the observed labels, at several learning rates and on soft targets, and stopped
-at the step that is best in hindsight; the same nets are trained by hard self-distillation.
-"""
+"""Claim C4: self-distillation gains what no stopping time does (docs/theory.md, section 6.3)."""
 
 from __future__ import annotations
 
@@ -153,26 +149,20 @@ def controls(grid: nt.ClusterGrid, _: Any, rows: Mapping[str, nt.Row]) -> Iterat
     )  # fmt: skip
     final = rows[f"{_name(DISTILLED, problem)}: {FINAL}"]
     yield nt.distilled.soft_targets(problem, final, name=BEST, at=nt.ALL_STEPS, reduce=np.min)
-    broken = problem.with_burn_in(math.ceil(2 * problem.memorisation_time))
-    yield nt.Control(
-        "late-burn-in",
-        f"burn-in < t_mem: here it takes {broken.burn_in} steps, twice t_mem",
-        final.under(broken.training("late burn-in", broken.recipe, broken.plain)),
-        unmet=broken.early_burn_in,
-    )
+    yield nt.distilled.late_burn_in(problem, final)
 
 
 CLAIM.panels = {
     "error-over-time": Curves(
         rms_error, of=lambda grid: [_name(way, grid.chosen) for way in (PLAIN, DISTILLED)],
-        ylabel=r"RMS error  $\|u_t-y\|/\sqrt{n}$", legend="lower left", more={"yscale": "log"},
         bounds={"2ρ": lambda config: 2 * config["noise_rate"][config["reference"]]},
         marks={r"$t_\mathrm{mem}$": lambda run: run["memorisation_time"][run["reference"]]},
+        legend="lower left", more={"yscale": "log"},
     ),
     "best-errors": Dots(
         {"best stopped": f"{PLAIN}, ρ = *: {BEST}", "self-distilled": f"{DISTILLED}, *: {FINAL}"},
         over=lambda grid: [problem.noise_rate for problem in grid.problems],
-        xlabel="noise rate ρ", ylabel="RMS error",
         lines={"2ρ": lambda rate: 2 * rate}, more={"yscale": "log", "ylim": (None, 1.2)},
+        xlabel="noise rate ρ", ylabel="RMS error",
     ),
 }  # fmt: skip

@@ -359,7 +359,6 @@ def _identity(axes: nt.panels.Axes, result: nt.panels.ClaimResult) -> None:
 
 
 _ERRORS: dict[str, Any] = {
-    "ylabel": r"RMS error  $\|u_t-y\|/\sqrt{n}$",
     "bounds": {"2ρ: bound of stopping": lambda config: 2 * config["noise_rate"]},
     "more": {"ylim": (0, 1.03)},
     "legend": "lower left",
