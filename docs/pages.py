@@ -52,8 +52,8 @@ def relinked(text: str, source: str, page: str) -> str:
     def link(match: re.Match[str]) -> str:
         kind, label, target, fragment = match.groups(default="")
         path = os.path.normpath(Path(source).parent / target).replace(os.sep, "/")
-        if not (ROOT / path).exists():
-            return match[0]  # an address of the web, or code that looks like a link
+        if not (ROOT / path).exists() or path.startswith("docs/_generated/"):
+            return match[0]  # an address of the web, code that looks like a link, a page of these
         if (ROOT / path).is_dir() or (path.endswith(".md") and path not in PAGES):
             return label  # a site has no page of it
         place = DOCS / PAGES[path] if path in PAGES else ROOT / path
@@ -74,6 +74,23 @@ def escaped(line: str) -> str:
     return "".join(plain_and_code)
 
 
+_INDEX = re.compile(r"([_^])(?:\{([^}]*)\}|([A-Za-zΑ-ω0-9]+|[-−]\w+(?:/\d+)?|[-−+*∞]))")
+
+
+def set_in_type(text: str) -> str:
+    """Markdown of a text with formulas in plain characters: sub- and superscripts, but in code."""
+
+    def raised(match: re.Match[str]) -> str:
+        kind, braced, bare = match.groups(default="")
+        tag = "sub" if kind == "_" else "sup"
+        inner = _INDEX.sub(raised, braced) or bare.replace("*", "∗")
+        return f"<{tag}>{inner}</{tag}>"
+
+    parts = text.replace("<", "&lt;").split("`")
+    parts[::2] = [_INDEX.sub(raised, part).replace("*", "\\*") for part in parts[::2]]
+    return "`".join(parts)
+
+
 def write(folder: Path) -> None:
     """Write all generated pages; those that have not changed keep their time."""
     record = json.loads((ROOT / "paper_checks.json").read_text(encoding="utf-8"))
@@ -87,7 +104,9 @@ def write(folder: Path) -> None:
     for id_, claim in claims.items():
         pages[f"claims/{id_}.md"] = _claim_page(claim, recorded.get(id_))
     verdicts = {id_: recorded[id_]["verdict"] if id_ in recorded else None for id_ in claims}
-    found = [[f"[{id_}]({id_}.md)", claims[id_].statement, verdicts[id_]] for id_ in claims]
+    found = [
+        [f"[{id_}]({id_}.md)", set_in_type(claims[id_].statement), verdicts[id_]] for id_ in claims
+    ]
     contents = table(["claim", "statement", "recorded verdict"], found)
     pages["claims/index.md"] = f"# Claims\n\n{contents}\n{_toctree(claims)}"
     modules = ntk_theory._MODULES
@@ -157,15 +176,15 @@ def _claim_page(claim: Claim, entry: Mapping[str, Any] | None) -> str:
     broken = [[f"`{c['id']}`", c["broken_premise"], c["verdict"]] for c in entry["controls"]]
     seen = f"**{entry['verdict']}**: " if entry["verdict"] else ""
     ledger = f" All measurements: [ledger](../ledger.md#{claim.id})."
-    found = f"{seen}{entry['finding']}.{ledger if seen else ''}"
+    found = f"{seen}{set_in_type(entry['finding'])}.{ledger if seen else ''}"
     command = f"python -m ntk_theory.verify {claim.id}"
     parts = {
-        f"# {claim.id}": claim.statement,
+        f"# {claim.id}": set_in_type(claim.statement),
         "## What it found": found,
         f"![{title}](../../../{picture})": "" if (ROOT / picture).exists() else None,
-        "## Formulas": "```text\n" + "\n".join(claim.formulas) + "\n```",
-        "## Premises": "\n".join(f"- {text}" for text in claim.assumptions),
-        "## Derivation": f"{claim.derivation}\n\n{_theory_links(claim, page)}",
+        "## Formulas": "\n".join(f"{{.stated}}\n{set_in_type(one)}\n" for one in claim.formulas),
+        "## Premises": "\n".join(f"- {set_in_type(text)}" for text in claim.assumptions),
+        "## Derivation": f"{set_in_type(claim.derivation)}\n\n{_theory_links(claim, page)}",
         "## Of the abstract": "\n".join(f"- {c}: {s}" for c, s in claim.paper_claims.items()),
         "## Controls, which have to fail": table(("control", "broken premise", "verdict"), broken),
         "## Run it": f"```\n{command}\n{command} --explain\n```",

@@ -119,6 +119,15 @@ def test_sections_and_the_code_that_cites_them_link_to_each_other(site):
         assert text.count(name) == len(re.findall(f"<a [^>]*>{name}", text)) > 50
 
 
+def test_formulas_of_a_claim_have_subscripts_and_superscripts(site):
+    page = (site / "_generated" / "claims" / "chains.html").read_text(encoding="utf-8")
+    stated = re.findall(r'<p class="stated">(.*?)</p>', page)
+    assert len(stated) == len(all_claims()["chains"].formulas)
+    assert "u = A<sub>t<sub>k</sub></sub> … A<sub>t<sub>1</sub></sub> ỹ" in stated[0]
+    assert "(1 − ηλ)<sup>t</sup>" in stated[0]
+    assert not re.search(r"[_^]", " ".join(stated))
+
+
 def test_no_formula_is_left_in_tex_and_no_page_loads_anything_from_the_web(site):
     pages = {file: Page(file) for file in site.rglob("*.html") if file.stem != "explorer"}
     assert not [link for page in pages.values() for link in page.loaded if urlsplit(link).netloc]
