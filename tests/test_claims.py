@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cases import toy_result, toy_run
+from cases import EVERY, LONG, toy_result, toy_run
 from ntk_theory import verify
 from ntk_theory.checking.verdicts import Options, Verdict
 from ntk_theory.claims import all_claims
@@ -53,7 +53,7 @@ def test_every_claim_has_a_control_and_there_are_twenty_in_all():
     assert sum(len(claim.control_ids) for claim in CLAIMS.values()) >= 20
 
 
-@every_claim
+@pytest.mark.parametrize("id_", sorted(CLAIMS.keys() - (set() if EVERY else LONG)))
 def test_the_same_seed_gives_the_same_result(id_, results):
     first, again = results(id_), CLAIMS[id_].run(TOYS[id_], Silent())
     assert again.measurements == first.measurements
