@@ -15,6 +15,7 @@ from ntk_theory import predictions
 from ntk_theory.claims import all_claims
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("site")  # which is built once
 _SPEC = importlib.util.spec_from_file_location("formulas", ROOT / "docs" / "formulas.py")
 formulas = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(formulas)

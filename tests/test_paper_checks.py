@@ -1,16 +1,35 @@
 """The ledger paper_checks.md is generated, complete and up to date."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cases.lazy import TOY
 from ntk_theory import paper_checks
+from ntk_theory.checking.claim import Claim
+from ntk_theory.checking.verdicts import Options
 from ntk_theory.claims import all_claims
 from ntk_theory.report.document import alike
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("paper-checks")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed_forms_are_evaluated_once():
+    """Those of all claims take seconds, and no test changes any."""
+    predict = Claim.predict
+    predicted = cache(lambda id_: predict(all_claims()[id_], Options()))
+
+    def remembered(claim, options):
+        assert options == Options()
+        return predicted(claim.id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Claim, "predict", remembered)
+        yield
 
 
 @pytest.fixture

@@ -72,7 +72,11 @@ MUTANTS = [
     Mutant(
         "the distance forgets the noise",
         "ntk_theory.predictions.linearised_distance",
-        lambda right: lambda levels, rho, mean, along, noise: right(levels, rho, mean, along, 0.0),
+        lambda right: (
+            lambda levels, rho, mean, along, noise, *more: right(
+                levels, rho, mean, along, 0.0, *more
+            )
+        ),
     ),
     Mutant(
         "the distance at ρ for 2ρ",
