@@ -173,7 +173,9 @@ def _claim_page(claim: Claim, entry: Mapping[str, Any] | None) -> str:
         for knob in claim.all_knobs.values()
     ]
     entry = entry or {"verdict": "", "finding": "The ledger has no run of it yet", "controls": []}
-    broken = [[f"`{c['id']}`", c["broken_premise"], c["verdict"]] for c in entry["controls"]]
+    broken = [
+        [f"`{c['id']}`", set_in_type(c["broken_premise"]), c["verdict"]] for c in entry["controls"]
+    ]
     seen = f"**{entry['verdict']}**: " if entry["verdict"] else ""
     ledger = f" All measurements: [ledger](../ledger.md#{claim.id})."
     found = f"{seen}{set_in_type(entry['finding'])}.{ledger if seen else ''}"
@@ -185,7 +187,9 @@ def _claim_page(claim: Claim, entry: Mapping[str, Any] | None) -> str:
         "## Formulas": "\n".join(f"{{.stated}}\n{set_in_type(one)}\n" for one in claim.formulas),
         "## Premises": "\n".join(f"- {set_in_type(text)}" for text in claim.assumptions),
         "## Derivation": f"{set_in_type(claim.derivation)}\n\n{_theory_links(claim, page)}",
-        "## Of the abstract": "\n".join(f"- {c}: {s}" for c, s in claim.paper_claims.items()),
+        "## Of the abstract": "\n".join(
+            f"- {c}: {set_in_type(s)}" for c, s in claim.paper_claims.items()
+        ),
         "## Controls, which have to fail": table(("control", "broken premise", "verdict"), broken),
         "## Run it": f"```\n{command}\n{command} --explain\n```",
         "## Knobs": table(["option", "default", "what it is"], knobs),

@@ -120,6 +120,16 @@ def test_sections_and_the_code_that_cites_them_link_to_each_other(site):
         assert text.count(name) == len(re.findall(f"<a [^>]*>{name}", text)) > 50
 
 
+def test_links_to_generated_pages_are_links(site):
+    for page, label, target in (
+        ("theory", "All sections, their functions", "_generated/formulas.html"),
+        ("index", "every formula with its code", "_generated/formulas.html"),
+        ("argument", "the ledger", "_generated/ledger.html"),
+    ):
+        text = (site / f"{page}.html").read_text(encoding="utf-8")
+        assert re.search(rf'<a [^>]*href="{target}"[^>]*>(<[^>]*>)?{label}', text), page
+
+
 def test_formulas_of_a_claim_have_subscripts_and_superscripts(site):
     page = (site / "_generated" / "claims" / "chains.html").read_text(encoding="utf-8")
     stated = re.findall(r'<p class="stated">(.*?)</p>', page)

@@ -47,7 +47,8 @@ CLAIM = nt.Claim(
     e_{t+1} = (I − ηH) e_t + ηH α_t ξ: a contraction driven by a null sequence. On equicorrelated
     clusters it lives in three eigenspaces and reduces to the numbers E and q, which also decide
     whether the signs stay right. A net of width m follows the recursion up to O(m^{-1/2}) over a
-    fixed number of steps (docs/theory.md, sections 7 and 9).""",
+    fixed number of steps (docs/theory.md, sections 7 and 9). Plain training is farther off than
+    2ρ at every step (section 6.3).""",
     source="arXiv 1910.01255, abstract, claim C5; derivation: docs/theory.md, section 7",
     paper_claims={
         "C3": "taught by the current prediction, or that of an epoch before, or with restarts",

@@ -51,10 +51,9 @@ class Status(IntEnum):
 _MEANINGS = {
     Status.SUPPORTED: "every claim is SUPPORTED (a numerical check supports a theorem, it never "
     "proves it)",
-    Status.VIOLATED: "some claim is VIOLATED, and nothing else",
+    Status.VIOLATED: "some claim is VIOLATED; this is never a fault of the program",
     Status.REFUSED: "the command was wrong: one line says what, and nothing was run",
-    Status.UNDECIDED: "some claim is INCONCLUSIVE, or its PREMISE_UNMET: the theorem says nothing "
-    "there",
+    Status.UNDECIDED: "no claim is VIOLATED, but one is INCONCLUSIVE or has a premise unmet",
     Status.LOST_PROCESS: "of several processes one was lost",
     Status.CRASHED: "a fault of this program: one line says what to report, --debug shows where",
     Status.OUT_OF_MEMORY: "the memory ran out",
@@ -98,7 +97,7 @@ def listed(indent: str = "  ") -> str:
     """All statuses with their meanings, a line each.
 
     >>> print(listed().splitlines()[1])
-      1    some claim is VIOLATED, and nothing else
+      1    some claim is VIOLATED; this is never a fault of the program
     """
     return "\n".join(f"{indent}{status.value:<4} {status.meaning}" for status in Status)
 
