@@ -20,7 +20,7 @@ EVERY = os.environ.get("NTK_THEORY_TESTS") == "all"
 """Whether toy runs are made again and again, as in continuous integration; it takes minutes."""
 
 LONG = {"convergence", "dark-knowledge", "finite-width", "generalisation", "practice"}
-"""Claims whose toy runs take longest: two thirds of the time of all, and made once by default."""
+"""Claims whose toy runs take longest, which are made once by default."""
 
 
 class Counted(NamedTuple):
