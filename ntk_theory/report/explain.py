@@ -18,7 +18,7 @@ def sections(claim: Claim) -> tuple[str, ...]:
 
     >>> from ntk_theory.claims import all_claims
     >>> sections(all_claims()["convergence"])
-    ('7', '9')
+    ('6.3', '7', '9')
     """
     text = f"{claim.source} {claim.derivation}"
     named: set[str] = set()
