@@ -122,8 +122,8 @@ def draw_task(family: Family, seed: np.random.SeedSequence) -> Task:
 
 def limits_of(tasks: Sequence[Task], every: int = EVERY) -> Iterator[Array]:
     """Outputs of the infinitely wide net, one task after the other."""
-    ways = zip(*(task.jobs(every) for task in tasks), strict=True)
-    return map(np.concatenate, zip(*map(nt.together.kernel_limits, ways), strict=True))
+    found = nt.together.kernel_limits([job for task in tasks for job in task.jobs(every)])
+    return map(np.concatenate, zip(found[::2], found[1::2], strict=True))
 
 
 def wrong_points(tasks: Sequence[Task], outputs: Iterable[Array]) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = ["Job", "in_threads", "kernel_limits", "trained"]
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -99,11 +100,14 @@ def trained(
 
 
 def kernel_limits(jobs: Sequence[Job]) -> list[Array]:
-    """The same of the infinitely wide net."""
-    kernels = in_threads(
-        lambda job: (ntk_limit(job.inputs), ntk_limit(job.read_on, job.inputs)), jobs
+    """The same of the infinitely wide net; jobs that hold the same arrays share their kernels."""
+    held = [(id(job.inputs), id(job.read_on)) for job in jobs]
+    first = dict(zip(held, jobs, strict=True))
+    found = in_threads(
+        lambda job: (ntk_limit(job.inputs), ntk_limit(job.read_on, job.inputs)), first.values()
     )
-    return _in_parts(_kernel_limits, _LIMITS, jobs, kernels)
+    kernels = dict(zip(first, found, strict=True))
+    return _in_parts(_kernel_limits, _LIMITS, jobs, [kernels[arrays] for arrays in held])
 
 
 def _columns(job: Job) -> Array:
@@ -116,8 +120,8 @@ def _in_parts(
     jobs: Sequence[Job],
     more: Sequence[Any],
 ) -> list[Array]:
-    """Results in order: jobs of about one length go together, each part of them in a thread."""
-    order = sorted(range(len(jobs)), key=lambda place: jobs[place].stops[-1])
+    """Results in order, each part in a thread: of jobs read as often, and of about one length."""
+    order = sorted(range(len(jobs)), key=lambda place: (len(jobs[place].stops), jobs[place].stops))
     parts = [order[start : start + size] for start in range(0, len(order), size)]
     calls = [([jobs[place] for place in part], [more[place] for place in part]) for part in parts]
     found = [one for part in in_threads(lambda call: function(*call), calls) for one in part]
@@ -147,6 +151,11 @@ def _descend(
     steps, observed = max(job.stops[-1] for job in jobs), _stacked(map(_columns, jobs), like)
     alpha = _stacked([weights(job.distillation.schedule, steps) for job in jobs], like)
     mixed = (alpha != 1).any(dim=0).tolist()
+    most = _GROWTH * observed.flatten(1).norm(dim=1)
+    due: defaultdict[int, list[int]] = defaultdict(list)
+    for place, job in enumerate(jobs):
+        for stop in job.stops:
+            due[stop].append(place)
     found: list[list[Array]] = [[] for _ in jobs]
     for step in range(steps):
         now, targets = outputs(), observed
@@ -154,13 +163,11 @@ def _descend(
             share = alpha[:, step, None, None]
             targets = share * observed + (1 - share) * harden(now)
         follow(now - targets)
-        for place, job in enumerate(jobs):
-            stops = job.stops.count(step + 1)
-            if stops:
-                labels = observed[place]
-                if not (now[place] - labels).norm() <= _GROWTH * labels.norm():
-                    raise RuntimeError(f"training diverged before step {step + 1}")
-                found[place] += stops * [read(place)]
+        ended = due[step + 1]
+        if ended and not ((now - observed).flatten(1).norm(dim=1) <= most)[ended].all():
+            raise RuntimeError(f"training diverged before step {step + 1}")
+        for place in ended:
+            found[place].append(read(place))
     return [np.stack(one) for one in found]
 
 

@@ -30,7 +30,9 @@ TOYS: Mapping[str, Options] = {
         steps=256,
     ),
     "dark-knowledge": Options(preset="quick", seeds=4, widths=(128, 256, 512, 1024, 2048)),
-    "finite-width": Options("quick", seed=0, seeds=200, widths=(256, 512, 1024, 2048), steps=28),
+    "finite-width": Options(
+        "quick", seed=0, seeds=150, widths=(256, 512, 1024, 2048, 4096), steps=28
+    ),
     "generalisation": Options(
         preset="quick",
         seed=0,
@@ -85,7 +87,7 @@ TOYS: Mapping[str, Options] = {
         ratio=5.0,
         steps=32,
     ),
-    "teacher-student": Options(seed=0, seeds=8, widths=(256, 512, 1024, 2048), clusters=2),
+    "teacher-student": Options(seed=0, seeds=8, widths=(512, 1024, 2048, 4096), clusters=2),
     "threshold": Options(seed=0, seeds=6, widths=(512, 1024, 2048, 4096), points=10, ratio=4.0),
     "zero-one": Options(seed=0, seeds=3, widths=(256, 512, 1024, 2048), ratio=12.0),
 }

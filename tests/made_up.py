@@ -1,6 +1,7 @@
 """Runs of a claim whose nets did what a test says, without training any."""
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -12,6 +13,18 @@ from progress import Silent
 
 _DRAWN = 100
 """Nets drawn from a law, at least."""
+
+
+_declared = deque(maxlen=4)
+"""Claims, options, what they declare, and the laws of their trainings, which take seconds."""
+
+
+def _declaration(claim, options):
+    for known, given, *found in _declared:
+        if known is claim and given == options:
+            return found
+    _declared.append((claim, options, declare(claim, options), {}))
+    return _declared[-1][2:]
 
 
 def made_up(claim, options, distort=None, scatter=None, seed=0):
@@ -28,7 +41,8 @@ def made_up(claim, options, distort=None, scatter=None, seed=0):
             nets without a law.
         seed: of the scatter.
     """
-    run, rng = Run(declare(claim, options), Silent()), np.random.default_rng(seed)
+    declared, laws = _declaration(claim, options)
+    run, rng = Run(declared, Silent(), _laws=laws), np.random.default_rng(seed)
     for name, training in run.trainings.items():
         run.results[name] = []
         count = training.nets_in(run.nets.count)

@@ -2,8 +2,11 @@
 
 import hashlib
 import pickle
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from unittest.mock import patch
 
+from ntk_theory import together
 from ntk_theory.checking import nets
 
 _MOST = 2**21
@@ -36,8 +39,20 @@ def trainings(claim):
             kept[key] = made
         return made
 
-    nets._train_group = remembered
-    try:
+    def once(function):
+        """The same of many small nets, or of kernel limits, at a time."""
+
+        @wraps(function)
+        def remembering(*args, **kwargs):
+            key = hashlib.sha256(pickle.dumps((function.__name__, args, kwargs))).hexdigest()
+            if key not in kept:
+                kept[key] = function(*args, **kwargs)
+            return kept[key]
+
+        return remembering
+
+    with ExitStack() as changes:
+        changes.enter_context(patch.object(nets, "_train_group", remembered))
+        for function in (together.trained, together.kernel_limits):
+            changes.enter_context(patch.object(together, function.__name__, once(function)))
         yield
-    finally:
-        nets._train_group = train

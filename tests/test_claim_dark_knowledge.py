@@ -50,14 +50,18 @@ def test_the_parabola_finds_the_peak_of_a_parabola():
         np.testing.assert_allclose(height, [2, 1], rtol=1e3 * EPS)
 
 
-def taught(gains, noise=0.005, **changes):
-    """Made-up students of 12 worlds with these measured gains, and as predicted else."""
+def taught(gains, noise=0.005, shift=0.0, **changes):
+    """Made-up students of 12 worlds with these measured gains, and as predicted else.
+
+    So are shrunk ones, but for a shift of all accuracies.
+    """
     rng, right = np.random.default_rng(0), (0.0, 0.12, 0.02, 0.01, 0.0, -0.1)
     of = {"raised": np.full(12, 0.01)}
     hard = 0.5 + 0.02 * rng.standard_normal(12)
     for name, gain in zip(students.STUDENTS, right, strict=True):
         of[f"predicted {name}"] = hard + gain
         of[name] = hard + gains.get(name, gain) + noise * rng.standard_normal(12)
+        of[f"shrunk {name}"] = hard + gain + shift + noise * rng.standard_normal(12)
     for who in ("teachers", "students"):
         more = {"crossing": 0 * hard, "first step": 1 + 0.01 * rng.standard_normal(12),
                 "narrow, off": 0.4 + 0 * hard, "off": 0.1 + 0 * hard}  # fmt: skip
@@ -66,8 +70,13 @@ def taught(gains, noise=0.005, **changes):
     return of
 
 
+def measured(found):
+    """Rows by name."""
+    return {row.name: row for row in students.rows(made_up(CLAIM, TOY), found, 8192)}
+
+
 def wrong(found):
-    return [row.name for row in students.rows(found, 8192) if row.holds is not True]
+    return [name for name, row in measured(found).items() if row.holds is not True]
 
 
 def test_students_as_predicted_hold_every_row_and_other_ones_do_not():
@@ -78,6 +87,18 @@ def test_students_as_predicted_hold_every_row_and_other_ones_do_not():
     signs = np.where(np.arange(12) % 3 == 0, -0.15, 0.15)
     assert any("lower end" in name for name in wrong(taught({STOPPED: signs})))
     assert wrong(taught({}, noise=0.1))
+
+
+def test_what_narrower_nets_lose_widens_the_room_of_an_accuracy_and_not_what_these_nets_do():
+    name = "student of stopped teacher: accuracy on fresh points"
+    row, lossy = (measured(taught({}, shift=by))[name] for by in (0.0, -0.01))
+    assert lossy.tolerance == pytest.approx(row.tolerance + 0.01, abs=0.004)
+    assert measured(taught({STOPPED: 0.08}))[name].tolerance == row.tolerance
+    # Between both risks chance may still have done it.
+    far = 0.5 * (row.tolerance + row.decisive)
+    assert 0 < row.tolerance < row.decisive
+    assert replace(row, measured=row.predicted + far).holds is None
+    assert replace(row, measured=row.predicted + 1.01 * row.decisive).holds is False
 
 
 @pytest.mark.parametrize("who", ["teachers", "students"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+import stored
 from cases.initialisation import TOY
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.running import Run
@@ -35,7 +36,8 @@ def failed(run, change=lambda name, width, outputs: outputs):
             ))
             for one in found
         ]  # fmt: skip
-    rows = [*map(made.measure, made.declared.rows), *initialisation.measure(made)]
+    with stored.trainings(CLAIM.id):
+        rows = [*map(made.measure, made.declared.rows), *initialisation.measure(made)]
     rows += made.falling_rows()
     return {row.name for row in rows if isinstance(row, Measurement) and row.holds is not True}
 

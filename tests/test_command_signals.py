@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from how_much import again
 from ntk_theory import verify
 from ntk_theory.command import signals
 from ntk_theory.command.statuses import StoppedBySignal, of_signal
@@ -287,7 +288,8 @@ in_proc = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc"
 )
 either_end = pytest.mark.parametrize(
-    "number", [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)]
+    "number",
+    [signal.SIGTERM, pytest.param(getattr(signal, "SIGKILL", signal.SIGTERM), marks=again)],
 )
 
 

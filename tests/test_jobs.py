@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from how_much import again
 from ntk_theory import verify
 from ntk_theory.checking import nets as experiments
 from ntk_theory.machine import jobs
@@ -96,7 +97,7 @@ def test_workers_keep_to_the_memory_and_share_the_threads():
     assert threads == max(1, torch.get_num_threads() // 2)
 
 
-@pytest.mark.parametrize("said", [None, "3"])
+@pytest.mark.parametrize("said", [pytest.param(None, marks=again), "3"])
 def test_numpy_of_workers_shares_the_threads_unless_somebody_has_said(said, monkeypatch):
     if said is None:
         monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import stored
-from cases import EVERY, LONG
+from how_much import EVERY, LONG
 from ntk_theory.claims import all_claims
 from ntk_theory.testing import caught_by, check_mutant
 

@@ -13,6 +13,7 @@ from ntk_theory.machine import ranks
 from strategies import EPS
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("ranks")  # whose processes are started once
 FIRST = """
 import sys
 import numpy as np

@@ -25,6 +25,7 @@ from ntk_theory.report.page import gauge, to_page
 from ntk_theory.report.pictures import svg_pictures
 from progress import Impatient, Silent
 
+pytestmark = pytest.mark.xdist_group("report")  # which is made once
 COMMAND = "python -m ntk_theory.verify margin lazy"
 
 

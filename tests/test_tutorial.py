@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from how_much import again
 from ntk_theory import verify
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +60,7 @@ def test_python_blocks_print_what_is_shown_and_draw_the_pictures(folder, capsys)
     assert (folder / "wine-results" / "results.json").exists()
 
 
+@again
 @pytest.mark.parametrize("block", [block for kind, block in PARTS if not kind])
 def test_commands_print_what_is_shown(folder, capsys, block):
     lines = [line for line in block.splitlines() if not line.startswith("pip ")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
-    "EXPONENT_TOLERANCE", "Evidence", "chosen", "conduct", "falling_row", "first_step_row",
+    "EXPONENT_TOLERANCE", "RISKS", "Evidence", "chosen", "conduct", "falling_row", "first_step_row",
     "judged_control", "over_nets",
 ]  # fmt: skip
 
@@ -32,6 +32,10 @@ Value = TypeVar("Value")
 
 EXPONENT_TOLERANCE = 0.15
 """About -1/2: room for some curvature, not for -1/4 or -3/4 (docs/theory.md, section 11)."""
+
+RISKS = 1e-3, 1e-6
+"""Probability that a run of a right theory has some row outside its tolerance, and so far outside
+that it is VIOLATED."""
 
 
 @dataclass
@@ -169,6 +173,7 @@ def over_nets(
     tolerance: float,
     resolution: float = np.inf,
     relation: Relation = Relation.EQUAL,
+    decisive: float | None = None,
 ) -> Measurement:
     """Measurement of the mean over nets, with the range of the nets as its interval.
 
@@ -179,6 +184,7 @@ def over_nets(
         tolerance: how far the mean may lie from the prediction.
         resolution: the largest tolerance that still tells success from failure.
         relation: "equal" within the tolerance, or one-sided up to it.
+        decisive: how far it may lie before the claim is VIOLATED; the tolerance when left out.
     """
     runs = np.asarray(values, dtype=float)
     return Measurement(
@@ -189,6 +195,7 @@ def over_nets(
         (float(runs.min()), float(runs.max())),
         relation,
         resolution=float(resolution),
+        decisive=None if decisive is None else float(decisive),
     )
 
 
@@ -233,7 +240,7 @@ def first_step_row(
         ratios: ⟨u, p⟩/‖p‖² of the outputs u of each net and their prediction p, (widths, S).
         title: whose outputs they are.
         crossing: c of `predictions.first_step_crossing`.
-        confidence: two-sided.
+        confidence: two-sided, of the tolerance; a thousandth of its risk decides.
     """
     from scipy.special import stdtrit
 
@@ -241,15 +248,20 @@ def first_step_row(
     mean = float(np.average(ratios, weights=weights))
     free = ratios.size - 1
     spread = float(np.sum(weights * np.square(ratios - mean))) / free
-    quantile = float(stdtrit(free, (1 + confidence) / 2))
+    error = math.sqrt(spread / float(weights.sum()))
+    crossed = crossing * float(np.average(1 / np.sqrt(weights), weights=weights))
+    tolerance, decisive = (
+        float(stdtrit(free, 1 - risk / 2)) * error + crossed
+        for risk in (1 - confidence, 1e-3 * (1 - confidence))
+    )
     return Measurement(
         f"{title}: outputs after one step over their prediction",
         1.0,
         mean,
-        quantile * math.sqrt(spread / float(weights.sum()))
-        + crossing * float(np.average(1 / np.sqrt(weights), weights=weights)),
+        tolerance,
         (float(ratios[-1].min()), float(ratios[-1].max())),
         resolution=0.05,
+        decisive=decisive,
     )
 
 

@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 from ntk_theory.checking.declaration import Declaration
 from ntk_theory.checking.evidence import (
     EXPONENT_TOLERANCE,
+    RISKS,
     Evidence,
     falling_row,
     judged_control,
@@ -45,9 +46,7 @@ from ntk_theory.machine import jobs
 
 Array = NDArray[np.float64]
 
-_RISK, _DECISIVE_RISK = 1e-3, 1e-6
-"""Probability that a run of a right theory has some row outside its tolerance, and so far outside
-that it is VIOLATED."""
+_RISK, _DECISIVE_RISK = RISKS
 
 _PARAMETERS = 3
 """That outputs are estimates of, at most."""
@@ -271,8 +270,7 @@ class Run:
             stdtrit(free, (1 + self.confidence(rows, risk)) / 2) * math.sqrt(sum(squares)) + more
             for risk in (_RISK, _DECISIVE_RISK)
         )
-        entry = replace(over_nets(title, predicted, values, tolerance, resolution),
-                        decisive=float(decisive))  # fmt: skip
+        entry = over_nets(title, predicted, values, tolerance, resolution, decisive=decisive)
         if np.size(values) > 1:
             return entry
         return replace(entry, interval=(entry.measured - tolerance, entry.measured + tolerance))

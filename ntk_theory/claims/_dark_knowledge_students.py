@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "CONFIGURED", "HARD", "STOPPED", "STUDENTS", "World", "arrays", "averaged", "confidence",
-    "controls", "paired", "rows", "shuffled", "taught", "work",
+    "controls", "gained", "rows", "shuffled", "taught", "work",
 ]  # fmt: skip
 
 import math
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import falling_row, first_step_row, over_nets
+from ntk_theory.checking.evidence import falling_row, first_step_row
 from ntk_theory.checking.fitting import mean_of
 from ntk_theory.checking.rows import Array
 from ntk_theory.checking.sweep import net_seeds
@@ -41,8 +41,9 @@ WORLDS_PER_NET = 3
 """Accuracies scatter more over worlds than outputs do over nets."""
 
 NARROWER, TRAINED_OUT_NARROWER = 16, 8
-"""How many times narrower nets are that students and teachers have to improve on, as many as the
-sweep of the quick preset spans; and trained-out teachers, which end near the labels anyway."""
+"""How many times narrower nets are that students and teachers have to improve on, and that say what
+a finite width does to accuracies, as many as the sweep of the quick preset spans; and trained-out
+teachers, which end near the labels anyway."""
 
 CONFIGURED = {
     "worlds_per_net": WORLDS_PER_NET, "world_superclasses": GROUPS, "world_classes": SIBLINGS,
@@ -52,7 +53,10 @@ CONFIGURED = {
 }  # fmt: skip
 _TEACHER_STREAM, _STUDENT_STREAM = 3, 4
 _CONFIDENCE = 0.9999
-"""Two-sided, of intervals over worlds: their nets are finite, which adds a little to chance."""
+"""Two-sided, of intervals over worlds."""
+
+_ACCURACIES = len((HARD, STOPPED, "gained from the teacher", "gained from its averages"))
+"""Rows about them."""
 
 
 def averaged(outputs: Array, siblings: int = SIBLINGS) -> Array:
@@ -166,23 +170,28 @@ def _teach(run: nt.Run, index: int) -> dict[str, float]:
     def accuracy(fresh: Array) -> float:
         return float((fresh.argmax(axis=1) == np.repeat(np.arange(COUNT), TESTED)).mean())
 
-    teacher = teach(wide, stop)
+    teacher, narrower = (teach(width, stop) for width in (wide, narrow))
     out, sooner = (teach(width, TEACHER_STEPS)[1] for width in (out_width, out_width // 4))
     learnt = {name: learn(wide, of(teacher[1], out)) for name, of in STUDENTS.items()}
+    few = {name: learn(narrow, of(narrower[1], limits[1])) for name, of in STUDENTS.items()}
     found = {name: accuracy(fresh) for name, (_, fresh) in learnt.items()}
     for name, of in STUDENTS.items():
-        found[f"predicted {name}"] = accuracy(world.predictor @ of(*limits))
+        limit = world.predictor @ of(*limits)
+        found[f"predicted {name}"] = accuracy(limit)
+        # Deviations ∝ m^{-1/2}: what narrow nets that a narrow one teaches would be if wide.
+        shrunk = limit + (few[name][1] - limit) / math.sqrt(NARROWER)
+        found[f"shrunk {name}"] = accuracy(shrunk)
     # What a trained-out teacher of a quarter of the width adds to the predicted accuracy.
     found["raised"] = accuracy(world.predictor @ sooner) - found[f"predicted {TRAINED_OUT}"]
-    for who, recipe, (first, last), narrower, limit in (
-        ("teachers", world.teacher, teacher, teach(narrow, stop), limits[0]),
-        ("students", world.student, learnt[HARD], learn(narrow, np.eye(COUNT)), world.predictor),
+    for who, recipe, (first, last), (_, off), limit in (
+        ("teachers", world.teacher, teacher, narrower, limits[0]),
+        ("students", world.student, learnt[HARD], few[HARD], world.predictor),
     ):
         pull, cosines = recipe.rate * recipe.observed, recipe.inputs @ recipe.inputs.T
         step = nt.kernels.ntk_limit(recipe.inputs) @ pull
         found[f"{who}: crossing"] = nt.predictions.first_step_crossing(cosines, pull, step)
         found[f"{who}: first step"] = float((first * step).sum() / np.square(step).sum())
-        for name, outputs in (("off", last), ("narrow, off", narrower[1])):
+        for name, outputs in (("off", last), ("narrow, off", off)):
             found[f"{who}: {name}"] = float(np.sqrt(np.square(outputs - limit).sum(axis=1).mean()))
     return found
 
@@ -191,8 +200,7 @@ def work(width: int, nets: int) -> float:
     """Neuron-steps of all teachers and students."""
     both = width + width // NARROWER
     teachers = 5 / 4 * width // TRAINED_OUT_NARROWER * TEACHER_STEPS + 3 * both
-    students = (len(STUDENTS) - 1) * width + both
-    return WORLDS_PER_NET * nets * (students * STUDENT_STEPS + teachers)
+    return WORLDS_PER_NET * nets * (len(STUDENTS) * both * STUDENT_STEPS + teachers)
 
 
 def taught(run: nt.Run) -> Found:
@@ -205,32 +213,45 @@ def taught(run: nt.Run) -> Found:
     return {key: np.array([one[key] for one in lessons]) for key in lessons[0]}
 
 
-def paired(found: Found, name: str) -> tuple[float, Array, float]:
-    """Predicted gain over hard labels, measured gains, and the tolerance of their mean difference.
+def gained(found: Found, name: str) -> tuple[Array, Array, Array]:
+    """Accuracy gained over hard labels in each world: predicted, measured, of shrunk nets."""
+    predicted, measured, shrunk = (
+        found[of + name] - found[of + HARD] for of in ("predicted ", "", "shrunk ")
+    )
+    return predicted, measured, shrunk
 
-    One fresh point of one world is the least that an accuracy can differ by.
+
+def _accuracy(
+    run: nt.Run, title: str, predicted: Array, measured: Array, shrunk: Array, resolution: float
+) -> nt.Measurement:
+    """Mean over worlds, which narrower nets bound, their deviations shrunk.
+
+    These say how far a finite width shifts the mean, and how nets scatter about it: so do as many
+    others. One fresh point of one world is the least that an accuracy can differ by.
     """
-    predicted, measured = (found[of + name] - found[of + HARD] for of in ("predicted ", ""))
-    reach = mean_of(measured - predicted, _CONFIDENCE)[1]
-    return float(predicted.mean()), measured, reach + 1 / (COUNT * TESTED * predicted.size)
+    off, worlds = shrunk - predicted, predicted.size
+    error = float(off.std(ddof=1)) / math.sqrt(worlds)
+    more = abs(float(off.mean())) + 1 / (COUNT * TESTED * worlds)
+    return run.estimate(title, float(predicted.mean()), measured, [(error, worlds - 1)] * 2,
+                        rows=_ACCURACIES, more=more, resolution=resolution)  # fmt: skip
 
 
-def rows(found: Found, width: int) -> Iterator[nt.Measurement]:
+def rows(run: nt.Run, found: Found, width: int) -> Iterator[nt.Measurement]:
     """What students of a width gain, and how near outputs are to their kernel limit."""
-    gain, gains, allowed = paired(found, STOPPED)
+    predicted, gains, _ = gained(found, STOPPED)
+    half = float(predicted.mean()) / 2
     for name in (HARD, STOPPED):
-        predicted = found[f"predicted {name}"]
-        reach = mean_of(found[name] - predicted, _CONFIDENCE)[1]
-        yield over_nets(f"student of {name}: accuracy on fresh points", predicted.mean(),
-                        found[name], reach, gain / 2)  # fmt: skip
+        limit, own, shrunk = (found[of + name] for of in ("predicted ", "", "shrunk "))
+        title = f"student of {name}: accuracy on fresh points"
+        yield _accuracy(run, title, limit, own, shrunk, half)
     # Worlds scatter by more than a twentieth of a gain; their number is what a run has time for.
     title = "accuracy gained from the stopped teacher over hard labels"
-    yield over_nets(title, gain, gains, allowed, gain / 2)
+    yield _accuracy(run, title, *gained(found, STOPPED), half)
     low = float(gains.mean()) - mean_of(gains, _CONFIDENCE)[1]
     yield nt.Measurement(f"{title}, lower end of its interval over worlds", 0.0, low,
                          relation=nt.Relation.AT_LEAST)  # fmt: skip
     title = "accuracy gained from its averages over the tree alone"
-    yield over_nets(title, *paired(found, "tree averages"), gain / 2)
+    yield _accuracy(run, title, *gained(found, "tree averages"), half)
     # Accuracies hide much of the outputs.
     for who, title in (("teachers", "stopped teachers, what students see"),
                        ("students", "students of hard labels, fresh points")):  # fmt: skip
@@ -246,12 +267,13 @@ def controls() -> Iterator[nt.Control]:
 
     def measured(name: str, run: nt.Run) -> tuple[nt.Measurement, float, float]:
         found: Found = run.notes["students"]
-        predicted, gains, off = paired(found, name)
+        failure = _accuracy(run, "accuracy gained over hard labels", *gained(found, name), math.inf)
+        off = failure.tolerance
         if name == TRAINED_OUT:
             # Finite nets train out later: what narrower ones keep bounds what these do.
             off += abs(float(found["raised"].mean()))
-        failure = over_nets("accuracy gained over hard labels", predicted, gains, off)
-        return failure, paired(found, STOPPED)[0], off
+        failure = replace(failure, tolerance=off, decisive=None)
+        return failure, float(gained(found, STOPPED)[0].mean()), off
 
     for name, broken in (
         (TRAINED_OUT, f"the teacher is stopped: here it trains for {TEACHER_STEPS} steps"),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import falling_row, over_nets
+from ntk_theory.checking.evidence import RISKS, falling_row, over_nets
 from ntk_theory.checking.fitting import mean_of
 from ntk_theory.checking.rows import Array
 from ntk_theory.checking.sweep import net_seeds
@@ -170,10 +170,13 @@ def _as_in_the_limit(compared: Comparison) -> nt.Measurement:
     lump = family.groups * (1 if family.kind == "gaussian" else family.fresh)
     nets = 1 - compared.nets[..., 0]
     limit = 1 - compared.limits[: nets.shape[1], 0]
-    (shift, reach), learnt = mean_of(nets[:-1] - limit, 0.999), limit.mean() - 1 / family.classes
-    off = abs(shift) + reach * math.sqrt(1 + nets[:-1].size / limit.size)
+    learnt, rest = limit.mean() - 1 / family.classes, 1 / (lump * limit.size)
+    tolerance, decisive = (
+        abs(shift) + reach * math.sqrt(1 + nets[:-1].size / limit.size) + rest
+        for shift, reach in (mean_of(nets[:-1] - limit, 1 - risk) for risk in RISKS)
+    )
     return over_nets(f"{family.name}: nets' accuracy, as in the limit", limit.mean(), nets[-1],
-                     off + 1 / (lump * limit.size), learnt / 2)  # fmt: skip
+                     tolerance, learnt / 2, decisive=decisive)  # fmt: skip
 
 
 def rows(compared: Comparison) -> Iterator[nt.Measurement]:

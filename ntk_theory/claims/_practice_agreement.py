@@ -5,13 +5,12 @@ from __future__ import annotations
 __all__ = ["BATCH", "end_of", "ended", "neuron_steps"]
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.evidence import RISKS, over_nets
 from ntk_theory.checking.fitting import mean_of
 from ntk_theory.losses import Descent, Mixing, cosine
 
@@ -71,8 +70,8 @@ def ended(run: nt.Run, clusters: Dataset, batch: int) -> nt.Measurement:
     ]
     run.progress.advance(neuron_steps(clusters, batch))
     errors = np.sqrt(np.square(np.stack(ends) - clusters.clean).mean(axis=1))
-    reach, decisive = (mean_of(errors, 1 - risk)[1] for risk in (1e-3, 1e-6))
+    reach, decisive = (mean_of(errors, 1 - risk)[1] for risk in RISKS)
     predicted, full = end_of(clusters, batch), end_of(clusters, len(clusters.clean))
     name = f"agreement over minibatches of {batch}: RMS error in the end"
-    row = over_nets(name, predicted, errors, reach, abs(predicted - full) / 2)
-    return replace(row, decisive=decisive)
+    half = abs(predicted - full) / 2
+    return over_nets(name, predicted, errors, reach, half, decisive=decisive)

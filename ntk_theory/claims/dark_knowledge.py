@@ -196,7 +196,7 @@ def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
 def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """What students gain."""
     taught = run.notes["students"] = students.taught(run)
-    yield from students.rows(taught, run.problem.student_width)
+    yield from students.rows(run, taught, run.problem.student_width)
 
 
 CLAIM.work(lambda declared: students.work(declared.problem.student_width, declared.nets.count))
@@ -258,13 +258,13 @@ def finding(run: nt.Run) -> str:
     """The height of the peak, and the gain of the students."""
     tree, points = run.problem, run.trainings[TREE].points
     found = dark_knowledge(run.widest(TREE).outputs(), points)[:, tree.knowledge.argmax()].mean()
-    predicted, gains, _ = students.paired(run.notes["students"], students.STOPPED)
-    _, of_tree, _ = students.paired(run.notes["students"], "tree averages")
+    predicted, gains, _ = students.gained(run.notes["students"], students.STOPPED)
+    _, of_tree, _ = students.gained(run.notes["students"], "tree averages")
     return (
         f"dark knowledge of nets of width {run.nets.widths[-1]} peaks at {found:.3g}, predicted "
         f"{tree.knowledge.max():.3g}; a student of one point per class gains {gains.mean():.1%} in "
-        f"accuracy from the stopped teacher, predicted {predicted:.1%}, and {of_tree.mean():.1%} "
-        "from its averages over the tree alone"
+        f"accuracy from the stopped teacher, predicted {predicted.mean():.1%}, and "
+        f"{of_tree.mean():.1%} from its averages over the tree alone"
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import falling_row, over_nets
+from ntk_theory.checking.evidence import RISKS, falling_row, over_nets
 from ntk_theory.checking.fitting import rms_bound
 from ntk_theory.checking.functionals import Array, learned_measure, margins
 from ntk_theory.claims import _generalisation_families as families
@@ -138,12 +138,14 @@ def distances(run: nt.Run, name: str) -> list[Array]:
     return [one.trajectory.distance for one in run.results[name]]
 
 
-def allowance(run: nt.Run, way: str, nets: int) -> float:
+def allowance(run: nt.Run, way: str, nets: int, risk: float) -> float:
     """Relative bound that narrower nets put on the mean distance of so many of the widest.
 
-    A distance is off by both signs and by a bias, which is what `rms_bound` is for.
+    A distance is off by both signs and by a bias, which is what `rms_bound` is for. The risk is
+    that of the whole run.
     """
-    widths, norm, confidence = run.nets.widths, distance(run.problem, way), run.confidence(_BOUNDS)
+    widths, norm = run.nets.widths, distance(run.problem, way)
+    confidence = run.confidence(_BOUNDS, risk)
     off = [one - norm for one in distances(run, way)[:-1]]
     bound = rms_bound(widths, off, widths[-1], confidence, nets)
     return bound / norm + run.nets.rounding_allowance(widths[-1])
@@ -162,9 +164,10 @@ def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
         if own != way:
             continue
         there = distance(problem, way)
-        share = allowance(run, way, run.nets.count if name == way else _RATE_NETS)
-        yield over_nets(f"{name}: {DISTANCE}", there, distances(run, name)[-1],
-                        share * max(1.0, there / norm) * there, _RESOLVED * there)  # fmt: skip
+        nets, grown = run.nets.count if name == way else _RATE_NETS, max(1.0, there / norm) * there
+        tolerance, decisive = (allowance(run, way, nets, risk) * grown for risk in RISKS)
+        yield over_nets(f"{name}: {DISTANCE}", there, distances(run, name)[-1], tolerance,
+                        _RESOLVED * there, decisive=decisive)  # fmt: skip
     off = [np.abs(one - norm) for one in distances(run, way)]
     yield falling_row(run.nets.widths, off, f"{way}, {DISTANCE}")
 
@@ -186,14 +189,18 @@ def bound(run: nt.Run, way: str) -> nt.Measurement:
         return nt.predictions.margin_bound(scale, least, len(margins), below, confidence=0.95)
 
     row = nt.Row("margin", run.trainings[way], lambda u, p: margins(u, p)[..., learnt].min(axis=-1))
-    off = allowance(run, way, run.nets.count) + max(run.sides(row, widest)) / row.predicted
     norm, reached = distance(problem, way), margins(run.widest(way).outputs()[:, -1], points)
     predicted = of(norm, margins(points.predicted[-1], points))
     found = list(map(of, distances(run, way)[-1], reached))
     slope = float(measure_of(problem, norm)) / row.predicted
     who, state = "memorised" if way == PLAIN else way, "" if predicted >= 1 else "not "
     name = f"{who}: margin bound of the kernel limit, at the nets' norm and margin ({state}vacuous)"
-    return over_nets(name, predicted, found, off * slope, 2 * _RESOLVED * slope)
+    tolerance, decisive = (
+        slope * (allowance(run, way, run.nets.count, risk)
+                 + max(run.sides(row, widest, risk=risk)) / row.predicted)
+        for risk in RISKS
+    )  # fmt: skip
+    return over_nets(name, predicted, found, tolerance, 2 * _RESOLVED * slope, decisive=decisive)
 
 
 @CLAIM.measure

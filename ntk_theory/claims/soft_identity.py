@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import falling_row, over_nets
+from ntk_theory.checking.evidence import RISKS, falling_row, over_nets
 from ntk_theory.checking.functionals import Array, rms, rms_error, size
 from ntk_theory.checking.panels import Curves
 from ntk_theory.checking.rows import SIGNED
@@ -292,9 +292,13 @@ def _small_step_rows(run: nt.Run) -> Iterator[nt.Measurement]:
     differences = [soft.outputs()[:, -1] - plain.outputs()[:, -1] for soft, plain in both]
     apart = [rms(one - vector) for one in differences]
     name, widest = "u_soft − u of small plain steps for the time η Σ α_t", run.nets.widths[-1]
-    allowed = run.fit(apart[:-1]).upper(widest, run.confidence(1), run.nets.count)
+    line = run.fit(apart[:-1])
+    allowed, decisive = (
+        line.upper(widest, run.confidence(1, risk), run.nets.count) for risk in RISKS
+    )
     predicted = float(rms(vector))
-    yield over_nets(f"{name}, RMS", predicted, rms(differences[-1]), allowed, predicted / 2)
+    yield over_nets(f"{name}, RMS", predicted, rms(differences[-1]), allowed, predicted / 2,
+                    decisive=decisive)  # fmt: skip
     yield falling_row(run.nets.widths, apart, name)
 
 

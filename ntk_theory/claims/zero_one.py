@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import over_nets
+from ntk_theory.checking.evidence import RISKS, over_nets
 from ntk_theory.checking.fitting import rms_bound
 from ntk_theory.checking.functionals import distance_from, rms_error, wrong_signs
 from ntk_theory.checking.rows import Array, Taught
@@ -161,8 +161,12 @@ def distances(run: nt.Run) -> Iterator[nt.Measurement]:
     for name, far in [*stopped, (LONG, grid.chosen.movement(grid.chosen.plain))]:
         moved = _moved(run, name)
         off = [one - far for one in moved[:-1]]
-        allowed = rms_bound(widths, off, widths[-1], run.confidence(len(RATES) + 1), run.nets.count)
-        yield over_nets(f"{name}: ‖W_T − W_0‖", far, moved[-1], allowed, far / 10)
+        allowed, decisive = (
+            rms_bound(widths, off, widths[-1], run.confidence(len(RATES) + 1, risk), run.nets.count)
+            for risk in RISKS
+        )
+        yield over_nets(f"{name}: ‖W_T − W_0‖", far, moved[-1], allowed, far / 10,
+                        decisive=decisive)  # fmt: skip
     for one in grid.tight:
         if one.noise_rate <= grid.tolerated:
             yield nt.Measurement(

@@ -4,7 +4,6 @@ Each module has `TOY`, the options of `ntk_theory.toys`, and `MUTANTS`, changes 
 which a toy run must not be SUPPORTED.
 """
 
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,12 +14,6 @@ from ntk_theory.claims import all_claims
 from ntk_theory.testing import Mutant as Mutant
 from ntk_theory.toys import toy as toy
 from progress import Silent
-
-EVERY = os.environ.get("NTK_THEORY_TESTS") == "all"
-"""Whether toy runs are made again and again, as in continuous integration; it takes minutes."""
-
-LONG = {"convergence", "dark-knowledge", "finite-width", "generalisation", "practice"}
-"""Claims whose toy runs take longest, which are made once by default."""
 
 
 class Counted(NamedTuple):
