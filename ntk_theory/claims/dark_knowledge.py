@@ -258,13 +258,13 @@ def finding(run: nt.Run) -> str:
     """The height of the peak, and the gain of the students."""
     tree, points = run.problem, run.trainings[TREE].points
     found = dark_knowledge(run.widest(TREE).outputs(), points)[:, tree.knowledge.argmax()].mean()
-    predicted, gains, _ = students.gained(run.notes["students"], students.STOPPED)
-    _, of_tree, _ = students.gained(run.notes["students"], "tree averages")
+    gains = students.gained(run.notes["students"], students.STOPPED).mean(axis=-1)
+    of_tree = students.gained(run.notes["students"], "tree averages")[1].mean()
     return (
         f"dark knowledge of nets of width {run.nets.widths[-1]} peaks at {found:.3g}, predicted "
-        f"{tree.knowledge.max():.3g}; a student of one point per class gains {gains.mean():.1%} in "
-        f"accuracy from the stopped teacher, predicted {predicted.mean():.1%}, and "
-        f"{of_tree.mean():.1%} from its averages over the tree alone"
+        f"{tree.knowledge.max():.3g}; a student of one point per class gains {gains[1]:.1%} in "
+        f"accuracy from the stopped teacher, predicted {gains[0]:.1%}, and {of_tree:.1%} "
+        "from its averages over the tree alone"
     )
 
 

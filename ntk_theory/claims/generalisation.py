@@ -139,15 +139,13 @@ def distances(run: nt.Run, name: str) -> list[Array]:
 
 
 def allowance(run: nt.Run, way: str, nets: int, risk: float) -> float:
-    """Relative bound that narrower nets put on the mean distance of so many of the widest.
+    """Relative bound that narrower nets put on the mean distance of so many, at a risk of the run.
 
-    A distance is off by both signs and by a bias, which is what `rms_bound` is for. The risk is
-    that of the whole run.
+    A distance is off by both signs and by a bias, which is what `rms_bound` is for.
     """
     widths, norm = run.nets.widths, distance(run.problem, way)
-    confidence = run.confidence(_BOUNDS, risk)
     off = [one - norm for one in distances(run, way)[:-1]]
-    bound = rms_bound(widths, off, widths[-1], confidence, nets)
+    bound = rms_bound(widths, off, widths[-1], run.confidence(_BOUNDS, risk), nets)
     return bound / norm + run.nets.rounding_allowance(widths[-1])
 
 
@@ -195,12 +193,10 @@ def bound(run: nt.Run, way: str) -> nt.Measurement:
     slope = float(measure_of(problem, norm)) / row.predicted
     who, state = "memorised" if way == PLAIN else way, "" if predicted >= 1 else "not "
     name = f"{who}: margin bound of the kernel limit, at the nets' norm and margin ({state}vacuous)"
-    tolerance, decisive = (
-        slope * (allowance(run, way, run.nets.count, risk)
-                 + max(run.sides(row, widest, risk=risk)) / row.predicted)
-        for risk in RISKS
-    )  # fmt: skip
-    return over_nets(name, predicted, found, tolerance, 2 * _RESOLVED * slope, decisive=decisive)
+    off, far = (slope * (allowance(run, way, run.nets.count, risk)
+                         + max(run.sides(row, widest, risk=risk)) / row.predicted)
+                for risk in RISKS)  # fmt: skip
+    return over_nets(name, predicted, found, off, 2 * _RESOLVED * slope, decisive=far)
 
 
 @CLAIM.measure
