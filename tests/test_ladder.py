@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t
 
 from ntk_theory import data, problems
 from ntk_theory.checking.evidence import falling_row, first_step_row
@@ -74,6 +75,8 @@ def test_the_interval_of_the_first_step_covers_its_own_law():
     row = first_step_row(widths, 1 + signs / np.sqrt(widths)[:, None], "made up", 0.0, 0.99)
     expected = 3.106 * math.sqrt(12 / 11 / (4 * sum(widths)))
     assert row.tolerance == pytest.approx(expected, rel=1e-3)
+    # A miss of one in a hundred leaves it open, one of one in a hundred thousand does not.
+    assert row.decisive / row.tolerance == pytest.approx(t.isf(5e-6, 11) / t.isf(5e-3, 11))
 
 
 def test_crossings_widen_the_first_step_by_their_mean_over_nets():
