@@ -3,6 +3,7 @@
 import pytest
 
 from cases import toy
+from how_much import again
 from ntk_theory import calibrate
 from ntk_theory.checking.declaration import declare
 from ntk_theory.checking.planting import UnseenParameterError
@@ -113,6 +114,7 @@ def test_the_command_counts_what_was_supported_and_caught(tmp_path, capsys):
     assert "| ridge-rounds |" not in page.split("\n## ")[2]
 
 
+@again
 def test_workers_find_the_same(capsys):
     pages = []
     for jobs in ("1", "2"):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from how_much import again
 from ntk_theory import verify
 from ntk_theory.machine.resources import limited_memory
 from ntk_theory.network import initialise
@@ -232,6 +233,7 @@ def kill_with_states(folder, checkpoint, states):
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
 
 
+@again
 def test_a_run_that_was_killed_twice_gives_the_same_results(tmp_path):
     expected = results(tmp_path)
     (tmp_path / "results.json").unlink()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from how_much import again
 from ntk_theory.machine import ranks
 from strategies import EPS
 
@@ -110,6 +111,7 @@ def test_a_process_that_dies_ends_the_run_with_a_message(tmp_path):
     assert "told: another process of the run has ended" in done.stderr or "exitcode" in done.stderr
 
 
+@again
 def test_the_command_line_speaks_once_and_comes_to_the_same_verdict(tmp_path):
     command = ["-m", "ntk_theory.verify", "residual-law", "--preset", "quick", "--no-progress"]
     toy = ["--points", "20", "--dimension", "8", "--widths", "512,1024,2048,4096"]
