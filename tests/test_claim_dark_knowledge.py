@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import toy_result
 from cases.dark_knowledge import TOY
 from made_up import failing, made_up
 from ntk_theory import kernels
@@ -99,6 +100,17 @@ def test_what_narrower_nets_lose_widens_the_room_of_an_accuracy_and_not_what_the
     assert 0 < row.tolerance < row.decisive
     assert replace(row, measured=row.predicted + far).holds is None
     assert replace(row, measured=row.predicted + 1.01 * row.decisive).holds is False
+
+
+def test_narrow_nets_are_as_far_off_as_wide_ones_when_their_deviations_are_shrunk():
+    names = students.HARD, STOPPED, "tree averages"
+    worlds = [row for row in toy_result("dark-knowledge").metrics if "world" in row]
+
+    def off(kind):
+        return [row[kind + name] - row[f"predicted {name}"] for row in worlds for name in names]
+
+    # By m^{-1/2}; shrunk like 1/m, or not at all, they are four times as far off.
+    assert 0.5 < np.linalg.norm(off("shrunk ")) / np.linalg.norm(off("")) < 2
 
 
 @pytest.mark.parametrize("who", ["teachers", "students"])
