@@ -121,7 +121,7 @@ def _in_parts(
     more: Sequence[Any],
 ) -> list[Array]:
     """Results in order, each part in a thread: of jobs read as often, and of about one length."""
-    order = sorted(range(len(jobs)), key=lambda place: (len(jobs[place].stops), jobs[place].stops))
+    order = sorted(range(len(jobs)), key=lambda at: (len(jobs[at].stops), jobs[at].stops[-1]))
     parts = [order[start : start + size] for start in range(0, len(order), size)]
     calls = [([jobs[place] for place in part], [more[place] for place in part]) for part in parts]
     found = [one for part in in_threads(lambda call: function(*call), calls) for one in part]

@@ -20,6 +20,7 @@ _declared = deque(maxlen=4)
 
 
 def _declaration(claim, options):
+    """Made once: a formula that is changed meanwhile is not seen."""
     for known, given, *found in _declared:
         if known is claim and given == options:
             return found

@@ -105,7 +105,7 @@ def test_little_memory_changes_nothing_but_the_way(problem, monkeypatch):
 
 @pytest.mark.usefixtures("no_matrix_fits")
 def test_a_run_forms_no_matrix_that_does_not_fit():
-    result = run_on_the_same_nets()
+    result = CLAIM.run(SMALL, Silent())
     assert result.verdict is Verdict.SUPPORTED, result.finding
     assert len(result.arrays["eigenvalues"]) == 12
 

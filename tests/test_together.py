@@ -38,6 +38,9 @@ def test_nets_are_those_of_train(classes):
 @pytest.mark.parametrize("classes", [2, 3])
 def test_limits_follow_the_recursion_of_one(classes):
     every = jobs(classes, 20)
+    every[:2] = (
+        job._replace(stops=range(first, first + 4)) for first, job in enumerate(every[:2], 1)
+    )
     for job, found in zip(every, kernel_limits(every), strict=True):
         gram = kernels.ntk_limit(job.inputs)
         how = {"learning_rate": job.learning_rate, "steps": job.stops[-1]}

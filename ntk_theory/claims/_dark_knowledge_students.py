@@ -220,14 +220,15 @@ def gained(found: Found, name: str) -> Array:
 def _mean(run: nt.Run, title: str, accuracies: Array, resolution: float) -> nt.Measurement:
     """Mean over worlds.
 
-    Narrower nets say how far a finite width shifts it, and how nets scatter: so do as many others.
+    Narrower nets say how far a finite width shifts it, and how nets scatter: so do as many others,
+    and the difference of both means has twice the variance.
     One fresh point of one world is the least that an accuracy can differ by.
     """
     predicted, measured, shrunk = accuracies
     off, worlds = shrunk - predicted, predicted.size
-    error = float(off.std(ddof=1)) / math.sqrt(worlds)
+    error = float(off.std(ddof=1)) * math.sqrt(2 / worlds)
     more = abs(float(off.mean())) + 1 / (COUNT * TESTED * worlds)
-    return run.estimate(title, float(predicted.mean()), measured, [(error, worlds - 1)] * 2,
+    return run.estimate(title, float(predicted.mean()), measured, [(error, worlds - 1)],
                         rows=_OF_WORLDS, more=more, resolution=resolution)  # fmt: skip
 
 

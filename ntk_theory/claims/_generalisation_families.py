@@ -49,6 +49,9 @@ FIRST, COUNTEREXAMPLE = FAMILIES[0], FAMILIES[3]
 """The one that is ahead of every stopping time; and the one whose spectrum separates information
 from noise, and yet stopping is ahead, on which no net is trained."""
 
+_TRAINED = len(FAMILIES) - 1
+"""Families that nets are trained on."""
+
 _OF_NETS = [0, *range(1, 1 + GRID, EVERY)]
 """Of the outputs at all stopping times those at the nets'."""
 
@@ -162,8 +165,9 @@ def _as_in_the_limit(compared: Comparison) -> nt.Measurement:
 
     Student's bound for the mean of S new values of the law of the N shifts from the limit to
     narrower nets. Fresh points of a cluster go right or wrong together, and a rare jump need not be
-    among the shifts: one cluster in one net is allowed for besides. Half of what was learnt beyond
-    chance distinguishes an accuracy from nothing. Few nets, a data set each, leave the accuracy
+    among the shifts: one cluster in one net is allowed for besides. The families share the risk of
+    the run. A wrong limit shifts narrower nets, too, and does not let them come nearer to it, which
+    another row demands. Half of what was learnt distinguishes an accuracy from chance. Few nets, a data set each, leave the accuracy
     more than a twentieth of room where clusters overlap.
     """
     family = compared.family
@@ -173,7 +177,7 @@ def _as_in_the_limit(compared: Comparison) -> nt.Measurement:
     learnt, rest = limit.mean() - 1 / family.classes, 1 / (lump * limit.size)
     tolerance, decisive = (
         abs(shift) + reach * math.sqrt(1 + nets[:-1].size / limit.size) + rest
-        for shift, reach in (mean_of(nets[:-1] - limit, 1 - risk) for risk in RISKS)
+        for shift, reach in (mean_of(nets[:-1] - limit, 1 - risk / _TRAINED) for risk in RISKS)
     )
     return over_nets(f"{family.name}: nets' accuracy, as in the limit", limit.mean(), nets[-1],
                      tolerance, learnt / 2, decisive=decisive)  # fmt: skip
