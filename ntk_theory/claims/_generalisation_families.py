@@ -167,8 +167,8 @@ def _as_in_the_limit(compared: Comparison) -> nt.Measurement:
     narrower nets. Fresh points of a cluster go right or wrong together, and a rare jump need not be
     among the shifts: one cluster in one net is allowed for besides. The families share the risk of
     the run. A wrong limit shifts narrower nets, too, and does not let them come nearer to it, which
-    another row demands. Half of what was learnt distinguishes an accuracy from chance. Few nets, a data set each, leave the accuracy
-    more than a twentieth of room where clusters overlap.
+    another row demands. Half of what was learnt distinguishes an accuracy from chance. Few nets, a
+    data set each, leave the accuracy more than a twentieth of room where clusters overlap.
     """
     family = compared.family
     lump = family.groups * (1 if family.kind == "gaussian" else family.fresh)
