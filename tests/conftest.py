@@ -45,8 +45,8 @@ def browse(tmp_path_factory):
 
 @pytest.fixture
 def no_matrix_fits(monkeypatch):
-    """Memory for 30 rows of 200 numbers of a kernel, which is half of it, and no whole matrix."""
-    monkeypatch.setattr("ntk_theory.image_size.memory_limit", lambda: 2 * 30 * 200 * 4.0)
+    """Memory for 30 rows of 100 numbers of a kernel, which is half of it, and no whole matrix."""
+    monkeypatch.setattr("ntk_theory.image_size.memory_limit", lambda: 2 * 30 * 100 * 4.0)
     for whole in ("kernels.ntk_limit", "spectrum.eigendecomposition"):
         monkeypatch.setattr(f"ntk_theory.{whole}", None)  # calling one would raise
 

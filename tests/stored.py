@@ -40,7 +40,7 @@ def trainings(claim):
         return made
 
     def once(function):
-        """The same of many small nets, or of kernel limits, at a time."""
+        """The same of many small nets, or of kernel limits, at a time, whatever their size."""
 
         @wraps(function)
         def remembering(*args, **kwargs):

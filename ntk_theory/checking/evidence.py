@@ -240,7 +240,7 @@ def first_step_row(
         ratios: ⟨u, p⟩/‖p‖² of the outputs u of each net and their prediction p, (widths, S).
         title: whose outputs they are.
         crossing: c of `predictions.first_step_crossing`.
-        confidence: two-sided, of the tolerance; a thousandth of its risk decides.
+        confidence: two-sided, of the tolerance; its risk is to that of a decision as `RISKS` are.
     """
     from scipy.special import stdtrit
 
@@ -252,7 +252,7 @@ def first_step_row(
     crossed = crossing * float(np.average(1 / np.sqrt(weights), weights=weights))
     tolerance, decisive = (
         float(stdtrit(free, 1 - risk / 2)) * error + crossed
-        for risk in (1 - confidence, 1e-3 * (1 - confidence))
+        for risk in (np.array(RISKS) / RISKS[0] * (1 - confidence))
     )
     return Measurement(
         f"{title}: outputs after one step over their prediction",

@@ -268,7 +268,7 @@ class Run:
         free = sum(squares) ** 2 / fourth if fourth > 0 else 1.0
         tolerance, decisive = (
             stdtrit(free, (1 + self.confidence(rows, risk)) / 2) * math.sqrt(sum(squares)) + more
-            for risk in (_RISK, _DECISIVE_RISK)
+            for risk in RISKS
         )
         entry = over_nets(title, predicted, values, tolerance, resolution, decisive=decisive)
         if np.size(values) > 1:
@@ -448,7 +448,7 @@ class Run:
                 values, seen = (shown.read(made.outputs(), made.width) for made in (wide, narrow))
                 within, decisive = (
                     self._reach_of(shown, (narrow.width, wide.width), nets, seen, risk)
-                    for risk in (_RISK, _DECISIVE_RISK)
+                    for risk in RISKS
                 )
                 title = f"{one.name}: {shown.parameter} that outputs show, over that of theory"
                 entry = replace(over_nets(title, 1.0, values, within),

@@ -232,8 +232,9 @@ def _mean(run: nt.Run, title: str, accuracies: Array, resolution: float) -> nt.M
                         rows=_OF_WORLDS, more=more, resolution=resolution)  # fmt: skip
 
 
-def rows(run: nt.Run, found: Found, width: int) -> Iterator[nt.Measurement]:
-    """What students of a width gain, and how near outputs are to their kernel limit."""
+def rows(run: nt.Run, found: Found) -> Iterator[nt.Measurement]:
+    """What students gain, and how near outputs are to their kernel limit."""
+    width = run.problem.student_width
     gains, of_tree = gained(found, STOPPED), gained(found, "tree averages")
     half = float(gains[0].mean()) / 2
     for name in (HARD, STOPPED):

@@ -256,7 +256,7 @@ def measured(run: nt.Run) -> Iterator[nt.Measurement | nt.Premise]:
 def work(declared: Declaration) -> float:
     """Neuron-steps on the families."""
     widths = _widths(declared.nets)
-    many = (len(FAMILIES) - 1) * sum(widths) + widths[-1] + (_SIGNED + 2 * _OVER_RATES) * widths[-2]
+    many = _TRAINED * sum(widths) + widths[-1] + (_SIGNED + 2 * _OVER_RATES) * widths[-2]
     return 2.0 * _STEPS * _count(declared.nets) * many
 
 

@@ -196,7 +196,7 @@ def rows(tree: Tree, trained: nt.Training) -> Iterator[nt.Row]:
 def measure(run: nt.Run) -> Iterator[nt.Measurement]:
     """What students gain."""
     taught = run.notes["students"] = students.taught(run)
-    yield from students.rows(run, taught, run.problem.student_width)
+    yield from students.rows(run, taught)
 
 
 CLAIM.work(lambda declared: students.work(declared.problem.student_width, declared.nets.count))
