@@ -208,8 +208,10 @@ def _noise_models(outputs: Array, labels: Labels) -> list[NoiseModel]:
     sizes = np.sqrt(np.square(outputs).mean(axis=(1, 2), keepdims=True))
     sizes[sizes == 0] = 1
     same = np.eye(classes)
-    # Points of one label after another: their joint probabilities share a column of T.
-    outputs = outputs[:, np.argsort(labels, kind="stable")] / sizes
+    # Points of one label after another: their joint probabilities share a column of T. Classes come
+    # first: sums over them are sums of long rows.
+    outputs = (outputs[:, np.argsort(labels, kind="stable")] / sizes).swapaxes(1, 2).copy()
+    outputs -= outputs.max(axis=1, keepdims=True)
     ends = np.cumsum(np.bincount(labels, minlength=classes))
     parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -220,17 +222,19 @@ def _noise_models(outputs: Array, labels: Labels) -> list[NoiseModel]:
     best = [NoiseModel(-np.inf, 0.0, same)] * len(outputs)
     transition = symmetric(np.full(len(outputs), _START))
     for sharpness in _SHARPNESS:
-        right = softmax(sharpness * outputs, axis=2)
+        right = np.exp(sharpness * outputs)
+        right /= right.sum(axis=1, keepdims=True)
 
         def likelihoods(transition: Array, right: Array = right) -> Array:
             """Of every point's label, shape (k, n)."""
-            columns = [right[:, part] @ transition[..., [k]] for k, part in enumerate(parts)]
-            return np.asarray(np.concatenate(columns, axis=1)[..., 0])
+            columns = transition.swapaxes(1, 2)
+            rows = [columns[:, [k]] @ right[..., part] for k, part in enumerate(parts)]
+            return np.asarray(np.concatenate(rows, axis=2)[:, 0])
 
         for _ in range(_ROUNDS):
-            shares = 1 / likelihoods(transition)[:, None]
-            sums = [shares[..., part] @ right[:, part] for part in parts]
-            counts = transition * np.concatenate(sums, axis=1).swapaxes(1, 2)
+            shares = 1 / likelihoods(transition)[..., None]
+            sums = [right[..., part] @ shares[:, part] for part in parts]
+            counts = transition * np.concatenate(sums, axis=2)
             rates = 1 - np.trace(counts, axis1=1, axis2=2) / points
             counts += classes * symmetric(rates)
             transition = counts / counts.sum(axis=2, keepdims=True)

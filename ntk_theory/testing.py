@@ -99,19 +99,15 @@ def check_mutant(claim: Any, toy: Options, mutant: Mutant) -> ClaimResult:
     return result
 
 
-def caught_by(result: ClaimResult) -> str:
-    """The first thing in a run that keeps it from being SUPPORTED, in the order of the report."""
-    for premise in result.premises:
-        if not premise.holds:
-            return f"premise: {premise.name}"
+def caught_by(result: ClaimResult) -> list[str]:
+    """All that keeps a run from being SUPPORTED, in the order of the report."""
+    found = [f"premise: {premise.name}" for premise in result.premises if not premise.holds]
     for row in sorted(result.measurements, key=lambda row: row.holds is None):
         if not row.holds:
             kind = {"formula": "closed form", "falling": "falling row"}.get(row.kind, "row")
-            return f"{kind}{', left open' if row.holds is None else ''}: {row.name}"
-    for control in result.controls:
-        if not control.holds:
-            return f"control: {control.id}"
-    return f"verdict: {result.verdict}"
+            found.append(f"{kind}{', left open' if row.holds is None else ''}: {row.name}")
+    found += [f"control: {control.id}" for control in result.controls if not control.holds]
+    return found or [f"verdict: {result.verdict}"]
 
 
 def check_claim(claim: Any, toy: Options, mutants: Iterable[Mutant]) -> None:

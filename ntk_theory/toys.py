@@ -66,7 +66,16 @@ TOYS: Mapping[str, Options] = {
     "memorisation": Options(
         seed=0, seeds=12, widths=(512, 1024, 2048, 4096), points=10, ratio=10.0, steps=80
     ),
-    "practice": Options("quick", seeds=3, widths=(256, 512, 1024, 2048), splits=4, noise=0.4),
+    "practice": Options(
+        "quick",
+        seeds=3,
+        widths=(256, 512, 1024, 2048),
+        points=450,
+        splits=5,
+        noise=0.35,
+        neurons=64,
+        epochs=16,
+    ),
     "residual-law": Options("quick", points=20, dimension=8, widths=(512, 1024, 2048, 4096)),
     "ridge-rounds": Options("quick", points=24, widths=(256, 512, 1024, 2048)),
     "separation": Options(

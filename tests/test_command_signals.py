@@ -214,28 +214,32 @@ if __name__ == "__main__":
 
 CLAIMS = """
 import os, sys, time
+from pathlib import Path
 from ntk_theory import verify
 from stand_ins import claim, result_of
 
+def begin():
+    Path(sys.argv[1]).with_name(f"{os.getpid()}.working").touch()
+
 def slow(made, options, progress):
     progress.start("slow", 1.0)
-    print("working", os.getpid(), flush=True)
+    begin()
     try:
-        for _ in range(6000):
+        for _ in range(1200):
             time.sleep(0.1)
             progress.advance(0.0)
     except KeyboardInterrupt:
         return result_of(made, options, interrupted=True)
 
 def stuck(made, options, progress):
-    print("working", os.getpid(), flush=True)
-    time.sleep(600)
+    begin()
+    time.sleep(120)
 
 def raises(made, options, progress):
     raise KeyError("rho")
 
 def ends(made, options, progress):
-    print("working", os.getpid(), flush=True)
+    begin()
     os._exit(9)
 
 RUNS = {"first": None, "slow": slow, "done": None, "stuck": stuck, "raises": raises, "ends": ends}
@@ -258,16 +262,19 @@ def start(code, tmp_path, *words):
     )
 
 
-def working(process, count):
-    """Ids of the processes that have begun, when the first claim is on disk."""
-    found, first = [], False
-    for line in process.stdout:
-        first = first or "SUPPORTED first" in line
-        if line.startswith("working"):
-            found.append(int(line.split()[1]))
-        if first and len(found) == count:
+def working(process, tmp_path, count):
+    """Ids of the processes that have begun, when the first claim is on disk.
+
+    Not by what they print: lines of several processes run into each other in a pipe.
+    """
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        found = [int(path.stem) for path in tmp_path.glob("*.working")]
+        if len(found) == count and (tmp_path / "r.json").exists() and ids(tmp_path / "r.json"):
             return found
-    return pytest.fail(process.stderr.read())
+        time.sleep(0.05)
+    process.kill()
+    return pytest.fail(process.communicate()[1])
 
 
 def alive(pid):
@@ -310,7 +317,7 @@ def test_workers_that_train_nets_are_gone_with_the_run_however_it_ends(number, t
 @either_end
 def test_workers_that_run_claims_are_gone_with_the_run_however_it_ends(number, tmp_path):
     process = start(CLAIMS, tmp_path, "first", "slow", "done", "stuck", "--jobs", "3")
-    workers = working(process, 2)
+    workers = working(process, tmp_path, 2)
     assert all(map(alive, workers))
     process.send_signal(number)
     assert process.wait(20) == (143 if number == signal.SIGTERM else -9)

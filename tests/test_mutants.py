@@ -1,4 +1,4 @@
-"""With a wrong formula no claim is SUPPORTED; mutants.md says what catches each.
+"""With a wrong formula no claim is SUPPORTED; mutants.md says what catches each, first of all.
 
 `python tests/test_mutants.py` records that table again. Changes of predictions are tried on nets
 that are trained once; those of nets and data train them again, which takes minutes: by default one
@@ -58,7 +58,9 @@ def test_there_are_thirty_mutants_and_some_of_every_claim():
 
 @pytest.mark.parametrize(("id_", "mutant"), list(tried()))
 def test_a_wrong_formula_is_not_supported(id_, mutant):
-    assert line(id_, mutant, run(id_, mutant)) in TABLE.read_text(encoding="utf-8").splitlines()
+    # The first may be another one on another processor; what is recorded catches everywhere.
+    recorded = TABLE.read_text(encoding="utf-8").splitlines()
+    assert any(line(id_, mutant, by) in recorded for by in run(id_, mutant))
 
 
 def test_the_table_names_every_mutant_and_none_that_is_gone():
@@ -77,6 +79,6 @@ if __name__ == "__main__":
         "",
         "| Claim | What is wrong | Caught by |",
         "|---|---|---|",
-        *(line(id_, mutant, run(id_, mutant)) for id_, mutant in MUTANTS),
+        *(line(id_, mutant, run(id_, mutant)[0]) for id_, mutant in MUTANTS),
     ]
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")

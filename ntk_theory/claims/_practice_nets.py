@@ -52,6 +52,9 @@ RATES = (0.2, 0.4, 0.6)
 _VALIDATION = 0.2
 """Share of the noisy labels that is kept from training to choose a stopping time."""
 
+_WEIGHTS = 2**18
+"""Of all nets that are trained together."""
+
 _GRID = 60
 """Stopping times of the kernel limit, in equal ratios."""
 
@@ -87,6 +90,20 @@ def settings_of(data: LabelledData, rates: Sequence[float]) -> tuple[Setting, ..
     return kept
 
 
+class Points(NamedTuple):
+    """What a net is trained on, and what it is tried on, in unit rows.
+
+    Attributes:
+        inputs: shape (n, d).
+        targets: one-hot rows of the noisy labels, of two classes, too, shape (n, C).
+        fresh: other points, shape (k, d).
+    """
+
+    inputs: Array
+    targets: Array
+    fresh: Array
+
+
 class Drawn(NamedTuple):
     """Training points with noisy labels, unit rows of fresh points, and their classes."""
 
@@ -95,9 +112,10 @@ class Drawn(NamedTuple):
     right: NDArray[np.int64]
 
     @property
-    def targets(self) -> Array:
-        """One-hot rows of the noisy labels, of two classes, too, shape (n, C)."""
-        return np.asarray(np.eye(self.dataset.classes)[self.dataset.observed_class])
+    def points(self) -> Points:
+        """What nets see of it."""
+        targets = np.asarray(np.eye(self.dataset.classes)[self.dataset.observed_class])
+        return Points(self.dataset.inputs, targets, self.fresh)
 
 
 class Outcome(NamedTuple):
@@ -234,69 +252,85 @@ class Source:
 
     def outcome(self, setting: Setting) -> Outcome:
         """Train all nets of a setting."""
-        splits = [(split, self.drawn(setting, split)) for split in self.splits]
-        found = nt.together.in_threads(lambda one: self.compared(*one), splits)
+        splits = [self.drawn(setting, split) for split in self.splits]
+        points = [drawn.points for drawn in splits]
+        records = self.trained(points, (PLAIN, *LOSSES.values()))
+        slower = self.trained(points, (PLAIN,), _SLOWER)
+        found = list(map(self.compared, splits, records, slower, self.validated(splits)))
         accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
-        # Here, and not in the threads: numpy's own threads would be too many.
-        accuracy[:, METHODS.index(RULE)] = [
-            nt.distill(dataset.inputs, dataset.observed_class).score(fresh, right)
-            for _, (dataset, fresh, right) in splits
-        ]
         lost = curves.max(axis=-1) - curves[..., -1]
         return Outcome(accuracy, recovered, distance, lost, curves.mean(axis=0))
 
     def permuted_leads(self, setting: Setting, rng: np.random.Generator) -> Array:
         """Leads of the paper's loss over labels alone on a few splits, all labels permuted."""
-
-        def lead(one: tuple[int, Drawn]) -> float:
-            split, drawn = one
-            points, both = (drawn.dataset.inputs, drawn.targets), (PLAIN, LOSSES[PAPERS])
-            records = self.trained(*points, drawn.fresh, both, split)
-            alone, papers = ((record.fresh[-1] == drawn.right).mean() for record in records)
-            return float(papers - alone)
-
         splits = []
         for split in self.splits[:_FEW]:
             drawn = self.drawn(setting, split)
             labels = rng.permutation(drawn.dataset.observed_class)
-            dataset = replace(drawn.dataset, observed_class=labels)
-            splits.append((split, drawn._replace(dataset=dataset)))
-        return np.array(nt.together.in_threads(lead, splits))
+            splits.append(drawn._replace(dataset=replace(drawn.dataset, observed_class=labels)))
+        records = self.trained([one.points for one in splits], (PLAIN, LOSSES[PAPERS]))
+        right = np.array([[one.fresh[-1] for one in of_split] for of_split in records]) == [
+            [drawn.right] for drawn in splits
+        ]
+        return np.asarray(np.diff(right.mean(axis=2), axis=1)[:, 0])
 
     def trained(
-        self, inputs: Array, targets: Array, fresh: Array, mixings: Sequence[Mixing], split: int,
-        pace: float = 1.0,
-    ) -> list[Record]:  # fmt: skip
-        """Nets that start alike, one for each loss, at the recipe's rate times some pace."""
-        jobs = [nt.minibatch.Job(inputs, targets, fresh, mixing, split) for mixing in mixings]
-        descent = replace(self.descent, rate=pace * self.descent.rate)
-        return nt.minibatch.train(jobs, descent, width=self.width, device=self.device)
+        self, points: Sequence[Points], mixings: Sequence[Mixing], pace: float = 1.0
+    ) -> list[list[Record]]:
+        """Of each split nets that start alike, one for each loss, at the recipe's rate times pace.
 
-    def compared(self, split: int, drawn: Drawn) -> tuple[Array, ...]:
-        """Of one split accuracies but the rule's, recovered shares, distances, curves."""
+        Nets are trained together in blocks whose weights a core keeps at hand.
+        """
+        jobs = [
+            nt.minibatch.Job(*own, mixing, split)
+            for split, own in zip(self.splits, points, strict=False)
+            for mixing in mixings
+        ]
+        descent = replace(self.descent, rate=pace * self.descent.rate)
+        weights = self.width * (points[0].inputs.shape[1] + points[0].targets.shape[1])
+        blocks = math.ceil(len(jobs) * weights / _WEIGHTS)
+        parts = np.array_split(np.arange(len(jobs)), min(blocks, len(jobs)))
+
+        def train(part: NDArray[np.int64]) -> list[Record]:
+            some = [jobs[place] for place in part]
+            return nt.minibatch.train(some, descent, width=self.width, device=self.device)
+
+        records = [record for some in nt.together.in_threads(train, parts) for record in some]
+        return [list(some) for some in zip(*[iter(records)] * len(mixings), strict=True)]
+
+    def compared(
+        self, drawn: Drawn, records: list[Record], slower: list[Record], told: float
+    ) -> tuple[Array, ...]:
+        """Of one split accuracies, recovered shares, distances, curves."""
         dataset, fresh, right = drawn
-        points = dataset.inputs, drawn.targets, fresh
-        records = self.trained(*points, (PLAIN, *LOSSES.values()), split)
         curves = np.array([(one.fresh == right).mean(axis=1) for one in records])
         ends = np.array([one.trained for one in records])
         clean = np.eye(dataset.classes)[dataset.clean_class]
         recovered = (ends.argmax(axis=-1) == dataset.clean_class).mean(axis=1)
         distance = np.sqrt(np.square(ends - clean).sum(axis=-1).mean(axis=1))
-        (slow,) = self.trained(*points, (PLAIN,), split, _SLOWER)
-        slower = (slow.fresh == right).mean(axis=1).max()
-        others = [np.nan, curves[0].max(), slower, self.validated(split, drawn)]
-        return np.array([*curves[:, -1], *others]), recovered, distance, curves
+        rule = nt.distill(dataset.inputs, dataset.observed_class).score(fresh, right)
+        slow = (slower[0].fresh == right).mean(axis=1).max()
+        accuracy = [*curves[:, -1], rule, curves[0].max(), slow, told]
+        return np.array(accuracy), recovered, distance, curves
 
-    def validated(self, split: int, drawn: Drawn) -> float:
-        """Accuracy where stopping is told by noisy labels that were kept from training."""
-        dataset, fresh, right = drawn
-        order = np.random.default_rng((split, 2)).permutation(len(dataset.inputs))
-        kept, rest = np.split(order, [round(_VALIDATION * len(order))])
-        both = np.concatenate([dataset.inputs[kept], fresh])
-        points = dataset.inputs[rest], drawn.targets[rest], both
-        (record,) = self.trained(*points, (PLAIN,), split)
-        agreed = (record.fresh[:, : len(kept)] == dataset.observed_class[kept]).mean(axis=1)
-        return float((record.fresh[int(agreed.argmax()), len(kept) :] == right).mean())
+    def validated(self, splits: Sequence[Drawn]) -> list[float]:
+        """Accuracies where stopping is told by noisy labels that were kept from training."""
+        points, kept = [], []
+        for split, drawn in zip(self.splits, splits, strict=True):
+            order = np.random.default_rng((split, 2)).permutation(self.points)
+            own, rest = np.split(order, [round(_VALIDATION * self.points)])
+            inputs, targets, fresh = drawn.points
+            both = np.concatenate([inputs[own], fresh])
+            points.append(Points(inputs[rest], targets[rest], both))
+            kept.append(drawn.dataset.observed_class[own])
+        found = []
+        for (record,), labels, drawn in zip(
+            self.trained(points, (PLAIN,)), kept, splits, strict=True
+        ):
+            seen, fresh = np.split(record.fresh, [len(labels)], axis=1)
+            told = (seen == labels).mean(axis=1).argmax()
+            found.append(float((fresh[told] == drawn.right).mean()))
+        return found
 
 
 class Limit(NamedTuple):

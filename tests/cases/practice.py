@@ -36,8 +36,8 @@ MUTANTS = [
     ),
     Mutant(
         "nets see labels that are permuted",
-        "ntk_theory.claims._practice_nets.Source.compared",
-        lambda right: lambda source, split, drawn: right(source, split, shuffled(drawn)),
+        "ntk_theory.claims._practice_nets.Drawn.points",
+        lambda right: property(lambda drawn: right.fget(shuffled(drawn))),
     ),
 ]
 
