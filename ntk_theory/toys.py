@@ -98,7 +98,7 @@ TOYS: Mapping[str, Options] = {
     ),
     "teacher-student": Options(seed=0, seeds=8, widths=(512, 1024, 2048, 4096), clusters=2),
     "threshold": Options(seed=0, seeds=6, widths=(512, 1024, 2048, 4096), points=10, ratio=4.0),
-    "zero-one": Options(seed=0, seeds=3, widths=(256, 512, 1024, 2048), ratio=12.0),
+    "zero-one": Options(seed=0, seeds=4, widths=(256, 512, 1024, 2048), ratio=12.0),
 }
 
 

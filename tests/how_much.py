@@ -1,22 +1,32 @@
-"""How much is tested: everything in continuous integration; by default what takes minutes less.
+"""How much is tested: some by default, more in continuous integration, all before a release.
 
-Everything is what `NTK_THEORY_TESTS=all pytest` runs. Left out by default is what makes whole runs
-once more: those that have to give the same again, in this process or in several, wrong nets, and
-some other values of a parameter.
+`NTK_THEORY_TESTS=more pytest` also makes whole runs once more that have to give the same again, in
+this process or in several, trains wrong nets of every claim but the longest, and tries other values
+of some parameters; `NTK_THEORY_TESTS=all pytest` does so for the longest claims, too.
 """
 
 import os
 
 import pytest
 
-EVERY = os.environ.get("NTK_THEORY_TESTS") == "all"
+_ASKED = os.environ.get("NTK_THEORY_TESTS")
+
+ALL = _ASKED == "all"
 """Whether everything is tested."""
 
-again = pytest.mark.skipif(not EVERY, reason="a whole run again; NTK_THEORY_TESTS=all makes it")
+MORE = ALL or _ASKED == "more"
+"""Whether more is tested than by default."""
+
+again = pytest.mark.skipif(not MORE, reason="a whole run again; NTK_THEORY_TESTS=more makes it")
 """Marks what takes many seconds."""
 
 LONG = {"convergence", "dark-knowledge", "finite-width", "generalisation", "practice"}
-"""Claims whose toy runs take longest: no wrong net of theirs is trained by default."""
+"""Claims whose toy runs take longest."""
 
 SHORT = {"margin", "memorisation", "residual-law", "ridge-rounds", "threshold", "zero-one"}
 """Claims whose toy runs take a second or two: they are made a second time by default, too."""
+
+
+def again_for(claim: str) -> bool:
+    """Whether toy runs of a claim are made more than once."""
+    return ALL or (MORE and claim not in LONG)

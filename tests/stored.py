@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import wraps
 from unittest.mock import patch
 
-from ntk_theory import together
+from ntk_theory import together, training
 from ntk_theory.checking import nets
 
 _MOST = 2**21
@@ -40,7 +40,7 @@ def trainings(claim):
         return made
 
     def once(function):
-        """The same of many small nets, or of kernel limits, at a time, whatever their size."""
+        """The same of many small nets at a time, or of kernel limits, whatever their size."""
 
         @wraps(function)
         def remembering(*args, **kwargs):
@@ -53,6 +53,8 @@ def trainings(claim):
 
     with ExitStack() as changes:
         changes.enter_context(patch.object(nets, "_train_group", remembered))
-        for function in (together.trained, together.kernel_limits):
-            changes.enter_context(patch.object(together, function.__name__, once(function)))
+        for module, name in (
+            (together, "trained"), (together, "kernel_limits"), (training, "train_kernel_limit")
+        ):  # fmt: skip
+            changes.enter_context(patch.object(module, name, once(getattr(module, name))))
         yield

@@ -52,6 +52,7 @@ def test_three_times_the_detectable_error_is_violated_and_seen_for_what_it_is(
     assert alone.measurements == wrong.measurements
 
 
+@again
 def test_a_wrong_noise_rate_is_violated():
     right, *wrong = right_and_wrong(MARGIN, toy("margin"))
     assert right.verdict is Verdict.SUPPORTED

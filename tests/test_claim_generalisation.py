@@ -7,6 +7,7 @@ import pytest
 
 import stored
 from cases.generalisation import TOY
+from how_much import again
 from made_up import made_up
 from ntk_theory import predictions
 from ntk_theory.checking.declaration import declare
@@ -106,6 +107,7 @@ def test_nets_that_lose_what_the_kernel_limit_gains_fail():
     assert [row.holds for row in rows] == [False, True, True]
 
 
+@again
 def test_nets_that_do_not_come_to_decide_as_the_kernel_limit_does_fail(monkeypatch):
     right = families._trained
     monkeypatch.setattr(families, "_trained", lambda run, jobs, _, stream:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import t as student_t
 
-from ntk_theory.checking.fitting import fit_power_law, mean_of, rms_bound
+from ntk_theory.checking.fitting import fit_power_law, mean_bound, mean_of
 from strategies import EPS, rngs, seeds
 
 # A binomial count falls outside its interval once in 1e6 seeds; the seeds are fixed.
@@ -253,16 +253,37 @@ def test_values_that_are_not_positive_and_finite_are_refused(value):
         fit_power_law((2, 4, 8), [*pairs((2, 4)), [1.0, value]], rng=np.random.default_rng(0))
 
 
-def test_the_bound_from_a_mean_square_is_exceeded_as_often_as_it_says():
-    """Mean squares of 3 over 9 normal deviations: Fisher's 1e-4 quantile, in 2000 trials."""
+def biased(rng, runs, bias=0.5):
+    """Errors of unit scatter and some bias, both like m^{-1/2}."""
+    return [(bias + rng.standard_normal(runs)) / math.sqrt(width) for width in WIDTHS]
+
+
+@pytest.mark.parametrize("bias", [0.0, 2.0])
+def test_the_bound_on_a_mean_of_biased_runs_is_exceeded_as_often_as_it_says(bias):
+    """In 2000 trials at .9 by one mean in ten at most: the narrowest mean is a bound by itself."""
     rng, exceeded = np.random.default_rng(4), 0
     for _ in range(2000):
-        errors = [rng.normal(0, 1 / math.sqrt(width), 3) for width in WIDTHS]
-        bound = rms_bound(WIDTHS, errors[:-1], WIDTHS[-1], 1 - 1e-4, 3)
-        exceeded += abs(errors[-1].mean()) > bound
-    assert exceeded <= 3  # at most 0.2 expected: more than 3 have a probability below 1e-4
-    doubled = rms_bound(WIDTHS, [2 * one for one in errors[:-1]], WIDTHS[-1], 1 - 1e-4, 3)
-    assert doubled == pytest.approx(2 * bound, rel=1e-12)
+        *known, last = biased(rng, 3, bias)
+        exceeded += abs(last.mean()) > mean_bound(WIDTHS, known, WIDTHS[-1], 0.9, 3)
+    expected = 200 if bias == 0 else 100  # a shift of one sign is exceeded on one side alone
+    assert 0 < exceeded < expected + 4 * math.sqrt(expected)
+
+
+def test_the_bound_on_a_mean_is_a_shrunk_shift_and_students_interval_of_a_difference():
+    errors = [[1.0, 3.0], [2.0, 2.5, 3.0]]  # of variances 2 and 1/4, with 1 and 2 degrees
+    bound = mean_bound([16, 64], errors, 256, 0.99, 4)
+    variance = (1 / 16 * 1 * 2 + 1 / 4 * 2 * 0.25) / 3
+    reach = student_t.ppf(0.995, 3) * math.sqrt(variance * (1 / 4 + 1 / 2))
+    assert bound == pytest.approx(2 / 4 + reach, rel=1e-12)
+
+
+def test_a_wrong_constant_raises_the_bound_on_a_mean_by_its_share_alone():
+    errors = biased(np.random.default_rng(5), 3)[:-1]
+    bound, wrong = (
+        mean_bound(WIDTHS, [row + more for row in errors], WIDTHS[-1], 0.99, 3) for more in (0, 10)
+    )
+    share = math.sqrt(WIDTHS[0] / WIDTHS[-1])
+    assert wrong - bound <= 10 * share * (1 + 1e-12)
 
 
 def test_half_of_an_interval_is_that_of_student():

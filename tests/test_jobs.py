@@ -126,6 +126,7 @@ def test_workers_outlive_results_that_nobody_asks_for():
     assert list(jobs.in_workers(abs, [(-4,)])) == [4]
 
 
+@again
 def test_children_of_somebody_else_are_left_alone():
     other = get_context("spawn").Process(target=time.sleep, args=(600.0,))
     other.start()

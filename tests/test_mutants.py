@@ -2,8 +2,7 @@
 
 `python tests/test_mutants.py` records that table again. Changes of predictions are tried on nets
 that are trained once; those of nets and data train them again, which takes minutes: by default one
-of every claim does whose toy run is short, and all where NTK_THEORY_TESTS is "all", as in
-continuous integration.
+of every claim does whose toy run is not long, and more as `how_much` says.
 """
 
 import importlib
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import stored
-from how_much import EVERY, LONG
+from how_much import LONG, again_for
 from ntk_theory.claims import all_claims
 from ntk_theory.testing import caught_by, check_mutant
 
@@ -38,7 +37,7 @@ def tried():
         of_nets = [one for one in case.MUTANTS if id_ not in LONG and not keeps_nets(id_, one)]
         first = next(iter(of_nets), None)
         for mutant in case.MUTANTS:
-            if EVERY or keeps_nets(id_, mutant) or mutant is first:
+            if again_for(id_) or keeps_nets(id_, mutant) or mutant is first:
                 yield pytest.param(id_, mutant, id=f"{id_}: {mutant.name}")
 
 

@@ -6,8 +6,8 @@ __all__ = [
     "PowerLaw",
     "at_infinite_width",
     "fit_power_law",
+    "mean_bound",
     "mean_of",
-    "rms_bound",
     "signed_bound",
 ]
 
@@ -190,31 +190,32 @@ def at_infinite_width(
     return float(found[0]), float(np.sqrt(variance * inverse[0, 0])), free
 
 
-def rms_bound(
+def mean_bound(
     widths: Sequence[int],
     errors: Sequence[ArrayLike],
     width: int,
     confidence: float,
     mean_of: int = 1,
 ) -> float:
-    """Bound on an error that shrinks like m^{-1/2}, biased or not, of a run or the mean of several.
+    """Bound on the mean error of several runs, biased or not, that shrinks like m^{-1/2}.
 
-    √m times the errors has one scale, estimated by the root mean square of the N known ones; the
-    mean square of S further ones over it has Fisher's law with S and N degrees of freedom, and the
-    modulus of a mean is at most the root mean square.
+    The narrowest runs, shrunk to the width, say how far a finite width shifts the mean, and all of
+    them how runs scatter: Student's interval of the difference of two means is added. A prediction
+    that is wrong by a constant raises the bound by the root of the ratio of the widths times that.
 
     Args:
         widths: of the runs, from the narrowest on.
-        errors: at as many of these widths as are known, one a run.
+        errors: with their sign, at as many of these widths as are known, one a run, two or more.
         width: m.
-        confidence: of the bound.
+        confidence: two-sided.
         mean_of: how many runs the mean is taken of.
 
-    Reference: docs/theory.md, section 7.9.
+    Reference: docs/theory.md, section 11.
     """
-    from scipy.special import fdtri
-
     known = zip(widths, errors, strict=False)
-    scaled = np.concatenate([np.sqrt(m) * np.asarray(row, dtype=float) for m, row in known])
-    quantile = float(fdtri(mean_of, scaled.size, confidence))
-    return float(np.sqrt(np.square(scaled).mean() * quantile / width))
+    shrunk = [np.sqrt(m / width) * np.asarray(row, dtype=float) for m, row in known]
+    free = sum(row.size - 1 for row in shrunk)
+    variance = sum(row.size * float(row.var()) for row in shrunk) / free
+    both = 1 / mean_of + 1 / shrunk[0].size
+    reach = _student(free, (1 + confidence) / 2) * float(np.sqrt(variance * both))
+    return abs(float(shrunk[0].mean())) + reach

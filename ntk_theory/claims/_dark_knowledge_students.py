@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 import ntk_theory as nt
-from ntk_theory.checking.evidence import falling_row, first_step_row
+from ntk_theory.checking.evidence import RISKS, falling_row, first_step_row, over_nets
+from ntk_theory.checking.fitting import mean_bound
 from ntk_theory.checking.rows import Array
 from ntk_theory.checking.sweep import net_seeds
 
@@ -218,18 +219,18 @@ def gained(found: Found, name: str) -> Array:
 
 
 def _mean(run: nt.Run, title: str, accuracies: Array, resolution: float) -> nt.Measurement:
-    """Mean over worlds.
+    """Mean over worlds, against what narrower nets are off by when their deviations are shrunk.
 
-    Narrower nets say how far a finite width shifts it, and how nets scatter: so do as many others,
-    and the difference of both means has twice the variance.
     One fresh point of one world is the least that an accuracy can differ by.
     """
     predicted, measured, shrunk = accuracies
-    off, worlds = shrunk - predicted, predicted.size
-    error = float(off.std(ddof=1)) * math.sqrt(2 / worlds)
-    more = abs(float(off.mean())) + 1 / (COUNT * TESTED * worlds)
-    return run.estimate(title, float(predicted.mean()), measured, [(error, worlds - 1)],
-                        rows=_OF_WORLDS, more=more, resolution=resolution)  # fmt: skip
+    worlds = predicted.size
+    tolerance, decisive = (
+        mean_bound([1], [shrunk - predicted], 1, run.confidence(_OF_WORLDS, risk), worlds)
+        + 1 / (COUNT * TESTED * worlds)
+        for risk in RISKS
+    )
+    return over_nets(title, predicted.mean(), measured, tolerance, resolution, decisive=decisive)
 
 
 def rows(run: nt.Run, found: Found) -> Iterator[nt.Measurement]:

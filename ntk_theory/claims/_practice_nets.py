@@ -319,8 +319,8 @@ class Source:
         for split, drawn in zip(self.splits, splits, strict=True):
             order = np.random.default_rng((split, 2)).permutation(self.points)
             own, rest = np.split(order, [round(_VALIDATION * self.points)])
-            inputs, targets, fresh = drawn.points
-            both = np.concatenate([inputs[own], fresh])
+            inputs, targets, others = drawn.points
+            both = np.concatenate([inputs[own], others])
             points.append(Points(inputs[rest], targets[rest], both))
             kept.append(drawn.dataset.observed_class[own])
         found = []

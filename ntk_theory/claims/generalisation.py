@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import RISKS, falling_row, over_nets
-from ntk_theory.checking.fitting import rms_bound
+from ntk_theory.checking.fitting import mean_bound
 from ntk_theory.checking.functionals import Array, learned_measure, margins
 from ntk_theory.claims import _generalisation_families as families
 
@@ -139,13 +139,10 @@ def distances(run: nt.Run, name: str) -> list[Array]:
 
 
 def allowance(run: nt.Run, way: str, nets: int, risk: float) -> float:
-    """Relative bound that narrower nets put on the mean distance of so many, at a risk of the run.
-
-    A distance is off by both signs and by a bias, which is what `rms_bound` is for.
-    """
+    """Relative bound of narrower nets on the mean distance of so many, at a risk of the run."""
     widths, norm = run.nets.widths, distance(run.problem, way)
     off = [one - norm for one in distances(run, way)[:-1]]
-    bound = rms_bound(widths, off, widths[-1], run.confidence(_BOUNDS, risk), nets)
+    bound = mean_bound(widths, off, widths[-1], run.confidence(_BOUNDS, risk), nets)
     return bound / norm + run.nets.rounding_allowance(widths[-1])
 
 

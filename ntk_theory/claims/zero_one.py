@@ -17,7 +17,7 @@ import numpy as np
 
 import ntk_theory as nt
 from ntk_theory.checking.evidence import RISKS, over_nets
-from ntk_theory.checking.fitting import rms_bound
+from ntk_theory.checking.fitting import mean_bound
 from ntk_theory.checking.functionals import distance_from, rms_error, wrong_signs
 from ntk_theory.checking.rows import Array, Taught
 from ntk_theory.checking.sweep import PRESETS, Sweep, with_nets
@@ -162,7 +162,9 @@ def distances(run: nt.Run) -> Iterator[nt.Measurement]:
         moved = _moved(run, name)
         off = [one - far for one in moved[:-1]]
         allowed, decisive = (
-            rms_bound(widths, off, widths[-1], run.confidence(len(RATES) + 1, risk), run.nets.count)
+            mean_bound(
+                widths, off, widths[-1], run.confidence(len(RATES) + 1, risk), run.nets.count
+            )
             for risk in RISKS
         )
         yield over_nets(f"{name}: ‖W_T − W_0‖", far, moved[-1], allowed, far / 10,

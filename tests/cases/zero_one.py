@@ -88,6 +88,11 @@ MUTANTS = [
         "ntk_theory.predictions.linearised_distance",
         lambda right: lambda *args: 0.99 * right(*args),
     ),
+    Mutant(
+        "nets of every width move 1.1 times as far",
+        "ntk_theory.claims.zero_one._moved",
+        lambda right: lambda run, name: [1.1 * moved for moved in right(run, name)],
+    ),
     *(
         Mutant(
             f"plain training at {factor} times the rate",
