@@ -1,9 +1,7 @@
 """Toy run and mutants of `practice`."""
 
-from dataclasses import replace
-
 from cases import Mutant
-from ntk_theory.losses import PLAIN
+from ntk_theory.losses import PLAIN, Mixing
 from ntk_theory.toys import TOYS
 
 TOY = TOYS["practice"]
@@ -35,15 +33,8 @@ MUTANTS = [
         lambda right: dict.fromkeys(right, PLAIN),
     ),
     Mutant(
-        "nets see labels that are permuted",
-        "ntk_theory.claims._practice_nets.Drawn.points",
-        lambda right: property(lambda drawn: right.fget(shuffled(drawn))),
+        "nets learn from their predictions alone",
+        "ntk_theory.claims._practice_nets.LOSSES",
+        lambda right: dict.fromkeys(right, Mixing(1.0, "hard")),
     ),
 ]
-
-
-def shuffled(drawn):
-    """Points are sorted by class: the other way round every label is wrong."""
-    dataset = drawn.dataset
-    other = dataset.observed_class[::-1].copy()
-    return drawn._replace(dataset=replace(dataset, observed_class=other))
