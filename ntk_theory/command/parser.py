@@ -216,6 +216,19 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
         help="print statement, formulas, premises, derivation and source of the claims and stop",
     )
     parser.add_argument("--version", action="version", version=__version__)
+    _add_run(parser)
+    problem = parser.add_argument_group("the problem (each claim has its own defaults)")
+    for name, knob in knobs.items():
+        convert = {int: _whole, float: _number, bool: _truth}.get(knob.kind, str)
+        metavar = {int: "N", float: "X"}.get(knob.kind, "TEXT")
+        about = knob.help.replace("%", "%%")
+        problem.add_argument(knob.flag, dest=name, type=convert, metavar=metavar, help=about)
+    _add_long_runs(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_run(parser: Parser) -> None:
     run = parser.add_argument_group("the run")
     run.add_argument(
         "--preset",
@@ -245,12 +258,9 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
         help="precision of the nets; the last two, for presets of the size of an image data set, "
         "are that of the products of float32 nets",
     )
-    problem = parser.add_argument_group("the problem (each claim has its own defaults)")
-    for name, knob in knobs.items():
-        convert = {int: _whole, float: _number, bool: _truth}.get(knob.kind, str)
-        metavar = {int: "N", float: "X"}.get(knob.kind, "TEXT")
-        about = knob.help.replace("%", "%%")
-        problem.add_argument(knob.flag, dest=name, type=convert, metavar=metavar, help=about)
+
+
+def _add_long_runs(parser: Parser) -> None:
     long = parser.add_argument_group("long runs")
     long.add_argument(
         "--jobs",
@@ -272,6 +282,9 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
         metavar="MINUTES",
         help="between two states of an unfinished training (default: 5)",
     )
+
+
+def _add_output(parser: Parser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--json",
@@ -295,4 +308,3 @@ def _parser(knobs: Mapping[str, Knob]) -> Parser:
     output.add_argument(
         "--debug", action="store_true", help="show the traceback of a fault of this program"
     )
-    return parser
