@@ -6,7 +6,7 @@ A step of one small net takes less time than to ask for it. This is gradient des
 
 from __future__ import annotations
 
-__all__ = ["Job", "in_threads", "kernel_limits", "trained"]
+__all__ = ["Job", "in_threads", "kernel_limits", "threads", "trained"]
 
 import math
 from collections import defaultdict
@@ -60,14 +60,19 @@ class Job(NamedTuple):
     stops: Sequence[int]
 
 
+def threads() -> int:
+    """How many there are."""
+    return int(torch.get_num_threads())
+
+
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Results in order; items share nothing, and each has one thread of torch."""
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    count = threads()
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             return list(pool.map(function, items))
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(count)
 
 
 def trained(

@@ -1,15 +1,18 @@
-"""How much is tested: some by default, more in continuous integration, all before a release.
+"""How much is tested: some by default, more by `.ci/run`, all before a release.
 
 `NTK_THEORY_TESTS=more pytest` also makes whole runs once more that have to give the same again, in
-this process or in several, trains wrong nets of every claim but the longest, and tries other values
-of some parameters; `NTK_THEORY_TESTS=all pytest` does so for the longest claims, too.
+this process or in several, trains all wrong nets of every claim but the longest, of which it trains
+one, and tries other values of some parameters. `NTK_THEORY_TESTS=all pytest` does all of it for the
+longest claims, too; `.github/workflows/ci.yml` asks for that.
 """
 
 import os
 
 import pytest
 
-_ASKED = os.environ.get("NTK_THEORY_TESTS")
+_ASKED = os.environ.get("NTK_THEORY_TESTS", "")
+if _ASKED not in ("", "more", "all"):
+    raise pytest.UsageError(f"NTK_THEORY_TESTS must be 'more' or 'all'; got {_ASKED!r}")
 
 ALL = _ASKED == "all"
 """Whether everything is tested."""
@@ -17,7 +20,7 @@ ALL = _ASKED == "all"
 MORE = ALL or _ASKED == "more"
 """Whether more is tested than by default."""
 
-again = pytest.mark.skipif(not MORE, reason="a whole run again; NTK_THEORY_TESTS=more makes it")
+again = pytest.mark.skipif(not MORE, reason="takes many seconds; NTK_THEORY_TESTS=more runs it")
 """Marks what takes many seconds."""
 
 LONG = {"convergence", "dark-knowledge", "finite-width", "generalisation", "practice"}

@@ -11,7 +11,6 @@ from scipy.stats import t
 
 from cases import toy_result
 from cases.dark_knowledge import TOY
-from how_much import again
 from made_up import failing, made_up
 from ntk_theory import kernels
 from ntk_theory.checking.functionals import peak
@@ -106,7 +105,6 @@ def test_the_room_of_an_accuracy_is_that_of_narrower_nets_and_not_of_these(shift
     assert measured(taught({STOPPED: 0.08}, shift=shift))[name].tolerance == row.tolerance
 
 
-@again
 def test_narrow_nets_are_as_far_off_as_wide_ones_when_their_deviations_are_shrunk():
     names = students.HARD, STOPPED, "tree averages"
     worlds = [row for row in toy_result("dark-knowledge").metrics if "world" in row]

@@ -8,10 +8,11 @@ import pytest
 
 from cases import toy_result
 from cases.practice import TOY
-from ntk_theory import datasets
+from ntk_theory import datasets, minibatch
 from ntk_theory.checking.verdicts import Verdict
 from ntk_theory.claims import _practice_nets as nets
 from ntk_theory.claims.practice import CLAIM, lead
+from ntk_theory.losses import LOSSES, PLAIN
 from progress import Silent
 
 
@@ -123,6 +124,23 @@ def test_what_noisy_labels_tell_is_an_accuracy_that_training_passed(source):
     assert best == found.curves[0].max()
     ends = found.accuracy[0, : len(found.curves)]
     np.testing.assert_allclose(ends, found.curves[:, -1])
+
+
+@pytest.mark.parametrize("weights", [1, 10**9])
+def test_every_net_is_trained_as_by_itself_whatever_its_block(source, monkeypatch, weights):
+    few = replace(source, splits=source.splits[:3], recipe=replace(source.recipe, epochs=2))
+    monkeypatch.setattr(nets, "_WEIGHTS", weights)
+    monkeypatch.setattr(nets.nt.together, "threads", lambda: 2)
+    points = [few.drawn(nets.Setting("symmetric", 0.4), split).points for split in few.splits]
+    losses = PLAIN, LOSSES[nets.PAPERS]
+    found = few.trained(few.splits, points, losses)
+    assert [len(of_split) for of_split in found] == [2, 2, 2]
+    for split, own, records in zip(few.splits, points, found, strict=True):
+        for loss, record in zip(losses, records, strict=True):
+            job = minibatch.Job(*own, loss, split)
+            (alone,) = minibatch.train([job], few.descent, width=few.width)
+            np.testing.assert_array_equal(record.fresh, alone.fresh)
+            np.testing.assert_allclose(record.trained, alone.trained, rtol=0, atol=1e-5)
 
 
 def test_the_rule_needs_no_choice_and_is_ahead_of_labels_alone():

@@ -199,22 +199,28 @@ def mean_bound(
 ) -> float:
     """Bound on the mean error of several runs, biased or not, that shrinks like m^{-1/2}.
 
-    The narrowest runs, shrunk to the width, say how far a finite width shifts the mean, and all of
-    them how runs scatter: Student's interval of the difference of two means is added. A prediction
-    that is wrong by a constant raises the bound by the root of the ratio of the widths times that.
+    The runs of the narrowest width, shrunk to this one, say how far a finite width shifts the mean,
+    and all of them how runs scatter: Student's interval of the difference of two means is added. A
+    prediction that is wrong by a constant raises the bound by that times (m_1/m)^{1/2}.
 
     Args:
         widths: of the runs, from the narrowest on.
-        errors: with their sign, at as many of these widths as are known, one a run, two or more.
+        errors: with their sign, at as many of these widths as are known, one a run; two or more
+            runs at one width at least.
         width: m.
         confidence: two-sided.
         mean_of: how many runs the mean is taken of.
+
+    Raises:
+        ValueError: if there is one run at each width, which says nothing of the scatter.
 
     Reference: docs/theory.md, section 11.
     """
     known = zip(widths, errors, strict=False)
     shrunk = [np.sqrt(m / width) * np.asarray(row, dtype=float) for m, row in known]
     free = sum(row.size - 1 for row in shrunk)
+    if free < 1:
+        raise ValueError("errors must hold at least two runs at some width; got one at each")
     variance = sum(row.size * float(row.var()) for row in shrunk) / free
     both = 1 / mean_of + 1 / shrunk[0].size
     reach = _student(free, (1 + confidence) / 2) * float(np.sqrt(variance * both))

@@ -254,8 +254,8 @@ class Source:
         """Train all nets of a setting."""
         splits = [self.drawn(setting, split) for split in self.splits]
         points = [drawn.points for drawn in splits]
-        records = self.trained(points, (PLAIN, *LOSSES.values()))
-        slower = self.trained(points, (PLAIN,), _SLOWER)
+        records = self.trained(self.splits, points, (PLAIN, *LOSSES.values()))
+        slower = self.trained(self.splits, points, (PLAIN,), _SLOWER)
         found = list(map(self.compared, splits, records, slower, self.validated(splits)))
         accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
         lost = curves.max(axis=-1) - curves[..., -1]
@@ -263,32 +263,34 @@ class Source:
 
     def permuted_leads(self, setting: Setting, rng: np.random.Generator) -> Array:
         """Leads of the paper's loss over labels alone on a few splits, all labels permuted."""
-        splits = []
-        for split in self.splits[:_FEW]:
+        few, splits = self.splits[:_FEW], []
+        for split in few:
             drawn = self.drawn(setting, split)
             labels = rng.permutation(drawn.dataset.observed_class)
             splits.append(drawn._replace(dataset=replace(drawn.dataset, observed_class=labels)))
-        records = self.trained([one.points for one in splits], (PLAIN, LOSSES[PAPERS]))
+        records = self.trained(few, [one.points for one in splits], (PLAIN, LOSSES[PAPERS]))
         right = np.array([[one.fresh[-1] for one in of_split] for of_split in records]) == [
             [drawn.right] for drawn in splits
         ]
         return np.asarray(np.diff(right.mean(axis=2), axis=1)[:, 0])
 
     def trained(
-        self, points: Sequence[Points], mixings: Sequence[Mixing], pace: float = 1.0
-    ) -> list[list[Record]]:
+        self, splits: Sequence[int], points: Sequence[Points], mixings: Sequence[Mixing],
+        pace: float = 1.0,
+    ) -> list[list[Record]]:  # fmt: skip
         """Of each split nets that start alike, one for each loss, at the recipe's rate times pace.
 
-        Nets are trained together in blocks whose weights a core keeps at hand.
+        They are trained in blocks, so small that a core has their weights at hand, but for a net
+        that is larger by itself. What comes of a net does not depend on its block.
         """
         jobs = [
             nt.minibatch.Job(*own, mixing, split)
-            for split, own in zip(self.splits, points, strict=False)
+            for split, own in zip(splits, points, strict=True)
             for mixing in mixings
         ]
         descent = replace(self.descent, rate=pace * self.descent.rate)
         weights = self.width * (points[0].inputs.shape[1] + points[0].targets.shape[1])
-        blocks = math.ceil(len(jobs) * weights / _WEIGHTS)
+        blocks = max(math.ceil(len(jobs) * weights / _WEIGHTS), nt.together.threads())
         parts = np.array_split(np.arange(len(jobs)), min(blocks, len(jobs)))
 
         def train(part: NDArray[np.int64]) -> list[Record]:
@@ -324,9 +326,8 @@ class Source:
             points.append(Points(inputs[rest], targets[rest], both))
             kept.append(drawn.dataset.observed_class[own])
         found = []
-        for (record,), labels, drawn in zip(
-            self.trained(points, (PLAIN,)), kept, splits, strict=True
-        ):
+        records = self.trained(self.splits, points, (PLAIN,))
+        for (record,), labels, drawn in zip(records, kept, splits, strict=True):
             seen, fresh = np.split(record.fresh, [len(labels)], axis=1)
             told = (seen == labels).mean(axis=1).argmax()
             found.append(float((fresh[told] == drawn.right).mean()))

@@ -19,6 +19,11 @@ SOFT = "ntk_theory.predictions.soft_self_distillation"
 
 
 MUTANTS = [
+    Mutant(
+        "nets of every width move 1.1 times as far",
+        "ntk_theory.claims.generalisation.distances",
+        lambda right: lambda run, name: [1.1 * moved for moved in right(run, name)],
+    ),
     *(
         Mutant(
             f"{target.rpartition('.')[2]} at {factor} times the rate", target, times_rate(factor, 2)
