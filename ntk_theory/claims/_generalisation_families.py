@@ -163,12 +163,11 @@ def _signed(name: str, leads: Array, side: nt.Relation = nt.Relation.AT_LEAST) -
 def _as_in_the_limit(compared: Comparison) -> nt.Measurement:
     """Accuracy of the nets, as in the limit.
 
-    Student's bound for the mean of S new values of the law of the N shifts from the limit to
-    narrower nets. Fresh points of a cluster go right or wrong together, and a rare jump need not be
-    among the shifts: one cluster in one net is allowed for besides. The families share the risk of
-    the run. A wrong limit shifts narrower nets, too, and does not let them come nearer to it, which
-    another row demands. Half of what was learnt distinguishes an accuracy from chance. Few nets, a
-    data set each, leave the accuracy more than a twentieth of room where clusters overlap.
+    Student's bound for the mean of S new values of the law of the N shifts of narrower nets from
+    the limit, and one cluster in one net besides: its fresh points go right or wrong together, and
+    a rare jump need not be among the shifts. A wrong limit shifts narrower nets, too, and does not
+    let them come nearer to it, which another row demands. Half of what was learnt distinguishes an
+    accuracy from chance.
     """
     family = compared.family
     lump = family.groups * (1 if family.kind == "gaussian" else family.fresh)

@@ -150,9 +150,8 @@ def norms(run: nt.Run, way: str) -> Iterator[nt.Measurement]:
     """How far nets have moved, at other noise rates too, and that what they are off by falls.
 
     Two nets at another rate are not bounded by narrower ones. A distance deviates by a share of
-    itself that comes from the kernel's own fluctuation, and by one that comes from changed
-    activations, which grows with the distance (section 7.9): at most the larger of 1 and the ratio
-    of the distances times what it is at the claim's rate.
+    itself, and by one that grows with it (section 7.9): at most the larger of 1 and the ratio of
+    the distances times what it is at the claim's rate.
     """
     norm = distance(run.problem, way)
     for name, (problem, own) in trained(run.problem).items():
