@@ -68,6 +68,7 @@ TOYS: Mapping[str, Options] = {
     ),
     "practice": Options(
         "quick",
+        seed=1,
         seeds=3,
         widths=(256, 512, 1024, 2048),
         points=450,
