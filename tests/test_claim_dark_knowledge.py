@@ -105,6 +105,14 @@ def test_the_room_of_an_accuracy_is_that_of_narrower_nets_and_not_of_these(shift
     assert measured(taught({STOPPED: 0.08}, shift=shift))[name].tolerance == row.tolerance
 
 
+def test_a_limit_whose_outputs_are_wrong_is_seen():
+    """Shrunk deviations keep three quarters of the error, and the shift has the last one."""
+    name, found, error = "student of stopped teacher: accuracy on fresh points", taught({}), 0.05
+    found[f"predicted {STOPPED}"] = found[f"predicted {STOPPED}"] + error
+    found[f"shrunk {STOPPED}"] = found[f"shrunk {STOPPED}"] + 3 / 4 * error
+    assert measured(found)[name].holds is False
+
+
 def test_narrow_nets_are_as_far_off_as_wide_ones_when_their_deviations_are_shrunk():
     names = students.HARD, STOPPED, "tree averages"
     worlds = [row for row in toy_result("dark-knowledge").metrics if "world" in row]

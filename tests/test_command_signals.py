@@ -265,7 +265,7 @@ def start(code, tmp_path, *words):
 def working(process, tmp_path, count):
     """Ids of the processes that have begun, when the first claim is on disk.
 
-    Not by what they print: lines of several processes run into each other in a pipe.
+    Not by what they print: in a pipe lines of several processes may run into each other.
     """
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
