@@ -49,7 +49,7 @@ def test_pair_flips_of_more_than_half_leave_no_information(own):
 
 def test_splits_share_no_point_and_noise_has_its_rate(source):
     for setting in (nets.Setting("symmetric", 0.4), nets.Setting("pair", 0.4)):
-        dataset, fresh, right = source.drawn(setting, 3)
+        _, dataset, fresh, right = source.drawn(setting, 3)
         assert dataset.noise_rate == pytest.approx(0.4, abs=0.03)
         assert len(fresh) == len(right)
         assert np.abs(dataset.inputs @ fresh.T).max() < 1
@@ -131,14 +131,15 @@ def test_every_net_is_trained_as_by_itself_whatever_its_block(source, monkeypatc
     few = replace(source, splits=source.splits[:3], recipe=replace(source.recipe, epochs=2))
     monkeypatch.setattr(nets, "_WEIGHTS", weights)
     monkeypatch.setattr(nets.nt.together, "threads", lambda: 2)
-    points = [few.drawn(nets.Setting("symmetric", 0.4), split).points for split in few.splits]
+    jobs = [few.drawn(nets.Setting("symmetric", 0.4), split).job for split in few.splits]
+    assert [job.seed for job in jobs] == list(few.splits)
     losses = PLAIN, LOSSES[nets.PAPERS]
-    found = few.trained(few.splits, points, losses)
+    found = few.trained(jobs, losses)
     assert [len(of_split) for of_split in found] == [2, 2, 2]
-    for split, own, records in zip(few.splits, points, found, strict=True):
+    for job, records in zip(jobs, found, strict=True):
         for loss, record in zip(losses, records, strict=True):
-            job = minibatch.Job(*own, loss, split)
-            (alone,) = minibatch.train([job], few.descent, width=few.width)
+            job_alone = [job._replace(mixing=loss)]
+            (alone,) = minibatch.train(job_alone, few.descent, width=few.width)
             np.testing.assert_array_equal(record.fresh, alone.fresh)
             np.testing.assert_allclose(record.trained, alone.trained, rtol=0, atol=1e-5)
 

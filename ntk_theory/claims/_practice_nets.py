@@ -24,7 +24,7 @@ from ntk_theory.losses import LOSSES, PLAIN, Descent, Mixing
 if TYPE_CHECKING:
     from ntk_theory.data import Dataset
     from ntk_theory.datasets import LabelledData
-    from ntk_theory.minibatch import Record
+    from ntk_theory.minibatch import Job, Record
     from ntk_theory.spectrum import Spectrum
 
 ALONE, PAPERS, RULE = "labels alone", "agreement", "the rule"
@@ -90,32 +90,19 @@ def settings_of(data: LabelledData, rates: Sequence[float]) -> tuple[Setting, ..
     return kept
 
 
-class Points(NamedTuple):
-    """What a net is trained on, and what it is tried on, in unit rows.
-
-    Attributes:
-        inputs: shape (n, d).
-        targets: one-hot rows of the noisy labels, of two classes, too, shape (n, C).
-        fresh: other points, shape (k, d).
-    """
-
-    inputs: Array
-    targets: Array
-    fresh: Array
-
-
 class Drawn(NamedTuple):
-    """Training points with noisy labels, unit rows of fresh points, and their classes."""
+    """Of one split training points with noisy labels, unit rows of fresh ones, their classes."""
 
+    split: int
     dataset: Dataset
     fresh: Array
     right: NDArray[np.int64]
 
     @property
-    def points(self) -> Points:
-        """What nets see of it."""
-        targets = np.asarray(np.eye(self.dataset.classes)[self.dataset.observed_class])
-        return Points(self.dataset.inputs, targets, self.fresh)
+    def job(self) -> Job:
+        """A net that learns from labels alone: one-hot rows, of two classes, too."""
+        rows = np.asarray(np.eye(self.dataset.classes)[self.dataset.observed_class])
+        return nt.minibatch.Job(self.dataset.inputs, rows, self.fresh, PLAIN, self.split)
 
 
 class Outcome(NamedTuple):
@@ -182,7 +169,7 @@ class Source:
             replace(seen, inputs=own), noise_rate=setting.rate, rng=rng,
             noise="pair" if setting.noise == "pair" else "symmetric",
         )  # fmt: skip
-        return Drawn(dataset, fresh, others.right)
+        return Drawn(split, dataset, fresh, others.right)
 
     def least_ratio(self, setting: Setting) -> float:
         """r* that the information ratio of the clean labels has to exceed (7.6, 7.10).
@@ -253,9 +240,9 @@ class Source:
     def outcome(self, setting: Setting) -> Outcome:
         """Train all nets of a setting."""
         splits = [self.drawn(setting, split) for split in self.splits]
-        points = [drawn.points for drawn in splits]
-        records = self.trained(self.splits, points, (PLAIN, *LOSSES.values()))
-        slower = self.trained(self.splits, points, (PLAIN,), _SLOWER)
+        jobs = [drawn.job for drawn in splits]
+        records = self.trained(jobs, (PLAIN, *LOSSES.values()))
+        slower = self.trained(jobs, (PLAIN,), _SLOWER)
         found = list(map(self.compared, splits, records, slower, self.validated(splits)))
         accuracy, recovered, distance, curves = map(np.stack, zip(*found, strict=True))
         lost = curves.max(axis=-1) - curves[..., -1]
@@ -263,33 +250,28 @@ class Source:
 
     def permuted_leads(self, setting: Setting, rng: np.random.Generator) -> Array:
         """Leads of the paper's loss over labels alone on a few splits, all labels permuted."""
-        few, splits = self.splits[:_FEW], []
-        for split in few:
+        splits = []
+        for split in self.splits[:_FEW]:
             drawn = self.drawn(setting, split)
             labels = rng.permutation(drawn.dataset.observed_class)
             splits.append(drawn._replace(dataset=replace(drawn.dataset, observed_class=labels)))
-        records = self.trained(few, [one.points for one in splits], (PLAIN, LOSSES[PAPERS]))
+        records = self.trained([drawn.job for drawn in splits], (PLAIN, LOSSES[PAPERS]))
         right = np.array([[one.fresh[-1] for one in of_split] for of_split in records]) == [
             [drawn.right] for drawn in splits
         ]
         return np.asarray(np.diff(right.mean(axis=2), axis=1)[:, 0])
 
     def trained(
-        self, splits: Sequence[int], points: Sequence[Points], mixings: Sequence[Mixing],
-        pace: float = 1.0,
-    ) -> list[list[Record]]:  # fmt: skip
-        """Of each split nets that start alike, one for each loss, at the recipe's rate times pace.
+        self, given: Sequence[Job], mixings: Sequence[Mixing], pace: float = 1.0
+    ) -> list[list[Record]]:
+        """Of each job a net for each loss, which start alike, at the recipe's rate times pace.
 
         They are trained in blocks, so small that a core has their weights at hand, but for a net
         that is larger by itself. What comes of a net does not depend on its block.
         """
-        jobs = [
-            nt.minibatch.Job(*own, mixing, split)
-            for split, own in zip(splits, points, strict=True)
-            for mixing in mixings
-        ]
+        jobs = [job._replace(mixing=mixing) for job in given for mixing in mixings]
         descent = replace(self.descent, rate=pace * self.descent.rate)
-        weights = self.width * (points[0].inputs.shape[1] + points[0].targets.shape[1])
+        weights = self.width * (given[0].inputs.shape[1] + given[0].observed.shape[1])
         blocks = max(math.ceil(len(jobs) * weights / _WEIGHTS), nt.together.threads())
         parts = np.array_split(np.arange(len(jobs)), min(blocks, len(jobs)))
 
@@ -304,7 +286,7 @@ class Source:
         self, drawn: Drawn, records: list[Record], slower: list[Record], told: float
     ) -> tuple[Array, ...]:
         """Of one split accuracies, recovered shares, distances, curves."""
-        dataset, fresh, right = drawn
+        _, dataset, fresh, right = drawn
         curves = np.array([(one.fresh == right).mean(axis=1) for one in records])
         ends = np.array([one.trained for one in records])
         clean = np.eye(dataset.classes)[dataset.clean_class]
@@ -317,20 +299,23 @@ class Source:
 
     def validated(self, splits: Sequence[Drawn]) -> list[float]:
         """Accuracies where stopping is told by noisy labels that were kept from training."""
-        points, kept = [], []
-        for split, drawn in zip(self.splits, splits, strict=True):
-            order = np.random.default_rng((split, 2)).permutation(self.points)
+        jobs, kept = [], []
+        for drawn in splits:
+            order = np.random.default_rng((drawn.split, 2)).permutation(self.points)
             own, rest = np.split(order, [round(_VALIDATION * self.points)])
-            inputs, targets, others = drawn.points
-            both = np.concatenate([inputs[own], others])
-            points.append(Points(inputs[rest], targets[rest], both))
+            job = drawn.job
+            both = np.concatenate([job.inputs[own], job.fresh])
+            jobs.append(
+                job._replace(inputs=job.inputs[rest], observed=job.observed[rest], fresh=both)
+            )
             kept.append(drawn.dataset.observed_class[own])
         found = []
-        records = self.trained(self.splits, points, (PLAIN,))
-        for (record,), labels, drawn in zip(records, kept, splits, strict=True):
-            seen, fresh = np.split(record.fresh, [len(labels)], axis=1)
+        for (record,), labels, drawn in zip(
+            self.trained(jobs, (PLAIN,)), kept, splits, strict=True
+        ):
+            seen, others = np.split(record.fresh, [len(labels)], axis=1)
             told = (seen == labels).mean(axis=1).argmax()
-            found.append(float((fresh[told] == drawn.right).mean()))
+            found.append(float((others[told] == drawn.right).mean()))
         return found
 
 
@@ -362,7 +347,7 @@ def limit_of(drawn: Drawn, pairs: Spectrum, across: Array) -> Limit:
         pairs: eigenpairs of their kernel.
         across: kernel between fresh points and them, times the eigenvectors.
     """
-    dataset, _, right = drawn
+    dataset, right = drawn.dataset, drawn.right
     values, size = pairs.eigenvalues, dataset.classes
     given, right_rows = np.eye(size)[dataset.observed_class], np.eye(size)[dataset.clean_class]
     observed, clean, noise = (
